@@ -1,0 +1,186 @@
+"""Which detector family an ONNX file is, read from its shapes and metadata."""
+
+from __future__ import annotations
+
+import ast
+import enum
+from dataclasses import dataclass
+from pathlib import Path
+
+import onnx
+
+from builder.errors import ModelFileError, UnknownHeadError
+from builder.surgery.candidates import onnx_opset
+
+DEFAULT_IMAGE_SIZE = 640
+# Unsqueeze takes its axes as an input from here on, and every exporter of these families has it.
+OLDEST_OPSET = 13
+# Strides of the three feature maps of every YOLOv8 to YOLO12 detection head.
+ANCHOR_STRIDES = (8, 16, 32)
+KNOWN_LAYOUTS = "YOLOv8, v9, 11, 12: one output [N, 4 + classes, anchors]"
+
+
+class Head(str, enum.Enum):
+    """A family of output layouts."""
+
+    YOLOV8 = "yolov8"
+    """``[N, 4 + classes, anchors]``: centre, size and class probabilities, no objectness."""
+
+
+@dataclass(frozen=True)
+class Detector:
+    """An ONNX detector and what its shapes and metadata say.
+
+    Attributes:
+        model: the ONNX model as it was read.
+        head: how its output is to be read.
+        labels: class names, in class order.
+        width: of its input, in pixels.
+        height: of its input, in pixels.
+        fixed_batch: the only batch size the graph takes, or None when any will do.
+        anchors: boxes that the head gives for each image.
+    """
+
+    model: onnx.ModelProto
+    head: Head
+    labels: tuple[str, ...]
+    width: int
+    height: int
+    fixed_batch: int | None
+    anchors: int
+
+
+def read_detector(path: Path) -> Detector:
+    """Read an ONNX file that ultralytics exported from a YOLOv8 or YOLO11 detector.
+
+    Raises:
+        ModelFileError: there is no such file, it is not ONNX, or it is no detector.
+        UnknownHeadError: its outputs have another layout.
+    """
+    model = _load(path)
+    metadata = {entry.key: entry.value for entry in model.metadata_props}
+    task = metadata.get("task", "detect")
+    if task != "detect":
+        raise ModelFileError(
+            f"{path.name} is a model for the task {task!r}; Framewire serves detectors: "
+            "export one trained with task 'detect'"
+        )
+    if onnx_opset(model) < OLDEST_OPSET:
+        raise ModelFileError(
+            f"{path.name} uses ONNX opset {onnx_opset(model)}; Framewire needs {OLDEST_OPSET} or "
+            "later: export it again with opset=17"
+        )
+    channels, height, width, batch = _image_input(path, model, metadata)
+    if channels != 3:
+        raise ModelFileError(f"{path.name} takes {channels}-channel images; Framewire sends colour")
+    rows = _head_rows(path, model)
+    labels = _labels(metadata, rows - 4)
+    return Detector(
+        model=model,
+        head=Head.YOLOV8,
+        labels=labels,
+        width=width,
+        height=height,
+        fixed_batch=batch,
+        anchors=sum((height // stride) * (width // stride) for stride in ANCHOR_STRIDES),
+    )
+
+
+def _load(path: Path) -> onnx.ModelProto:
+    if not path.is_file():
+        raise ModelFileError(f"there is no model file {path}: check the path")
+    if path.suffix.lower() != ".onnx":
+        raise ModelFileError(
+            f"{path.name} is not an .onnx file: export it first, for instance with "
+            "`yolo export model=MODEL.pt format=onnx dynamic=True`"
+        )
+    try:
+        model = onnx.load(path)
+        onnx.checker.check_model(model)
+    except Exception as error:
+        raise ModelFileError(
+            f"{path.name} is not a valid ONNX model ({_first_line(error)}): export it again"
+        ) from error
+    return model
+
+
+def _first_line(error: Exception) -> str:
+    lines = str(error).strip().splitlines()
+    return lines[0] if lines else type(error).__name__
+
+
+def _dims(value: onnx.ValueInfoProto) -> list[int | None]:
+    shape = value.type.tensor_type.shape
+    return [dim.dim_value if dim.HasField("dim_value") else None for dim in shape.dim]
+
+
+def _show_outputs(model: onnx.ModelProto) -> str:
+    shapes = (
+        f"{value.name} {['?' if size is None else size for size in _dims(value)]}"
+        for value in model.graph.output
+    )
+    return ", ".join(shapes).replace("'", "")
+
+
+def _image_input(
+    path: Path, model: onnx.ModelProto, metadata: dict[str, str]
+) -> tuple[int, int, int, int | None]:
+    weights = {tensor.name for tensor in model.graph.initializer}
+    inputs = [value for value in model.graph.input if value.name not in weights]
+    if len(inputs) != 1 or len(_dims(inputs[0])) != 4:
+        raise ModelFileError(
+            f"{path.name} must take one image tensor [N, 3, height, width], it takes "
+            f"{[(value.name, _dims(value)) for value in inputs]}"
+        )
+    batch, channels, height, width = _dims(inputs[0])
+    default_height, default_width = _metadata_size(metadata)
+    return channels or 3, height or default_height, width or default_width, batch
+
+
+def _metadata_size(metadata: dict[str, str]) -> tuple[int, int]:
+    size = _literal(metadata.get("imgsz", ""), DEFAULT_IMAGE_SIZE)
+    if isinstance(size, int):
+        return size, size
+    if isinstance(size, (list, tuple)) and len(size) == 2 and all(type(n) is int for n in size):
+        return size[0], size[1]
+    return DEFAULT_IMAGE_SIZE, DEFAULT_IMAGE_SIZE
+
+
+def _literal(text: str, default: object) -> object:
+    try:
+        return ast.literal_eval(text)
+    except (ValueError, SyntaxError):
+        return default
+
+
+def _head_rows(path: Path, model: onnx.ModelProto) -> int:
+    outputs = [_dims(value) for value in model.graph.output]
+    if len(outputs) == 1 and len(outputs[0]) == 3:
+        rows, anchors = outputs[0][1], outputs[0][2]
+        # Some exporters leave the rows symbolic; shape inference fills in what follows.
+        rows = rows if rows is not None else _inferred_rows(model)
+        if rows is not None and rows > 4 and (anchors is None or anchors > rows):
+            return rows
+    raise UnknownHeadError(
+        f"{path.name} has outputs {_show_outputs(model)}, which is no layout Framewire knows "
+        f"({KNOWN_LAYOUTS}): export a YOLOv8 or YOLO11 detector without NMS"
+    )
+
+
+def _inferred_rows(model: onnx.ModelProto) -> int | None:
+    inferred = onnx.shape_inference.infer_shapes(model, data_prop=True)
+    rows = _dims(inferred.graph.output[0])[1]
+    if rows is not None:
+        return rows
+    metadata = {entry.key: entry.value for entry in model.metadata_props}
+    names = _literal(metadata.get("names", ""), None)
+    return 4 + len(names) if isinstance(names, (dict, list)) else None
+
+
+def _labels(metadata: dict[str, str], num_classes: int) -> tuple[str, ...]:
+    names = _literal(metadata.get("names", ""), None)
+    if isinstance(names, list):
+        names = dict(enumerate(names))
+    if isinstance(names, dict) and sorted(names) == list(range(num_classes)):
+        return tuple(str(names[index]) for index in range(num_classes))
+    return tuple(f"class_{index}" for index in range(num_classes))

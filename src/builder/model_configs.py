@@ -1,0 +1,214 @@
+"""The Triton configs of a pipeline, as protobuf messages: one function for each model."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from tritonclient.grpc import model_config_pb2 as pb
+
+from builder import __version__
+from builder.heads import Detector
+from builder.network_graph import candidate_rows
+from builder.settings import BuildSettings
+from thin_client.contract import (
+    CANDIDATES,
+    FRAME,
+    GEOMETRY,
+    IMAGE,
+    IMAGE_SIZE,
+    IMAGE_STATUS,
+    PIPELINE_INPUTS,
+    PIPELINE_OUTPUTS,
+    ModelNames,
+    PipelineParameter,
+    Tensor,
+    contract_fingerprint,
+    model_names,
+    resolve_shape,
+)
+
+KSERVE_TO_TRITON = {"BYTES": "TYPE_STRING"}
+LABELS_FILE = "labels.txt"
+
+
+@dataclass(frozen=True)
+class PipelineSpec:
+    """Everything the configs of one pipeline are made of."""
+
+    settings: BuildSettings
+    detector: Detector
+
+    @property
+    def names(self) -> ModelNames:
+        """Triton's names of the five models."""
+        return model_names(self.settings.name)
+
+    @property
+    def max_batch(self) -> int:
+        """The largest batch: what was asked for, or what the graph fixes."""
+        return self.detector.fixed_batch or self.settings.max_batch
+
+    def dims(self, tensor: Tensor) -> tuple[int, ...]:
+        """Return the dims of a contract tensor in this pipeline."""
+        return resolve_shape(
+            tensor,
+            width=self.detector.width,
+            height=self.detector.height,
+            candidates=candidate_rows(self.detector, self.settings.candidates),
+            max_det=self.settings.max_det,
+        )
+
+
+def pipeline_configs(spec: PipelineSpec) -> dict[str, pb.ModelConfig]:
+    """Return the config of each model, by its name."""
+    configs = (
+        ensemble_config(spec),
+        bls_config(spec),
+        preprocess_config(spec),
+        network_config(spec),
+        postprocess_config(spec),
+    )
+    return {config.name: config for config in configs}
+
+
+def ensemble_config(spec: PipelineSpec) -> pb.ModelConfig:
+    """Config of ``NAME``: preprocess, network and postprocess, chained by Triton."""
+    config = _config(spec, spec.names.ensemble, PIPELINE_INPUTS, PIPELINE_OUTPUTS)
+    config.platform = "ensemble"
+    _set_parameters(config, public_parameters(spec))
+    _label_classes(config)
+    steps = config.ensemble_scheduling.step
+    steps.append(_step(spec.names.preprocess, [IMAGE], [FRAME, GEOMETRY, IMAGE_STATUS, IMAGE_SIZE]))
+    steps.append(_step(spec.names.network, [FRAME], [CANDIDATES]))
+    detections = [tensor for tensor in PIPELINE_OUTPUTS if tensor not in (IMAGE_STATUS, IMAGE_SIZE)]
+    steps.append(_step(spec.names.postprocess, [CANDIDATES, GEOMETRY], detections))
+    return config
+
+
+def bls_config(spec: PipelineSpec) -> pb.ModelConfig:
+    """Config of ``NAME_bls``: the same job in one Python process."""
+    config = _python_config(spec, spec.names.bls, PIPELINE_INPUTS, PIPELINE_OUTPUTS)
+    _set_parameters(
+        config,
+        public_parameters(spec)
+        | _decode_parameters(spec)
+        | {
+            "network_model": spec.names.network,
+            "network_requests_in_flight": str(spec.settings.max_batch),
+        },
+    )
+    _label_classes(config)
+    return config
+
+
+def preprocess_config(spec: PipelineSpec) -> pb.ModelConfig:
+    """Config of ``NAME_preprocess``: encoded bytes to frames and their geometry."""
+    config = _python_config(
+        spec, spec.names.preprocess, [IMAGE], [FRAME, GEOMETRY, IMAGE_STATUS, IMAGE_SIZE]
+    )
+    _set_parameters(config, _size_parameters(spec) | _decode_parameters(spec))
+    return config
+
+
+def network_config(spec: PipelineSpec) -> pb.ModelConfig:
+    """Config of ``NAME_network``: frames to candidates, in Python on the embedded server."""
+    config = _python_config(spec, spec.names.network, [FRAME], [CANDIDATES])
+    # No delay: a batch forms while the network is busy, and an idle network starts at once.
+    config.dynamic_batching.max_queue_delay_microseconds = 0
+    return config
+
+
+def postprocess_config(spec: PipelineSpec) -> pb.ModelConfig:
+    """Config of ``NAME_postprocess``: candidates to boxes in source pixels."""
+    detections = [tensor for tensor in PIPELINE_OUTPUTS if tensor not in (IMAGE_STATUS, IMAGE_SIZE)]
+    config = _python_config(spec, spec.names.postprocess, [CANDIDATES, GEOMETRY], detections)
+    config.dynamic_batching.max_queue_delay_microseconds = 0
+    _set_parameters(config, _threshold_parameters(spec))
+    return config
+
+
+def public_parameters(spec: PipelineSpec) -> dict[str, str]:
+    """Return what clients read from the ``parameters`` of the two public models."""
+    return {
+        PipelineParameter.CONTRACT.value: contract_fingerprint(),
+        PipelineParameter.VERSION.value: __version__,
+        PipelineParameter.HEAD.value: spec.detector.head.value,
+        **_size_parameters(spec),
+        **_threshold_parameters(spec),
+    }
+
+
+def _size_parameters(spec: PipelineSpec) -> dict[str, str]:
+    return {
+        PipelineParameter.INPUT_WIDTH.value: str(spec.detector.width),
+        PipelineParameter.INPUT_HEIGHT.value: str(spec.detector.height),
+    }
+
+
+def _threshold_parameters(spec: PipelineSpec) -> dict[str, str]:
+    settings = spec.settings
+    return {
+        PipelineParameter.LABELS.value: json.dumps(spec.detector.labels, ensure_ascii=False),
+        PipelineParameter.CONF.value: str(settings.conf),
+        PipelineParameter.IOU.value: str(settings.iou),
+        PipelineParameter.MAX_DET.value: str(settings.max_det),
+        PipelineParameter.CLASS_AGNOSTIC.value: str(settings.class_agnostic).lower(),
+    }
+
+
+def _decode_parameters(spec: PipelineSpec) -> dict[str, str]:
+    return {
+        "max_image_bytes": str(spec.settings.max_image_bytes),
+        "max_image_pixels": str(spec.settings.max_image_pixels),
+    }
+
+
+def _python_config(
+    spec: PipelineSpec, name: str, inputs: Sequence[Tensor], outputs: Sequence[Tensor]
+) -> pb.ModelConfig:
+    config = _config(spec, name, inputs, outputs)
+    config.backend = "python"
+    # One process: its threads follow the cores of the machine that serves.
+    config.instance_group.add(kind=pb.ModelInstanceGroup.KIND_CPU, count=1)
+    return config
+
+
+def _config(
+    spec: PipelineSpec, name: str, inputs: Sequence[Tensor], outputs: Sequence[Tensor]
+) -> pb.ModelConfig:
+    config = pb.ModelConfig(name=name, max_batch_size=spec.max_batch)
+    for tensor in inputs:
+        config.input.add(name=tensor.name, data_type=_data_type(tensor), dims=spec.dims(tensor))
+    for tensor in outputs:
+        config.output.add(name=tensor.name, data_type=_data_type(tensor), dims=spec.dims(tensor))
+    return config
+
+
+def _data_type(tensor: Tensor) -> int:
+    name = KSERVE_TO_TRITON.get(tensor.datatype, f"TYPE_{tensor.datatype}")
+    return int(pb.DataType.Value(name))
+
+
+def _label_classes(config: pb.ModelConfig) -> None:
+    for output in config.output:
+        if output.name == "det_classes":
+            output.label_filename = LABELS_FILE
+
+
+def _set_parameters(config: pb.ModelConfig, parameters: Mapping[str, str]) -> None:
+    for name, value in parameters.items():
+        config.parameters[name].string_value = value
+
+
+def _step(
+    model: str, inputs: Sequence[Tensor], outputs: Sequence[Tensor]
+) -> pb.ModelEnsembling.Step:
+    # Inside an ensemble the tensors keep the names they have in the steps.
+    return pb.ModelEnsembling.Step(
+        model_name=model,
+        model_version=-1,
+        input_map={tensor.name: tensor.name for tensor in inputs},
+        output_map={tensor.name: tensor.name for tensor in outputs},
+    )

@@ -1,0 +1,174 @@
+"""The client for asyncio."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncGenerator, AsyncIterable, Iterable, Sequence
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import grpc
+from tritonclient.grpc import service_pb2_grpc
+
+from thin_client import conversation
+from thin_client.connection import DEFAULT_URL, Connection
+from thin_client.conversation import Call, Conversation
+from thin_client.detections import Detections
+from thin_client.errors import DetectorClosed, FramewireError
+from thin_client.failures import pause_or_raise
+from thin_client.parameters import RequestParameters
+from thin_client.pipeline import Pipeline
+from thin_client.pipelining import async_map_in_order
+from thin_client.retry import Budget, RetryPolicy
+from thin_client.server_report import ServerReport
+from thin_client.wire import EncodedImage
+
+if TYPE_CHECKING:
+    from typing_extensions import Self, Unpack
+
+__all__ = ["AsyncDetector"]
+
+T = TypeVar("T")
+
+
+class AsyncDetector:
+    """Detector for asyncio: the same arguments, methods and exceptions, awaited.
+
+    Belongs to the event loop of its first call. See Detector for what each method does.
+    """
+
+    def __init__(
+        self,
+        url: str | Connection = DEFAULT_URL,
+        model: str | None = None,
+        *,
+        bls: bool = False,
+        timeout_s: float | None = 30.0,
+        retry: RetryPolicy | None = None,
+    ) -> None:
+        self._connection = url if isinstance(url, Connection) else Connection(url)
+        self._model = model
+        self._bls = bls
+        self._timeout_s = timeout_s
+        self._retry = retry or RetryPolicy()
+        self._pipeline: Pipeline | None = None
+        self._connecting = asyncio.Lock()
+        self._closed = False
+        # A channel belongs to the running event loop, and there may be none yet.
+        self._channel: Any = None
+        self._stub: Any = None
+
+    async def connect(self) -> Pipeline:
+        """Return what the pipeline says about itself, asking the server the first time only."""
+        return await self._connect(self._budget())
+
+    async def detect(
+        self, image: EncodedImage, **parameters: Unpack[RequestParameters]
+    ) -> Detections:
+        """Detect objects in one image; see Detector.detect."""
+        budget = self._budget()
+        pipeline = await self._connect(budget)
+        return await self._run(conversation.detect(pipeline, image, parameters), budget)
+
+    async def detect_batch(
+        self, images: Sequence[EncodedImage], **parameters: Unpack[RequestParameters]
+    ) -> list[Detections]:
+        """Detect objects in several images with one call; see Detector.detect_batch."""
+        budget = self._budget()
+        pipeline = await self._connect(budget)
+        return await self._run(conversation.detect_batch(pipeline, images, parameters), budget)
+
+    async def detect_stream(
+        self,
+        images: Iterable[EncodedImage] | AsyncIterable[EncodedImage],
+        *,
+        in_flight: int = 4,
+        **parameters: Unpack[RequestParameters],
+    ) -> AsyncGenerator[Detections, None]:
+        """Detect objects in images as they come, results in order; see Detector.detect_stream."""
+
+        async def detect_one(image: EncodedImage) -> Detections:
+            return (await self.detect_batch([image], **parameters))[0]
+
+        results = async_map_in_order(detect_one, images, in_flight)
+        async with contextlib.aclosing(results):
+            async for detections in results:
+                yield detections
+
+    async def report(self) -> ServerReport:
+        """Return the server's version, the pipeline's config and the statistics of its models."""
+        budget = self._budget()
+        pipeline = await self._connect(budget)
+        return await self._run(conversation.report(pipeline), budget)
+
+    async def close(self) -> None:
+        """Close the connection; requests still in flight are cancelled."""
+        self._closed = True
+        if self._channel is not None:
+            await self._channel.close()
+
+    async def __aenter__(self) -> Self:
+        """Return the detector itself."""
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Close the connection."""
+        await self.close()
+
+    def _budget(self) -> Budget:
+        return Budget(self._retry, self._timeout_s)
+
+    async def _connect(self, budget: Budget) -> Pipeline:
+        async with self._connecting:
+            if self._pipeline is None:
+                url = self._connection.url
+                talk = conversation.connect(url, self._model, self._bls)
+                self._pipeline = await self._run(talk, budget)
+            return self._pipeline
+
+    async def _run(self, talk: Conversation[T], budget: Budget) -> T:
+        try:
+            call = next(talk)
+            while True:
+                try:
+                    response = await self._send(call, budget)
+                except FramewireError as error:
+                    call = talk.throw(error)
+                else:
+                    call = talk.send(response)
+        except StopIteration as end:
+            return end.value  # type: ignore[no-any-return]
+
+    async def _send(self, call: Call, budget: Budget) -> Any:
+        while True:
+            if self._closed:
+                raise DetectorClosed("the detector is closed; make a new one")
+            if self._channel is None:
+                self._channel = _open_channel(self._connection)
+                self._stub = service_pb2_grpc.GRPCInferenceServiceStub(self._channel)
+            try:
+                response = await getattr(self._stub, call.method)(
+                    call.request, timeout=budget.remaining_s()
+                )
+            except grpc.RpcError as error:
+                if self._closed:
+                    raise DetectorClosed("the detector was closed meanwhile") from error
+                pause_s = pause_or_raise(error, call.request, self._connection.url, budget)
+            else:
+                budget.succeeded()
+                return response
+            await asyncio.sleep(pause_s)
+
+
+def _open_channel(connection: Connection) -> Any:
+    credentials = connection.credentials()
+    options = connection.channel_options()
+    if credentials is None:
+        return grpc.aio.insecure_channel(connection.target, options)
+    return grpc.aio.secure_channel(connection.target, credentials, options)

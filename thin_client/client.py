@@ -1,0 +1,217 @@
+"""The synchronous client."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from collections.abc import Generator, Iterable, Sequence
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import grpc
+from tritonclient.grpc import service_pb2_grpc
+
+from thin_client import conversation
+from thin_client.connection import DEFAULT_URL, Connection
+from thin_client.conversation import Call, Conversation
+from thin_client.detections import Detections
+from thin_client.errors import DetectorClosed, FramewireError
+from thin_client.failures import pause_or_raise
+from thin_client.parameters import RequestParameters
+from thin_client.pipeline import Pipeline
+from thin_client.pipelining import map_in_order
+from thin_client.retry import Budget, RetryPolicy
+from thin_client.server_report import ServerReport
+from thin_client.wire import EncodedImage
+
+if TYPE_CHECKING:
+    from typing_extensions import Self, Unpack
+
+__all__ = ["Detector"]
+
+T = TypeVar("T")
+
+
+class Detector:
+    """A pipeline on a Triton server; give it encoded images and get boxes.
+
+    Nothing is sent before the first call, which also reads the pipeline's config. Methods may be
+    called from several threads; they share one connection.
+
+    Args:
+        url: ``host:port`` or a gRPC target of the server, or a Connection for TLS and keepalive.
+        model: the pipeline's name; None takes the server's only one.
+        bls: call the variant NAME_bls, which runs the steps in one process.
+        timeout_s: deadline of one call with all its retries; None waits forever. A batch that has
+            to be split shares one deadline.
+        retry: how often to try again when the server cannot answer for the moment.
+
+    Raises:
+        InvalidConnection: the address or a TLS option cannot work.
+
+    Every method that asks the server may raise: ServerUnreachable, AccessDenied, ServerOverloaded,
+    ServerFailed, DeadlineExceeded, PipelineNotFound, AmbiguousPipeline, PipelineNotReady,
+    ContractMismatch, RequestRefused, DetectorClosed.
+    """
+
+    def __init__(
+        self,
+        url: str | Connection = DEFAULT_URL,
+        model: str | None = None,
+        *,
+        bls: bool = False,
+        timeout_s: float | None = 30.0,
+        retry: RetryPolicy | None = None,
+    ) -> None:
+        self._connection = url if isinstance(url, Connection) else Connection(url)
+        self._model = model
+        self._bls = bls
+        self._timeout_s = timeout_s
+        self._retry = retry or RetryPolicy()
+        self._pipeline: Pipeline | None = None
+        self._connecting = threading.Lock()
+        self._closed = threading.Event()
+        self._channel = _open_channel(self._connection)
+        self._stub = service_pb2_grpc.GRPCInferenceServiceStub(self._channel)
+
+    def connect(self) -> Pipeline:
+        """Return what the pipeline says about itself, asking the server the first time only."""
+        return self._connect(self._budget())
+
+    def detect(self, image: EncodedImage, **parameters: Unpack[RequestParameters]) -> Detections:
+        """Detect objects in one image.
+
+        Args:
+            image: the bytes of a JPEG, PNG, WebP or BMP file.
+            **parameters: conf, iou, max_det, classes, class_agnostic; see RequestParameters.
+
+        Raises:
+            BadImage: the image cannot be read.
+            InvalidRequestParameter: a parameter has a value that the server refuses.
+        """
+        budget = self._budget()
+        pipeline = self._connect(budget)
+        return self._run(conversation.detect(pipeline, image, parameters), budget)
+
+    def detect_batch(
+        self, images: Sequence[EncodedImage], **parameters: Unpack[RequestParameters]
+    ) -> list[Detections]:
+        """Detect objects in several images with one call.
+
+        Args:
+            images: encoded images; more than the pipeline's ``max_batch_size`` are split into
+                several requests, one after the other.
+            **parameters: for all of them; see RequestParameters.
+
+        Returns:
+            One result per image. An image that cannot be read has a ``status`` and an ``error``
+            and no detections; its neighbours are answered all the same.
+
+        Raises:
+            InvalidRequestParameter: a parameter has a value that the server refuses.
+        """
+        budget = self._budget()
+        pipeline = self._connect(budget)
+        return self._run(conversation.detect_batch(pipeline, images, parameters), budget)
+
+    def detect_stream(
+        self,
+        images: Iterable[EncodedImage],
+        *,
+        in_flight: int = 4,
+        **parameters: Unpack[RequestParameters],
+    ) -> Generator[Detections, None, None]:
+        """Detect objects in images as they come, several requests at a time, results in order.
+
+        Args:
+            images: encoded images; taken one by one, never more than ``in_flight`` ahead.
+            in_flight: most images taken and not yet delivered.
+            **parameters: for all of them; see RequestParameters.
+
+        Yields:
+            One result per image; one that cannot be read has a ``status`` and an ``error``.
+        """
+
+        def detect_one(image: EncodedImage) -> Detections:
+            return self.detect_batch([image], **parameters)[0]
+
+        # closing: breaking off the loop over the results also stops taking images.
+        with contextlib.closing(map_in_order(detect_one, images, in_flight)) as futures:
+            for _, future in futures:
+                yield future.result()
+
+    def report(self) -> ServerReport:
+        """Return the server's version, the pipeline's config and the statistics of its models."""
+        budget = self._budget()
+        pipeline = self._connect(budget)
+        return self._run(conversation.report(pipeline), budget)
+
+    def close(self) -> None:
+        """Close the connection; requests still in flight in other threads fail at once."""
+        self._closed.set()
+        self._channel.close()
+
+    def __enter__(self) -> Self:
+        """Return the detector itself."""
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Close the connection."""
+        self.close()
+
+    def _budget(self) -> Budget:
+        return Budget(self._retry, self._timeout_s)
+
+    def _connect(self, budget: Budget) -> Pipeline:
+        with self._connecting:
+            if self._pipeline is None:
+                url = self._connection.url
+                talk = conversation.connect(url, self._model, self._bls)
+                self._pipeline = self._run(talk, budget)
+            return self._pipeline
+
+    def _run(self, talk: Conversation[T], budget: Budget) -> T:
+        try:
+            call = next(talk)
+            while True:
+                try:
+                    response = self._send(call, budget)
+                except FramewireError as error:
+                    call = talk.throw(error)
+                else:
+                    call = talk.send(response)
+        except StopIteration as end:
+            return end.value  # type: ignore[no-any-return]
+
+    def _send(self, call: Call, budget: Budget) -> Any:
+        while True:
+            if self._closed.is_set():
+                raise DetectorClosed("the detector is closed; make a new one")
+            try:
+                response = getattr(self._stub, call.method)(
+                    call.request, timeout=budget.remaining_s()
+                )
+            except ValueError as error:
+                # What gRPC raises for a call on a channel that another thread just closed.
+                raise DetectorClosed("the detector was closed meanwhile") from error
+            except grpc.RpcError as error:
+                if self._closed.is_set():
+                    raise DetectorClosed("the detector was closed meanwhile") from error
+                pause_s = pause_or_raise(error, call.request, self._connection.url, budget)
+            else:
+                budget.succeeded()
+                return response
+            self._closed.wait(pause_s)
+
+
+def _open_channel(connection: Connection) -> Any:
+    credentials = connection.credentials()
+    options = connection.channel_options()
+    if credentials is None:
+        return grpc.insecure_channel(connection.target, options)
+    return grpc.secure_channel(connection.target, credentials, options)

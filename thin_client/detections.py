@@ -1,0 +1,133 @@
+"""What was found in one image: a frozen, shape-checked result."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from thin_client.contract import STATUS_SENTENCES, ImageStatus
+
+__all__ = ["Detection", "Detections"]
+
+
+@dataclass(frozen=True)
+class Detection:
+    """One detected object.
+
+    Attributes:
+        label: class name, as the server gives it.
+        class_index: index of the class in the pipeline's labels.
+        score: confidence, 0 to 1.
+        box_xyxy: left, top, right, bottom in pixels of the source image after EXIF rotation.
+    """
+
+    label: str
+    class_index: int
+    score: float
+    box_xyxy: tuple[float, float, float, float]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the detection as JSON types; scores to 4 decimals, boxes to 2."""
+        return {
+            "label": self.label,
+            "class": self.class_index,
+            "score": round(self.score, 4),
+            "box": [round(edge, 2) for edge in self.box_xyxy],
+        }
+
+
+@dataclass(frozen=True, eq=False)
+class Detections:
+    """What was found in one image, best first; iterating gives one Detection at a time.
+
+    Attributes:
+        boxes_xyxy: float32 [n, 4], x1 y1 x2 y2 in pixels of the source image after EXIF rotation.
+        scores: float32 [n], descending.
+        classes: int32 [n], indices into the pipeline's labels.
+        labels: n class names.
+        width: of the source image after EXIF rotation, pixels; 0 when it could not be read.
+        height: likewise.
+        status: ``ImageStatus.OK``, or why the image has no detections.
+        error: the same as a sentence; None when the image was read.
+
+    Raises:
+        ValueError: an array has another dtype or shape than stated here.
+    """
+
+    boxes_xyxy: npt.NDArray[np.float32]
+    scores: npt.NDArray[np.float32]
+    classes: npt.NDArray[np.int32]
+    labels: tuple[str, ...]
+    width: int
+    height: int
+    status: ImageStatus = ImageStatus.OK
+    error: str | None = None
+
+    def __post_init__(self) -> None:
+        count = len(self.labels)
+        _check("boxes_xyxy", self.boxes_xyxy, np.dtype(np.float32), (count, 4))
+        _check("scores", self.scores, np.dtype(np.float32), (count,))
+        _check("classes", self.classes, np.dtype(np.int32), (count,))
+        if (self.status is ImageStatus.OK) != (self.error is None):
+            raise ValueError(f"status {self.status!r} does not go with error {self.error!r}")
+
+    @classmethod
+    def failed(cls, status: ImageStatus, error: str | None = None) -> Detections:
+        """Return the result for an image that could not be read."""
+        return cls(
+            boxes_xyxy=np.zeros((0, 4), np.float32),
+            scores=np.zeros(0, np.float32),
+            classes=np.zeros(0, np.int32),
+            labels=(),
+            width=0,
+            height=0,
+            status=status,
+            error=error or STATUS_SENTENCES[status],
+        )
+
+    @property
+    def ok(self) -> bool:
+        """Return whether the image was read; an image without objects is ok."""
+        return self.error is None
+
+    def __len__(self) -> int:
+        """Return the number of detections."""
+        return len(self.labels)
+
+    def __bool__(self) -> bool:
+        """Return whether anything was found."""
+        return bool(self.labels)
+
+    def __iter__(self) -> Iterator[Detection]:
+        """Yield the detections, best first."""
+        rows = zip(
+            self.labels,
+            self.classes.tolist(),
+            self.scores.tolist(),
+            self.boxes_xyxy.tolist(),
+            strict=True,
+        )
+        for label, class_index, score, (x1, y1, x2, y2) in rows:
+            yield Detection(label, class_index, score, (x1, y1, x2, y2))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return JSON types: width, height and detections; or only error when there is one."""
+        if self.error is not None:
+            return {"error": self.error}
+        return {
+            "width": self.width,
+            "height": self.height,
+            "detections": [detection.to_dict() for detection in self],
+        }
+
+
+def _check(
+    name: str, array: npt.NDArray[Any], dtype: np.dtype[Any], shape: tuple[int, ...]
+) -> None:
+    if array.dtype != dtype or array.shape != shape:
+        found = f"{array.dtype} {list(array.shape)}"
+        raise ValueError(f"{name} is {found}, expected {dtype} {list(shape)}")

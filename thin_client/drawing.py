@@ -1,0 +1,91 @@
+"""Boxes and labels drawn into a picture; through OpenCV."""
+
+from __future__ import annotations
+
+import colorsys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from thin_client.detections import Detection, Detections
+from thin_client.errors import OutputUnwritable
+from thin_client.opencv import load_opencv
+
+__all__ = ["annotate", "color_bgr", "write_annotated"]
+
+
+def annotate(pixels_bgr: npt.NDArray[np.uint8], detections: Detections) -> npt.NDArray[np.uint8]:
+    """Return a copy of a picture with its detections drawn in.
+
+    Args:
+        pixels_bgr: uint8 [height, width, 3], blue green red, EXIF rotation applied.
+        detections: of the same picture.
+
+    Raises:
+        ValueError: the detections are of a picture of another size.
+        OpenCVMissing: there is no OpenCV.
+    """
+    cv2 = load_opencv("drawing boxes")
+    height, width = pixels_bgr.shape[:2]
+    if detections.ok and (detections.width, detections.height) != (width, height):
+        raise ValueError(
+            f"the picture is {width}x{height} and the detections are of one of"
+            f" {detections.width}x{detections.height} pixels"
+        )
+    picture = pixels_bgr.copy()
+    thickness = max(1, round(min(height, width) / 300))
+    # The best last, so that it lies on top.
+    for detection in reversed(list(detections)):
+        _draw(cv2, picture, detection, thickness)
+    return picture
+
+
+def write_annotated(image: bytes, detections: Detections, path: Path) -> None:
+    """Write an encoded image with its detections drawn in; the suffix of ``path`` is the format.
+
+    Raises:
+        OutputUnwritable: the image cannot be decoded here, or the file cannot be written.
+        OpenCVMissing: there is no OpenCV.
+    """
+    cv2 = load_opencv("drawing boxes")
+    # Like the server, imdecode applies the EXIF rotation.
+    pixels = cv2.imdecode(np.frombuffer(image, np.uint8), cv2.IMREAD_COLOR)
+    if pixels is None:
+        raise OutputUnwritable(f"cannot write {path}: OpenCV cannot decode the image")
+    try:
+        encoded, buffer = cv2.imencode(path.suffix, annotate(pixels, detections))
+    except cv2.error:
+        encoded = False
+    except ValueError as error:
+        raise OutputUnwritable(f"cannot write {path}: {error}") from error
+    if not encoded:
+        raise OutputUnwritable(f"cannot write {path}: OpenCV does not write {path.suffix!r} files")
+    try:
+        path.write_bytes(bytes(buffer))
+    except OSError as error:
+        raise OutputUnwritable(f"cannot write {path}: {error.strerror}") from None
+
+
+def color_bgr(class_index: int) -> tuple[int, int, int]:
+    """Return the colour of a class, 0 to 255 each; neighbouring classes differ clearly."""
+    # Steps of the golden ratio never come close to an earlier hue for long.
+    red, green, blue = colorsys.hsv_to_rgb(class_index * 0.618034 % 1.0, 0.85, 0.95)
+    return (round(blue * 255), round(green * 255), round(red * 255))
+
+
+def _draw(cv2: Any, picture: npt.NDArray[np.uint8], detection: Detection, thickness: int) -> None:
+    color = color_bgr(detection.class_index)
+    left, top, right, bottom = (round(edge) for edge in detection.box_xyxy)
+    cv2.rectangle(picture, (left, top), (right, bottom), color, thickness)
+    text = f"{detection.label} {detection.score:.2f}"
+    font, scale = cv2.FONT_HERSHEY_SIMPLEX, 0.35 + 0.15 * thickness
+    (text_width, text_height), descent = cv2.getTextSize(text, font, scale, thickness)
+    # Above the box, or inside it when there is no room above.
+    base = top - descent if top > text_height + descent else top + text_height + descent
+    corner = (left + text_width, base - text_height - descent)
+    cv2.rectangle(picture, (left, base + descent), corner, color, cv2.FILLED)
+    brightness = color[0] * 0.114 + color[1] * 0.587 + color[2] * 0.299
+    ink = (0, 0, 0) if brightness > 128 else (255, 255, 255)
+    cv2.putText(picture, text, (left, base), font, scale, ink, thickness, cv2.LINE_AA)

@@ -1,0 +1,184 @@
+"""What a failed RPC means: gRPC's status and words to one of this package's exceptions."""
+
+from __future__ import annotations
+
+import logging
+import re
+from typing import Any
+
+import grpc
+
+from thin_client.contract import REQUEST_PARAMETERS, STATUS_SENTENCES, ImageStatus
+from thin_client.errors import (
+    AccessDenied,
+    BadImage,
+    DeadlineExceeded,
+    FramewireError,
+    InvalidRequestParameter,
+    NotAPipeline,
+    PipelineNotFound,
+    PipelineNotReady,
+    RequestRefused,
+    ServerFailed,
+    ServerOverloaded,
+    ServerUnreachable,
+)
+from thin_client.retry import Budget
+
+__all__ = ["clean_sentence", "diagnose", "is_transient", "pause_or_raise"]
+
+_logger = logging.getLogger("thin_client")
+
+# Triton puts these before a model's own sentence.
+_PREFIX = re.compile(r"^(in ensemble '[^']*', |\[request id: [^\]]*\] |\[StatusCode\.\w+\] )")
+
+# gRPC reports its own failures to connect with the same code as a server's refusal, so the words
+# decide. They are gRPC core's (1.50 to 1.85) and Envoy's.
+_TRANSPORT = re.compile(
+    r"failed to connect|connection (refused|reset|timed out|attempt)|socket closed|broken pipe"
+    r"|resolv|resolution|handshake|goaway|recvmsg|sendmsg|empty address list|keepalive|ping"
+    r"|http/?[12]|transport|upstream|endpoint|stream (removed|refused)|rst_stream|end of stream",
+    re.IGNORECASE,
+)
+_NOT_READY = re.compile(
+    r"ready state|not ready|no available version|stopp(ing|ed)|shutting down|unload", re.IGNORECASE
+)
+
+# What a person can do about a connection that failed, by what gRPC says about it.
+_REASONS = (
+    (r"connection refused", "the connection is refused"),
+    (r"wrong_version_number", "TLS was asked for (ssl), but the server does not speak it"),
+    (r"certificate|handshake|ssl_error", "the TLS handshake failed, so check the certificates"),
+    (r"resolv|resolution|name not found", "its name does not resolve"),
+    (r"http1|settings frame|http/1", "what answers is no gRPC endpoint, so check the port"),
+    (r"timed out|timeout", "no answer to the attempt to connect"),
+    (r"socket closed|connection reset|goaway|recvmsg|end of stream", "the connection was lost"),
+)
+
+
+def pause_or_raise(error: grpc.RpcError, request: Any, url: str, budget: Budget) -> float:
+    """Return how many seconds to wait before sending ``request`` again.
+
+    Raises:
+        FramewireError: there is no next try; says what ``error`` means.
+    """
+    failure = diagnose(error, request, url, budget.timeout_s)
+    pause_s = budget.pause_s() if is_transient(error) else None
+    if pause_s is None:
+        raise failure from error
+    _logger.debug("%s; trying again in %.2f s", failure, pause_s)
+    return pause_s
+
+
+def is_transient(error: grpc.RpcError) -> bool:
+    """Return whether the same request may well succeed a moment later."""
+    code = error.code()
+    if code is grpc.StatusCode.RESOURCE_EXHAUSTED:
+        return "larger than max" not in _details(error)
+    return code is grpc.StatusCode.UNAVAILABLE
+
+
+def clean_sentence(details: str) -> str:
+    """Return a server's message without Triton's prefixes, and without a traceback."""
+    lines = details.strip().splitlines()
+    sentence = lines[0].strip() if lines else ""
+    while (stripped := _PREFIX.sub("", sentence)) != sentence:
+        sentence = stripped
+    return sentence
+
+
+def diagnose(
+    error: grpc.RpcError, request: Any, url: str, timeout_s: float | None
+) -> FramewireError:
+    """Return the exception that says what a failed RPC means.
+
+    Args:
+        error: what gRPC raised.
+        request: the message that was sent.
+        url: the server's address as the user gave it.
+        timeout_s: the whole call's deadline.
+    """
+    code = error.code()
+    details = _details(error)
+    said = clean_sentence(details) or "no reason given"
+    is_inference = hasattr(request, "raw_input_contents")
+    model = getattr(request, "model_name", "") or getattr(request, "name", "")
+
+    if code is grpc.StatusCode.UNAVAILABLE:
+        return _unavailable(details, said, url)
+    if code is grpc.StatusCode.DEADLINE_EXCEEDED:
+        if is_inference:
+            return DeadlineExceeded(
+                f"the server at {url} did not answer {_within(timeout_s)}; allow more time"
+                " (timeout_s, --client-timeout), or ask 'framewire doctor' why it is slow"
+            )
+        # Everything but inference is answered at once, or nobody is there.
+        return _unreachable(url, f"no answer {_within(timeout_s)}")
+    if code is grpc.StatusCode.INVALID_ARGUMENT:
+        return _refused(request, said) if is_inference else RequestRefused(_refusal(url, said))
+    if code is grpc.StatusCode.RESOURCE_EXHAUSTED:
+        if is_transient(error):
+            return _overloaded(url, said)
+        return RequestRefused(f"the request is too large for the server at {url} ({said})")
+    if code is grpc.StatusCode.NOT_FOUND:
+        return PipelineNotFound(f"the server at {url} has no pipeline {model!r} ({said})")
+    if code is grpc.StatusCode.UNIMPLEMENTED:
+        return NotAPipeline(
+            f"what answers at {url} does not speak Triton's protocol ({said});"
+            " give the address of Triton's gRPC endpoint"
+        )
+    if code in (grpc.StatusCode.UNAUTHENTICATED, grpc.StatusCode.PERMISSION_DENIED):
+        return AccessDenied(f"the server at {url} denies access ({said}); check the credentials")
+    return ServerFailed(
+        f"the server at {url} failed to answer ({code.name.lower()}: {said});"
+        " its log says why, and 'framewire doctor' checks it"
+    )
+
+
+def _within(timeout_s: float | None) -> str:
+    return "in time" if timeout_s is None else f"within {timeout_s:g} s"
+
+
+def _details(error: grpc.RpcError) -> str:
+    return str(error.details() or "")
+
+
+def _unavailable(details: str, said: str, url: str) -> FramewireError:
+    if _NOT_READY.search(details):
+        return PipelineNotReady(f"the server at {url} is not ready ({said}); try again shortly")
+    if not _TRANSPORT.search(details):
+        return _overloaded(url, said)
+    for pattern, reason in _REASONS:
+        if re.search(pattern, details, re.IGNORECASE):
+            return _unreachable(url, reason)
+    return _unreachable(url, said)
+
+
+def _unreachable(url: str, reason: str) -> ServerUnreachable:
+    return ServerUnreachable(
+        f"cannot reach a Triton server at {url}: {reason};"
+        " start one with 'framewire serve', or give its gRPC address (url, --url)"
+    )
+
+
+def _overloaded(url: str, said: str) -> ServerOverloaded:
+    return ServerOverloaded(
+        f"the server at {url} is overloaded and refused the request ({said});"
+        " keep fewer requests in flight, or serve more instances"
+    )
+
+
+def _refused(request: Any, said: str) -> RequestRefused:
+    """Tell apart whom an INVALID_ARGUMENT blames: the image, a parameter, or neither."""
+    lowered = said.lower()
+    for status, sentence in STATUS_SENTENCES.items():
+        if status is not ImageStatus.OK and sentence.lower() in lowered:
+            return BadImage(said, status)
+    named = re.findall(r"[a-z_]+", lowered)
+    if request.parameters and any(name in named for name in REQUEST_PARAMETERS):
+        return InvalidRequestParameter(said)
+    return RequestRefused(f"the server refused the request: {said}")
+
+
+def _refusal(url: str, said: str) -> str:
+    return f"the server at {url} refused the request: {said}"

@@ -1,0 +1,170 @@
+"""What a pipeline says about itself, read from its config and checked against the contract."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from thin_client.contract import (
+    PIPELINE_INPUTS,
+    PipelineParameter,
+    contract_fingerprint,
+    model_names,
+)
+from thin_client.errors import (
+    AmbiguousPipeline,
+    ContractMismatch,
+    NotAPipeline,
+    PipelineNotFound,
+    PipelineNotReady,
+)
+
+__all__ = ["Pipeline", "pipeline_from_config", "pipelines_in_index", "the_only_pipeline"]
+
+
+@dataclass(frozen=True)
+class Pipeline:
+    """A pipeline as its server describes it.
+
+    Attributes:
+        model: Triton's name of the model that is called, NAME or NAME_bls.
+        labels: class names in class order.
+        input_width: of the network's input, pixels.
+        input_height: likewise.
+        head: family of the detector.
+        conf: default score threshold.
+        iou: default NMS threshold.
+        max_det: rows of the output tensors: the most detections per image.
+        class_agnostic: whether NMS ignores classes by default.
+        max_batch_size: most images per request; larger batches are split.
+        builder_version: version of Framewire that made the pipeline.
+    """
+
+    model: str
+    labels: tuple[str, ...]
+    input_width: int
+    input_height: int
+    head: str
+    conf: float
+    iou: float
+    max_det: int
+    class_agnostic: bool
+    max_batch_size: int
+    builder_version: str
+
+    def label(self, class_index: int) -> str:
+        """Return the class's name, or its number when the pipeline has no name for it."""
+        if 0 <= class_index < len(self.labels):
+            return self.labels[class_index]
+        return str(class_index)
+
+
+def pipeline_from_config(config: Any) -> Pipeline:
+    """Return the pipeline that a ``ModelConfig`` message describes.
+
+    Raises:
+        NotAPipeline: the model was not built by Framewire, or is a pipeline's inner step.
+        ContractMismatch: it speaks another contract, or its config is incomplete.
+    """
+    parameters = {key: value.string_value for key, value in config.parameters.items()}
+    inputs = {tensor.name for tensor in config.input}
+    if PipelineParameter.CONTRACT.value not in parameters:
+        raise NotAPipeline(
+            f"the model {config.name!r} is not a Framewire pipeline: its config has no"
+            f" {PipelineParameter.CONTRACT.value}; name a model that 'framewire build' made"
+        )
+    if inputs != {tensor.name for tensor in PIPELINE_INPUTS}:
+        raise NotAPipeline(
+            f"the model {config.name!r} is not a Framewire pipeline: it takes"
+            f" {', '.join(sorted(inputs)) or 'nothing'} and not an image; name the whole pipeline"
+        )
+    _check_fingerprint(config.name, parameters)
+    if config.max_batch_size < 1:
+        raise ContractMismatch(
+            f"the pipeline {config.name!r} does not batch (max_batch_size {config.max_batch_size},"
+            " expected at least 1); rebuild it with 'framewire build'"
+        )
+    try:
+        return Pipeline(
+            model=config.name,
+            labels=_labels(parameters[PipelineParameter.LABELS.value]),
+            input_width=int(parameters[PipelineParameter.INPUT_WIDTH.value]),
+            input_height=int(parameters[PipelineParameter.INPUT_HEIGHT.value]),
+            head=parameters[PipelineParameter.HEAD.value],
+            conf=float(parameters[PipelineParameter.CONF.value]),
+            iou=float(parameters[PipelineParameter.IOU.value]),
+            max_det=int(parameters[PipelineParameter.MAX_DET.value]),
+            class_agnostic=parameters[PipelineParameter.CLASS_AGNOSTIC.value] == "true",
+            max_batch_size=config.max_batch_size,
+            builder_version=parameters[PipelineParameter.VERSION.value],
+        )
+    except KeyError as error:
+        problem = f"has no parameter {error.args[0]}"
+    except ValueError as error:
+        problem = f"has a parameter that cannot be read ({error})"
+    raise ContractMismatch(
+        f"the config of the pipeline {config.name!r} {problem}; rebuild it with 'framewire build'"
+    )
+
+
+def pipelines_in_index(models: Iterable[Any]) -> list[str]:
+    """Return the names of the pipelines in a ``RepositoryIndexResponse``'s models, sorted.
+
+    A pipeline is known by its five models standing side by side, ready or not.
+    """
+    names = {model.name for model in models}
+    return sorted(name for name in names if names.issuperset(model_names(name).all))
+
+
+def the_only_pipeline(models: Iterable[Any], url: str) -> str:
+    """Return the name of the server's pipeline when it has exactly one.
+
+    Raises:
+        PipelineNotFound: it has none.
+        PipelineNotReady: it has one that did not load.
+        AmbiguousPipeline: it has several.
+    """
+    models = list(models)
+    pipelines = pipelines_in_index(models)
+    if not pipelines:
+        served = ", ".join(sorted({model.name for model in models})) or "no models at all"
+        raise PipelineNotFound(
+            f"the server at {url} serves no Framewire pipeline, only: {served};"
+            " build one with 'framewire build'"
+        )
+    if len(pipelines) > 1:
+        raise AmbiguousPipeline(
+            f"the server at {url} serves several pipelines: {', '.join(pipelines)};"
+            " name one (model, --model)"
+        )
+    states = {model.name: (model.state, model.reason) for model in models}
+    state, reason = states[pipelines[0]]
+    if state != "READY":
+        raise PipelineNotReady(
+            f"the pipeline {pipelines[0]!r} at {url} is not ready"
+            f" ({state.lower() or 'unknown'}{': ' + reason if reason else ''});"
+            " 'framewire doctor' says why"
+        )
+    return pipelines[0]
+
+
+def _check_fingerprint(model: str, parameters: dict[str, str]) -> None:
+    from thin_client import __version__
+
+    theirs, ours = parameters[PipelineParameter.CONTRACT.value], contract_fingerprint()
+    if theirs != ours:
+        builder = parameters.get(PipelineParameter.VERSION.value, "unknown")
+        raise ContractMismatch(
+            f"the pipeline {model!r} was built by framewire {builder} and speaks contract {theirs},"
+            f" framewire-client {__version__} speaks {ours}; install the framewire-client of the"
+            " pipeline's version, or rebuild the pipeline"
+        )
+
+
+def _labels(text: str) -> tuple[str, ...]:
+    labels = json.loads(text)
+    if not isinstance(labels, list):
+        raise ValueError("labels is not a JSON array")
+    return tuple(str(label) for label in labels)

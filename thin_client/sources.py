@@ -1,0 +1,50 @@
+"""Image files: from what a person types to files and their bytes."""
+
+from __future__ import annotations
+
+import glob
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from thin_client.errors import SourceUnreadable
+
+__all__ = ["IMAGE_SUFFIXES", "image_paths", "read_image"]
+
+IMAGE_SUFFIXES = frozenset({".bmp", ".jpeg", ".jpg", ".png", ".webp"})
+
+
+def image_paths(names: Iterable[str]) -> Iterator[str]:
+    """Yield the files that names of files, folders and globs stand for, in their order.
+
+    A folder stands for the images right inside it, by name; a pattern that the shell left alone,
+    for the files it matches, by name. A file is taken whatever its suffix: the server looks at the
+    bytes. A name that stands for nothing is yielded itself, so that reading it says why.
+    """
+    for name in names:
+        path = Path(name)
+        if path.is_dir():
+            found = [str(p) for p in sorted(path.iterdir()) if p.suffix.lower() in IMAGE_SUFFIXES]
+        elif not path.exists() and glob.has_magic(name):
+            found = [
+                match for match in sorted(glob.glob(name, recursive=True)) if Path(match).is_file()
+            ]
+        else:
+            found = [name]
+        yield from found or [name]
+
+
+def read_image(name: str) -> bytes:
+    """Return the bytes of an image file.
+
+    Raises:
+        SourceUnreadable: there is no such file, or it cannot be read.
+    """
+    path = Path(name)
+    if path.is_dir():
+        raise SourceUnreadable("the folder holds no images")
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        raise SourceUnreadable("there is no such file") from None
+    except OSError as error:
+        raise SourceUnreadable(f"the file cannot be read: {error.strerror}") from None
