@@ -124,8 +124,9 @@ def _check_size(width: int, height: int, limits: DecodeLimits) -> None:
 def _decode_jpeg(data: bytes, limits: DecodeLimits) -> NDArray[np.uint8]:
     try:
         height, width, colorspace, _ = simplejpeg.decode_jpeg_header(data, strict=False)
-    except ValueError:
-        # A cut header, or one that only a slower decoder reads (CMYK with odd subsampling, say).
+    except (ValueError, KeyError):
+        # A cut header, or one that only a slower decoder reads. KeyError is what simplejpeg makes
+        # of a subsampling that libjpeg-turbo cannot name.
         return _decode_with_pillow(data, "JPEG", limits)
     _check_size(width, height, limits)
     if colorspace not in {"YCbCr", "Gray", "RGB"}:

@@ -1,0 +1,67 @@
+from __future__ import annotations
+
+import json
+
+import cv2
+import numpy as np
+import pytest
+from letterbox import PAD_VALUE, draw_letterboxed, plan_letterbox
+from nms import to_source_pixels
+
+from tests import images
+from tests.conftest import ROOT
+
+GOLDEN = json.loads((ROOT / "tests" / "golden" / "letterbox.json").read_text())["cases"]
+
+
+@pytest.mark.parametrize("frame", sorted({tuple(case["frame"]) for case in GOLDEN}))
+def test_sizes_and_padding_are_those_of_ultralytics(frame: tuple[int, int]) -> None:
+    cases = [case for case in GOLDEN if tuple(case["frame"]) == frame]
+    assert len(cases) > 50
+    for case in cases:
+        height, width = case["source"]
+        box = plan_letterbox(width, height, frame[1], frame[0])
+        assert [box.resized_height, box.resized_width] == case["resized"], case
+        bottom = frame[0] - box.top - box.resized_height
+        right = frame[1] - box.left - box.resized_width
+        assert [box.top, bottom, box.left, right] == case["padding"], case
+
+
+def test_boxes_come_back_where_ultralytics_puts_them() -> None:
+    for case in GOLDEN:
+        height, width = case["source"]
+        box = plan_letterbox(width, height, case["frame"][1], case["frame"][0])
+        back = to_source_pixels(np.array([case["box"]], np.float32), box.geometry())
+        np.testing.assert_allclose(back[0], case["box_in_source"], rtol=1e-5, atol=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("width", "height"), [(1920, 1080), (480, 640), (640, 640), (333, 517), (2000, 30), (7, 900)]
+)
+def test_pixels_are_those_of_resize_and_border(width: int, height: int) -> None:
+    image = images.photograph(width, height)
+    frame = np.full((640, 640, 3), 7, np.uint8)
+    box = draw_letterboxed(image, frame)
+    resized = image
+    if (width, height) != (box.resized_width, box.resized_height):
+        resized = cv2.resize(
+            image, (box.resized_width, box.resized_height), interpolation=cv2.INTER_LINEAR
+        )
+    expected = cv2.copyMakeBorder(
+        resized,
+        box.top,
+        640 - box.top - box.resized_height,
+        box.left,
+        640 - box.left - box.resized_width,
+        cv2.BORDER_CONSTANT,
+        value=(PAD_VALUE,) * 3,
+    )
+    np.testing.assert_array_equal(frame, expected)
+
+
+def test_a_frame_in_the_middle_of_a_batch_is_filled_alone() -> None:
+    batch = np.zeros((3, 64, 96, 3), np.uint8)
+    draw_letterboxed(images.photograph(50, 50), batch[1])
+    assert batch[1].any()
+    assert not batch[0].any()
+    assert not batch[2].any()

@@ -1,0 +1,100 @@
+from __future__ import annotations
+
+import json
+
+import pytest
+from nms import Thresholds
+from request_thresholds import (
+    BadParameterError,
+    ThresholdDefaults,
+    defaults_of_config,
+    thresholds_of_request,
+)
+
+DEFAULTS = ThresholdDefaults(Thresholds(0.25, 0.7, 300), num_classes=4)
+
+
+def read(**parameters: object) -> Thresholds:
+    return thresholds_of_request(json.dumps(parameters), DEFAULTS)
+
+
+@pytest.mark.parametrize("text", ["", "{}", '{"somebody_elses": 3}'])
+def test_a_request_that_names_nothing_gets_the_defaults(text: str) -> None:
+    assert thresholds_of_request(text, DEFAULTS) == DEFAULTS.thresholds
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "expected"),
+    [
+        ("conf", 0.5, 0.5),
+        ("conf", "0.5", 0.5),
+        ("conf", 0, 0.0),
+        ("conf", "1", 1.0),
+        ("iou", " 0.45 ", 0.45),
+        ("max_det", 10, 10),
+        ("max_det", "10", 10),
+        ("max_det", 10.0, 10),
+        ("classes", "0,2", (0, 2)),
+        ("classes", " 3 , 1 ", (3, 1)),
+        ("classes", 2, (2,)),
+        ("class_agnostic", True, True),
+        ("class_agnostic", "true", True),
+        ("class_agnostic", "False", False),
+        ("class_agnostic", 1, True),
+        ("class_agnostic", 0, False),
+    ],
+)
+def test_numbers_and_their_text_are_taken(name: str, value: object, expected: object) -> None:
+    assert getattr(read(**{name: value}), name) == expected
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("conf", -0.1),
+        ("conf", 1.1),
+        ("conf", "high"),
+        ("conf", "nan"),
+        ("conf", "inf"),
+        ("conf", True),
+        ("conf", ""),
+        ("conf", None),
+        ("iou", 2),
+        ("iou", "-1"),
+        ("max_det", 0),
+        ("max_det", 301),
+        ("max_det", 1.5),
+        ("max_det", "many"),
+        ("classes", 4),
+        ("classes", -1),
+        ("classes", "0,4"),
+        ("classes", "0,,1"),
+        ("classes", ""),
+        ("classes", "0.5"),
+        ("classes", "person"),
+        ("class_agnostic", "perhaps"),
+        ("class_agnostic", 2),
+    ],
+)
+def test_anything_else_is_refused_in_words(name: str, value: object) -> None:
+    with pytest.raises(BadParameterError, match=rf"^parameter {name} must "):
+        read(**{name: value})
+
+
+def test_a_long_value_is_not_sent_back_whole() -> None:
+    with pytest.raises(BadParameterError) as refusal:
+        read(conf="x" * 10_000)
+    assert len(str(refusal.value)) < 120
+
+
+def test_defaults_come_from_the_config() -> None:
+    config = {
+        "conf": "0.4",
+        "iou": "0.6",
+        "max_det": "50",
+        "class_agnostic": "true",
+        "labels": '["a", "b"]',
+    }
+    assert defaults_of_config(config) == ThresholdDefaults(
+        Thresholds(0.4, 0.6, 50, None, class_agnostic=True), num_classes=2
+    )
