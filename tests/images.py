@@ -99,7 +99,7 @@ def bad_images() -> dict[str, tuple[bytes, str]]:
     damaged_webp = bytearray(webp)
     damaged_webp[24:300] = b"\xff" * 276
     cmyk = with_pillow(rgb.convert("CMYK"), "JPEG")
-    images = {
+    return {
         "empty": (b"", "EMPTY"),
         "one byte": (b"\xff", "UNSUPPORTED_FORMAT"),
         "text": (b"this is not a picture", "UNSUPPORTED_FORMAT"),
@@ -145,4 +145,3 @@ def bad_images() -> dict[str, tuple[bytes, str]]:
         "bmp of negative width": (bmp_with_size(-32, 32), "TOO_MANY_PIXELS"),
         "bmp bomb": (bmp_with_size(40_000, 40_000), "TOO_MANY_PIXELS"),
     }
-    return images

@@ -5,13 +5,14 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 
 from builder import __version__
-from builder.errors import FramewireError
+from builder.demo import REPOSITORY, DemoOptions, run_demo
+from builder.errors import BuilderError
 from builder.repository import build_pipeline
-from builder.server import ServerOptions, serve
+from builder.server import ServerOptions, serve, stopped_by_signals
 from builder.settings import BuildSettings
 
 
@@ -22,6 +23,7 @@ def build_parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     _add_build(commands)
     _add_serve(commands)
+    _add_demo(commands)
     return parser
 
 
@@ -31,7 +33,7 @@ def _add_build(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     build.add_argument(
         "--name", required=True, help="of the pipeline, and the ensemble's in Triton"
     )
-    build.add_argument("--repository", type=Path, default=Path("model_repository"))
+    build.add_argument("--repository", type=Path, default=REPOSITORY)
     build.add_argument("--replace", action="store_true", help="replace models of the same names")
     defaults = {field.name: field.default for field in fields(BuildSettings)}
     for option, name, kind, text in (
@@ -54,7 +56,7 @@ def _add_build(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 
 def _add_serve(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     serve_command = commands.add_parser("serve", help="run the embedded Triton in the foreground")
-    serve_command.add_argument("--repository", type=Path, default=Path("model_repository"))
+    serve_command.add_argument("--repository", type=Path, default=REPOSITORY)
     serve_command.add_argument("--address", default=ServerOptions.address)
     add_port_options(serve_command)
     serve_command.add_argument("--verbose", action="store_true", help="show all of Triton's log")
@@ -66,6 +68,18 @@ def add_port_options(command: argparse.ArgumentParser) -> None:
     command.add_argument("--grpc-port", type=int, default=ServerOptions.grpc_port)
     command.add_argument("--http-port", type=int, default=ServerOptions.http_port)
     command.add_argument("--metrics-port", type=int, default=ServerOptions.metrics_port)
+
+
+def _add_demo(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    demo = commands.add_parser(
+        "demo", help="serve the demo pipeline and find codes in a photograph"
+    )
+    demo.add_argument("--repository", type=Path, default=REPOSITORY)
+    demo.add_argument("--model", default=DemoOptions.pipeline, help="pipeline (%(default)s)")
+    demo.add_argument("--image", type=Path, default=DemoOptions.image)
+    demo.add_argument("--out", type=Path, default=DemoOptions.picture)
+    add_port_options(demo)
+    demo.set_defaults(run=run_demo_command)
 
 
 def run_build(arguments: argparse.Namespace) -> None:
@@ -85,15 +99,28 @@ def run_build(arguments: argparse.Namespace) -> None:
 
 def run_serve(arguments: argparse.Namespace) -> None:
     """Serve a repository until a signal comes."""
-    serve(
-        ServerOptions(
-            repository=arguments.repository,
-            address=arguments.address,
-            grpc_port=arguments.grpc_port,
-            http_port=arguments.http_port,
-            metrics_port=arguments.metrics_port,
-            verbose=arguments.verbose,
-        )
+    serve(replace(_server_options(arguments), address=arguments.address, verbose=arguments.verbose))
+
+
+def run_demo_command(arguments: argparse.Namespace) -> None:
+    """Run the demo."""
+    options = DemoOptions(
+        server=_server_options(arguments),
+        pipeline=arguments.model,
+        image=arguments.image,
+        picture=arguments.out,
+    )
+    with stopped_by_signals():
+        for line in run_demo(options):
+            print(line, flush=True)
+
+
+def _server_options(arguments: argparse.Namespace) -> ServerOptions:
+    return ServerOptions(
+        repository=arguments.repository,
+        grpc_port=arguments.grpc_port,
+        http_port=arguments.http_port,
+        metrics_port=arguments.metrics_port,
     )
 
 
@@ -102,7 +129,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = build_parser().parse_args(argv)
     try:
         arguments.run(arguments)
-    except FramewireError as error:
+    except BuilderError as error:
         print(f"framewire: {error}", file=sys.stderr)
         return 1
     return 0

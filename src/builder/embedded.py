@@ -78,6 +78,23 @@ def find_embedded_triton() -> EmbeddedTriton:
     Raises:
         EmbeddedUnavailableError: with what is missing and how to get it.
     """
+    triton = _locate()
+    _check_libraries(triton)
+    return triton
+
+
+def missing_libpython() -> bool:
+    """Return whether the embedded server lacks nothing but Python's shared library.
+
+    Raises:
+        EmbeddedUnavailableError: it is not installed or not made for this machine.
+    """
+    triton = _locate()
+    _, missing = _linked(triton.stub, triton.environment(os.environ))
+    return any(name.startswith("libpython") for name in missing)
+
+
+def _locate() -> EmbeddedTriton:
     if sys.platform != "linux" or platform.machine() != "x86_64":
         raise EmbeddedUnavailableError(
             f"the embedded Triton runs on 64-bit x86 Linux, this is {platform.system()} on "
@@ -91,14 +108,12 @@ def find_embedded_triton() -> EmbeddedTriton:
             f"the embedded Triton has no stub for Python {PYTHON_VERSION}: use Python 3.10 to 3.12 "
             f"(make PYTHON=python3.11 demo), or {DOCKER_WAY}"
         )
-    triton = EmbeddedTriton(
+    return EmbeddedTriton(
         binary=server / "bin" / "tritonserver",
         python_backend=server / "backends" / "python",
         stub=stub,
         library_path=(site / "nvidia_pytriton.libs", *_libpython_folders()),
     )
-    _check_libraries(triton)
-    return triton
 
 
 def _wheel_folder() -> Path:
@@ -117,17 +132,18 @@ def _libpython_folders() -> list[Path]:
     return [folder for folder in folders if (folder / name).exists()]
 
 
+def _linked(program: Path, environment: Mapping[str, str]) -> tuple[str, list[str]]:
+    """Return what the dynamic linker says of a program, and the libraries it does not find."""
+    listed = subprocess.run(
+        ["ldd", str(program)], env=environment, capture_output=True, text=True, check=False
+    )
+    output = listed.stdout + listed.stderr
+    return output, re.findall(r"^\s*(\S+) => not found", output, re.MULTILINE)
+
+
 def _check_libraries(triton: EmbeddedTriton) -> None:
     for program in (triton.binary, triton.stub):
-        listed = subprocess.run(
-            ["ldd", str(program)],
-            env=triton.environment(os.environ),
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        output = listed.stdout + listed.stderr
-        missing = re.findall(r"^\s*(\S+) => not found", output, re.MULTILINE)
+        output, missing = _linked(program, triton.environment(os.environ))
         if any(name.startswith("libpython") for name in missing):
             raise EmbeddedUnavailableError(
                 f"the embedded Triton needs {missing[0]}: on Debian and Ubuntu "

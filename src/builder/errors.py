@@ -2,13 +2,14 @@
 
 ::
 
-    FramewireError
+    BuilderError
     ├── SettingsError            a build setting is out of range
     ├── ModelFileError           the detector's file cannot be read
     ├── UnknownHeadError         no known detector family has outputs like these
     ├── RepositoryError
     │   ├── PipelineExistsError  a build would overwrite a pipeline
     │   └── InvalidPipelineError a generated pipeline contradicts itself
+    ├── DemoError                the demo's input or its client failed
     └── ServerError
         ├── EmbeddedUnavailableError  the embedded Triton cannot run on this machine
         ├── PortTakenError            another program listens on the port
@@ -17,8 +18,9 @@
 """
 
 __all__ = [
+    "BuilderError",
+    "DemoError",
     "EmbeddedUnavailableError",
-    "FramewireError",
     "InvalidPipelineError",
     "ModelFileError",
     "PipelineExistsError",
@@ -32,23 +34,23 @@ __all__ = [
 ]
 
 
-class FramewireError(Exception):
+class BuilderError(Exception):
     """Base of every error the builder raises on purpose."""
 
 
-class SettingsError(FramewireError):
+class SettingsError(BuilderError):
     """A build setting is out of range."""
 
 
-class ModelFileError(FramewireError):
+class ModelFileError(BuilderError):
     """The detector's file is missing, damaged or not a detector."""
 
 
-class UnknownHeadError(FramewireError):
+class UnknownHeadError(BuilderError):
     """No known detector family has outputs of these shapes."""
 
 
-class RepositoryError(FramewireError):
+class RepositoryError(BuilderError):
     """The model repository cannot be written or is not one."""
 
 
@@ -60,7 +62,11 @@ class InvalidPipelineError(RepositoryError):
     """A generated pipeline contradicts itself; nothing was published."""
 
 
-class ServerError(FramewireError):
+class DemoError(BuilderError):
+    """The demo cannot read its image, or the client could not reach the pipeline."""
+
+
+class ServerError(BuilderError):
     """Triton could not be started or did not stay up."""
 
 

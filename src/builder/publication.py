@@ -53,11 +53,11 @@ class Publication:
                 if (self.repository / name).exists():
                     (self.repository / name).rename(replaced / name)
                 (self.models / name).rename(self.repository / name)
+            # From this rename on the new models stand, whatever happens.
+            replaced.rename(self.staging / DISCARDED)
         except BaseException:
             _roll_back(self.repository, self.staging)
             raise
-        # From this rename on the new models stand, whatever happens.
-        replaced.rename(self.staging / DISCARDED)
 
 
 @contextmanager

@@ -52,7 +52,7 @@ def build_pipeline(
         What was built.
 
     Raises:
-        FramewireError: nothing in ``repository`` has changed then.
+        BuilderError: nothing in ``repository`` has changed then.
     """
     spec = PipelineSpec(settings, read_detector(model_file))
     network = network_graph(spec.detector, settings.candidates)

@@ -86,8 +86,8 @@ class TritonServer:
         self._process = process
         self._options = options
         self._log: deque[str] = deque(maxlen=KEPT_LOG_LINES)
-        # Without a GPU a healthy start logs errors about CUDA; before it is ready they only matter if
-        # it dies, and then they are quoted.
+        # Without a GPU a healthy start logs errors about CUDA; until it is ready they only matter
+        # if it dies, and then they are quoted.
         self._show_warnings = False
         self._reader = threading.Thread(target=self._read_log, daemon=True)
         self._reader.start()

@@ -42,14 +42,14 @@ class Answers:
         self._missing = threading.Semaphore(0)
         self._expected = expected
 
-    def loaded(self, number: int):  # noqa: ANN201
+    def loaded(self, number: int):
         def keep(frames: np.ndarray, loaded: list[LoadedFrame]) -> None:
             self.results[number] = (frames, loaded)
             self._missing.release()
 
         return keep
 
-    def failed(self, number: int):  # noqa: ANN201
+    def failed(self, number: int):
         def keep(error: BaseException) -> None:
             self.results[number] = error
             self._missing.release()

@@ -5,6 +5,8 @@ For a YOLO11 at 640 that is 24 KB an image instead of 2.8 MB, and no Python touc
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
@@ -65,7 +67,8 @@ def return_best_candidates(
 
 def onnx_opset(model: onnx.ModelProto) -> int:
     """Return the version of the default operator set that ``model`` imports."""
-    return next(entry.version for entry in model.opset_import if entry.domain in {"", "ai.onnx"})
+    versions = (entry.version for entry in model.opset_import if entry.domain in {"", "ai.onnx"})
+    return int(next(versions))
 
 
 class _GraphBuilder:
@@ -81,7 +84,7 @@ class _GraphBuilder:
         self._graph.initializer.append(tensor)
         return tensor.name
 
-    def node(self, op_type: str, inputs: list[str], output: str, **attributes: object) -> str:
+    def node(self, op_type: str, inputs: list[str], output: str, **attributes: Any) -> str:
         name = PREFIX + output
         self._graph.node.append(helper.make_node(op_type, inputs, [name], name=name, **attributes))
         return name

@@ -29,7 +29,7 @@ def detection_tensors(
         max_det: rows of the outputs; rows past ``num_dets`` stay 0.
     """
     count = len(candidates)
-    num_dets = np.zeros((count, *NUM_DETS.shape), np.int32)
+    num_dets = np.zeros((count, *resolve_shape(NUM_DETS)), np.int32)
     boxes = np.zeros((count, *resolve_shape(DET_BOXES, max_det=max_det)), np.float32)
     scores = np.zeros((count, *resolve_shape(DET_SCORES, max_det=max_det)), np.float32)
     classes = np.zeros((count, *resolve_shape(DET_CLASSES, max_det=max_det)), np.int32)

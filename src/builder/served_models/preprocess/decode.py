@@ -136,15 +136,20 @@ def _decode_jpeg(data: bytes, limits: DecodeLimits) -> NDArray[np.uint8]:
 
 def _jpeg_pixels(data: bytes) -> NDArray[np.uint8]:
     try:
-        return simplejpeg.decode_jpeg(data, colorspace="BGR", strict=True)
+        return _simplejpeg_pixels(data, strict=True)
     except ValueError as error:
         padding = PADDING_WARNING.search(str(error))
         if padding is None or int(padding[1]) > MAX_PADDING_BYTES:
             raise UnreadableImageError(ImageStatus.CORRUPT) from None
     try:
-        return simplejpeg.decode_jpeg(data, colorspace="BGR", strict=False)
+        return _simplejpeg_pixels(data, strict=False)
     except ValueError:
         raise UnreadableImageError(ImageStatus.CORRUPT) from None
+
+
+def _simplejpeg_pixels(data: bytes, *, strict: bool) -> NDArray[np.uint8]:
+    pixels: NDArray[np.uint8] = simplejpeg.decode_jpeg(data, colorspace="BGR", strict=strict)
+    return pixels
 
 
 def _jpeg_orientation(data: bytes) -> int:
@@ -166,7 +171,7 @@ def _orientation(image: Image.Image) -> int:
 def _decode_with_pillow(data: bytes, image_format: str, limits: DecodeLimits) -> NDArray[np.uint8]:
     try:
         with Image.open(io.BytesIO(data), formats=(image_format,)) as image:
-            _check_size(*image.size, limits)
+            _check_size(image.width, image.height, limits)
             pixels = _bgr_pixels(image)
             return _upright(pixels, _orientation(image))
     except UnreadableImageError:

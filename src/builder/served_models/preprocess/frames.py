@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-from contract import GEOMETRY, STATUS_SENTENCES, ImageStatus
+from contract import GEOMETRY, STATUS_SENTENCES, ImageStatus, resolve_shape
 from decode import DecodeLimits, UnreadableImageError, decode_bgr
 from letterbox import PAD_VALUE, draw_letterboxed
 
@@ -46,6 +46,6 @@ def load_frame(data: bytes, frame: NDArray[np.uint8], limits: DecodeLimits) -> L
         image = decode_bgr(data, limits)
     except UnreadableImageError as error:
         frame[:] = PAD_VALUE
-        return LoadedFrame(error.status, str(error), np.zeros(GEOMETRY.shape, np.float32))
+        return LoadedFrame(error.status, str(error), np.zeros(resolve_shape(GEOMETRY), np.float32))
     box = draw_letterboxed(image, frame)
     return LoadedFrame(ImageStatus.OK, STATUS_SENTENCES[ImageStatus.OK], box.geometry())

@@ -20,6 +20,7 @@ from triton_requests import (
 )
 
 if TYPE_CHECKING:
+    from contract import Tensor
     from frames import LoadedFrame
     from numpy.typing import NDArray
 
@@ -60,7 +61,7 @@ def _answer(sender: Any, frames: NDArray[np.uint8], loaded: list[LoadedFrame]) -
     if len(loaded) == 1 and loaded[0].status != ImageStatus.OK:
         send_final(sender, refusal(loaded[0].reason))
         return
-    arrays = {
+    arrays: dict[Tensor, NDArray[Any]] = {
         FRAME: frames,
         GEOMETRY: np.stack([frame.geometry for frame in loaded]),
         IMAGE_STATUS: np.array([[frame.status] for frame in loaded], dtype=np.int32),

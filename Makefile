@@ -1,0 +1,44 @@
+# make demo   see boxes: a real Triton, a sample photograph, build/demo.png
+# make test   run every test, the real server included
+# make check  ruff, mypy --strict, the import rule
+.DEFAULT_GOAL := demo
+.PHONY: demo test check model_repository clean
+
+PORTS := $(if $(GRPC_PORT),--grpc-port $(GRPC_PORT)) $(if $(HTTP_PORT),--http-port $(HTTP_PORT)) \
+    $(if $(METRICS_PORT),--metrics-port $(METRICS_PORT))
+PROJECTS := pyproject.toml thin_client/pyproject.toml .ci/make-environment
+SERVED := src/builder/served_models
+
+demo: .venv/.embedded
+	@.venv/bin/framewire demo $(PORTS)
+
+test: .venv/.test
+	.venv/bin/python -m pytest -m "not gpu"
+
+check: .venv/.test
+	.venv/bin/ruff check
+	.venv/bin/ruff format --check
+	.venv/bin/mypy src/builder thin_client
+	@# Served models import their neighbours in the model's folder, so each is checked as one.
+	@set -e; for model in preprocess network postprocess pipeline; do \
+	    echo "mypy $(SERVED)/$$model"; \
+	    MYPYPATH=$(SERVED)/shared:$(SERVED)/preprocess:$(SERVED)/postprocess:thin_client \
+	        .venv/bin/mypy --explicit-package-bases $(SERVED)/$$model/*.py $(SERVED)/shared/*.py; \
+	done
+	.venv/bin/python -m pytest -q tests/test_imports.py
+
+# The demo pipeline in the tree, made anew; a test fails when it is not what the builder makes.
+model_repository: .venv/.embedded
+	.venv/bin/framewire build samples/code_detector/codes.onnx --name codes \
+	    --repository model_repository --replace
+
+.venv/.test: $(PROJECTS)
+	@.ci/make-environment test
+	@touch .venv/.test .venv/.embedded
+
+.venv/.embedded: $(PROJECTS)
+	@.ci/make-environment embedded
+	@touch $@
+
+clean:
+	rm -rf .venv build src/*.egg-info thin_client/*.egg-info

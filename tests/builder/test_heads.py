@@ -1,0 +1,101 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import onnx
+import pytest
+from onnx import TensorProto, helper
+
+from builder.errors import ModelFileError, UnknownHeadError
+from builder.heads import Head, read_detector
+from tests.tiny_detector import LABELS, save_tiny_detector, tiny_detector
+
+
+def read(tmp_path: Path, **options: object):
+    return read_detector(save_tiny_detector(tmp_path / "model.onnx", tiny_detector(**options)))
+
+
+def test_size_labels_and_batch_come_from_graph_and_metadata(tmp_path: Path) -> None:
+    detector = read(tmp_path, width=96, height=64)
+    assert detector.head == Head.YOLOV8
+    assert (detector.width, detector.height) == (96, 64)
+    assert detector.labels == LABELS
+    assert detector.fixed_batch is None
+    assert detector.anchors == 12 * 8 + 6 * 4 + 3 * 2
+
+
+def test_an_open_size_is_that_of_the_metadata(tmp_path: Path) -> None:
+    detector = read(tmp_path, width=96, height=64, dynamic_size=True)
+    assert (detector.width, detector.height) == (96, 64)
+    metadata = {"imgsz": "320", "names": str(dict(enumerate(LABELS)))}
+    detector = read(tmp_path, dynamic_size=True, metadata=metadata)
+    assert (detector.width, detector.height) == (320, 320)
+
+
+def test_a_fixed_batch_is_kept(tmp_path: Path) -> None:
+    assert read(tmp_path, batch=4).fixed_batch == 4
+
+
+@pytest.mark.parametrize(
+    "names", [None, "not a dict", "{0: 'only one'}", "{1: 'a', 2: 'b', 3: 'c'}"]
+)
+def test_without_usable_names_the_classes_are_numbered(tmp_path: Path, names: str | None) -> None:
+    metadata = {} if names is None else {"names": names}
+    assert read(tmp_path, metadata=metadata).labels == ("class_0", "class_1", "class_2")
+
+
+def test_a_model_for_another_task_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ModelFileError, match="task 'segment'"):
+        read(tmp_path, metadata={"task": "segment"})
+
+
+@pytest.mark.parametrize(
+    ("shape", "shown"),
+    [
+        (["batch", 300, 6], r"output0 \[\?, 300, 6\]"),
+        (["batch", 1000], r"output0 \[\?, 1000\]"),
+        (["batch", 4, 8400], r"output0 \[\?, 4, 8400\]"),
+    ],
+)
+def test_an_unknown_layout_is_refused_with_the_shapes_seen(
+    tmp_path: Path, shape: list[int | str], shown: str
+) -> None:
+    model = tiny_detector()
+    output = helper.make_tensor_value_info("output0", TensorProto.FLOAT, shape)
+    model.graph.output[0].CopyFrom(output)
+    with pytest.raises(UnknownHeadError, match=shown):
+        read_detector(save_tiny_detector(tmp_path / "model.onnx", model))
+
+
+def test_a_model_that_takes_no_picture_is_refused(tmp_path: Path) -> None:
+    model = tiny_detector()
+    model.graph.input[0].CopyFrom(
+        helper.make_tensor_value_info("images", TensorProto.FLOAT, ["batch", 3])
+    )
+    with pytest.raises(ModelFileError, match="one image tensor"):
+        read_detector(save_tiny_detector(tmp_path / "model.onnx", model))
+
+
+def test_an_old_opset_is_refused_with_the_way_out(tmp_path: Path) -> None:
+    with pytest.raises(ModelFileError, match=r"opset 11.*opset=17"):
+        read(tmp_path, opset=11)
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"this is no protobuf", onnx.ModelProto().SerializeToString()]
+)
+def test_a_damaged_file_is_refused_in_one_line(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "model.onnx"
+    path.write_bytes(content)
+    with pytest.raises(ModelFileError, match="not a valid ONNX model") as refusal:
+        read_detector(path)
+    assert "\n" not in str(refusal.value)
+
+
+def test_a_missing_file_and_a_checkpoint_are_told_apart(tmp_path: Path) -> None:
+    with pytest.raises(ModelFileError, match="no model file"):
+        read_detector(tmp_path / "missing.onnx")
+    checkpoint = tmp_path / "yolo11n.pt"
+    checkpoint.write_bytes(b"PK")
+    with pytest.raises(ModelFileError, match="yolo export"):
+        read_detector(checkpoint)
