@@ -95,9 +95,9 @@ def save_tiny_detector(path: Path, model: onnx.ModelProto | None = None) -> Path
 
 
 def coloured_square(
-    colour: str, *, size: int = 64, left: int = 32, top: int = 0, side: int = 32
+    colour: str, *, size: int = 64, left: int = 32, top: int = 0, side: int = 8
 ) -> np.ndarray:
-    """Return a black BGR picture with one square: one of its anchors fits it exactly."""
+    """Return a black BGR picture with one square; by default one anchor fits it exactly."""
     picture = np.zeros((size, size, 3), np.uint8)
     picture[top : top + side, left : left + side, 2 - LABELS.index(colour)] = 255
     return picture

@@ -12,6 +12,7 @@ from pathlib import Path
 from builder.errors import DemoError
 from builder.server import ServerOptions, triton_server
 from thin_client import Detections, Detector
+from thin_client.contract import model_names
 from thin_client.drawing import write_annotated
 from thin_client.errors import FramewireError as ClientError
 from thin_client.server_report import ModelStatistics
@@ -96,12 +97,15 @@ def _table(image: Path, size: int, detections: Detections) -> Iterator[str]:
 
 
 def _latency_line(latencies_ms: list[float], models: tuple[ModelStatistics, ...]) -> str:
-    steps = ", ".join(
-        f"{model.model.rsplit('_', 1)[-1]} {model.latency_ms:.1f} ms"
-        for model in models
-        if model.latency_ms is not None and model.model != PIPELINE
-    )
+    means_ms = {model.model: model.latency_ms or 0.0 for model in models}
+    pipeline = models[0].model
+    names = model_names(pipeline)
+    network_ms, postprocess_ms = means_ms[names.network], means_ms[names.postprocess]
+    # Triton counts a step that answers from its own threads as done when it has taken the request,
+    # so what preprocess took is what the ensemble's time leaves.
+    preprocess_ms = means_ms[pipeline] - network_ms - postprocess_ms
     return (
-        f"client: {statistics.median(latencies_ms):.1f} ms a request, median of "
-        f"{len(latencies_ms)}; Triton's mean: {steps}"
+        f"client: {statistics.median(latencies_ms):.1f} ms a request (median of "
+        f"{len(latencies_ms)}); in Triton: {means_ms[pipeline]:.1f} ms = preprocess "
+        f"{preprocess_ms:.1f} + network {network_ms:.1f} + postprocess {postprocess_ms:.1f} (means)"
     )

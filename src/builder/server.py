@@ -49,6 +49,8 @@ ALLOCATOR = {
 # One frame, one thread: the served models bring their own threads, one for each core.
 ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
 
+# What a Triton without a GPU says to its first request, and what nobody can or need do about.
+HARMLESS = re.compile(r"pinned_memory_manager\.cc")
 LOAD_FAILURE = re.compile(r"failed to load '(?P<model>[^']+)' version \d+: (?P<reason>.*)")
 LOG_LINE = re.compile(r"[IWE]\d{4} \d\d:\d\d:\d\d\.\d+ \d+ \S+\] ")
 
@@ -151,8 +153,7 @@ class TritonServer:
         assert self._process.stdout is not None  # noqa: S101 - for the type checker
         for line in self._process.stdout:
             self._log.append(line.rstrip("\n"))
-            warning = self._show_warnings and line.startswith(("W", "E"))
-            if self._options.verbose or warning:
+            if self._options.verbose or (self._show_warnings and _is_warning(line)):
                 sys.stderr.write(line)
 
     def _death(self) -> ServerDiedError:
@@ -160,6 +161,10 @@ class TritonServer:
         code = self._process.returncode
         how = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"exited with {code}"
         return ServerDiedError(f"Triton {how}: {_reason(list(self._log))}")
+
+
+def _is_warning(line: str) -> bool:
+    return line.startswith(("W", "E")) and not HARMLESS.search(line)
 
 
 def _reason(log: list[str]) -> str:
@@ -223,6 +228,7 @@ def triton_arguments(options: ServerOptions, backend_directory: Path, shm_prefix
         # The configs are complete: completing them would start every stub twice.
         "--disable-auto-complete-config",
         "--allow-gpu-metrics=false",
+        "--pinned-memory-pool-byte-size=0",
         f"--exit-timeout-secs={DRAIN_S}",
         f"--backend-config=python,shm-default-byte-size={SHM_DEFAULT_BYTES}",
         f"--backend-config=python,shm-growth-byte-size={SHM_GROWTH_BYTES}",

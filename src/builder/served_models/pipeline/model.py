@@ -25,6 +25,7 @@ from triton_requests import (
     refusal,
     response,
     send_final,
+    unavailable,
 )
 
 if TYPE_CHECKING:
@@ -35,7 +36,11 @@ if TYPE_CHECKING:
 
 
 class NetworkError(Exception):
-    """The network refused or failed; the message is Triton's."""
+    """The network failed; the message is Triton's."""
+
+
+class NetworkUnavailableError(NetworkError):
+    """The network takes no requests at the moment: its queue is full or the server is stopping."""
 
 
 class TritonPythonModel:
@@ -91,6 +96,8 @@ class TritonPythonModel:
     def _finish(self, call: _Call, frames: NDArray[np.uint8], loaded: list[LoadedFrame]) -> None:
         try:
             answer = response(self._detect(call, frames, loaded))
+        except NetworkUnavailableError:
+            answer = unavailable("the network takes no requests at the moment: try again")
         except NetworkError as error:
             answer = failure(error, "network")
         except Exception as error:  # noqa: BLE001 - an answer is owed whatever happened
@@ -121,7 +128,7 @@ class TritonPythonModel:
             trace=call.trace,
         ).exec()
         if answer.has_error():
-            raise NetworkError(answer.error().message())
+            raise _network_error(answer.error())
         candidates = pb_utils.get_output_tensor_by_name(answer, CANDIDATES.name).as_numpy()
         # The array lies in memory that the answer gives back when it goes out of scope.
         copied: NDArray[np.float32] = candidates.copy()
@@ -133,6 +140,14 @@ class TritonPythonModel:
     def _send(self, sender: Any, answer: Any) -> None:
         self._slots.release()
         send_final(sender, answer)
+
+
+def _network_error(error: Any) -> NetworkError:
+    message = error.message()
+    # Triton calls it an internal error when it is the server that no longer takes requests.
+    if error.code() == pb_utils.TritonError.UNAVAILABLE or message.endswith("Server not ready"):
+        return NetworkUnavailableError(message)
+    return NetworkError(message)
 
 
 class _Call:

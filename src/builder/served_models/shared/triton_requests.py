@@ -44,6 +44,11 @@ def refusal(sentence: str) -> Any:
     return _error_response(sentence, pb_utils.TritonError.INVALID_ARG)
 
 
+def unavailable(sentence: str) -> Any:
+    """Return a response that asks the client to try again, here or elsewhere."""
+    return _error_response(sentence, pb_utils.TritonError.UNAVAILABLE)
+
+
 def failure(error: BaseException, step: str) -> Any:
     """Return a response that blames the server and log why; no path reaches the client."""
     pb_utils.Logger.log_error("".join(traceback.format_exception(error)))

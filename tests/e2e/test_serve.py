@@ -1,0 +1,192 @@
+"""``framewire serve`` in good and bad times."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+from tritonclient.grpc import InferenceServerClient
+
+from tests import images
+from tests.e2e.wire import infer
+from tests.serving import (
+    Serving,
+    children,
+    framewire,
+    port_options,
+    running,
+    shared_memory_of,
+)
+from tests.tiny_detector import coloured_square
+
+
+def descendants(pid: int) -> list[int]:
+    found = []
+    for child in children(pid):
+        found += [child, *descendants(child)]
+    return found
+
+
+def wait_until_gone(pids: list[int]) -> list[int]:
+    deadline = time.monotonic() + 10
+    while time.monotonic() < deadline and any(running(pid) for pid in pids):
+        time.sleep(0.05)
+    return [pid for pid in pids if running(pid)]
+
+
+@pytest.mark.parametrize("signal_number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_stops_it_cleanly(tiny_repository: Path, signal_number: int) -> None:
+    server = Serving(tiny_repository)
+    try:
+        line = server.wait_until_ready()
+        assert "tiny, tiny_bls" in line
+        assert f"127.0.0.1:{server.grpc_port}" in line
+        assert infer(server.url, "tiny", [images.encoded(coloured_square("red"))])
+        assert shared_memory_of(server.process.pid)
+        family = descendants(server.process.pid)
+        assert len(family) >= 5
+        server.process.send_signal(signal_number)
+        assert server.wait() == 0
+        assert server.error_text() == ""
+        assert wait_until_gone(family) == []
+        assert shared_memory_of(server.process.pid) == []
+    finally:
+        server.stop()
+
+
+def test_requests_in_flight_are_answered_before_it_stops(tiny_repository: Path) -> None:
+    pictures = [images.encoded(images.photograph(1000, 1000))] * 16
+    server = Serving(tiny_repository)
+    try:
+        server.wait_until_ready()
+        with ThreadPoolExecutor(8) as threads:
+            answers = [threads.submit(infer, server.url, "tiny_bls", pictures) for _ in range(8)]
+            wait_until_busy(server.url, "tiny_network")
+            server.process.send_signal(signal.SIGTERM)
+            assert server.wait() == 0
+            for answer in answers:
+                # A request that came too late is refused; one that was accepted is answered.
+                error = answer.exception()
+                if error is None:
+                    assert not answer.result()["image_status"].any()
+                else:
+                    assert error.status() == "StatusCode.UNAVAILABLE", error.message()
+            assert sum(answer.exception() is None for answer in answers) >= 1
+    finally:
+        server.stop()
+
+
+def wait_until_busy(url: str, network: str) -> None:
+    """Return once the network has answered its first frames."""
+    deadline = time.monotonic() + 30
+    with InferenceServerClient(url) as client:
+        while time.monotonic() < deadline:
+            if client.get_inference_statistics(network).model_stats[0].inference_count:
+                return
+            time.sleep(0.005)
+    raise AssertionError(f"{network} never began")
+
+
+def test_when_triton_is_killed_it_says_so_and_leaves_nothing(tiny_repository: Path) -> None:
+    server = Serving(tiny_repository)
+    try:
+        server.wait_until_ready()
+        family = descendants(server.process.pid)
+        os.kill(server.triton_pid(), signal.SIGKILL)
+        assert server.wait() == 1
+        assert "framewire: Triton was killed by SIGKILL" in server.error_text()
+        assert wait_until_gone(family) == []
+        assert shared_memory_of(server.process.pid) == []
+    finally:
+        server.stop()
+
+
+def test_when_it_is_killed_itself_triton_ends_too(tiny_repository: Path) -> None:
+    server = Serving(tiny_repository)
+    try:
+        server.wait_until_ready()
+        family = descendants(server.process.pid)
+        server.process.kill()
+        server.wait()
+        assert wait_until_gone(family) == []
+    finally:
+        server.stop()
+
+
+def test_a_model_that_does_not_load_is_named_with_its_reason(
+    tiny_repository: Path, tmp_path: Path
+) -> None:
+    repository = tmp_path / "repository"
+    shutil.copytree(tiny_repository, repository)
+    model = repository / "tiny_postprocess" / "1" / "model.py"
+    model.write_text(model.read_text() + "\nimport a_package_that_is_not_there\n")
+    server = Serving(repository)
+    try:
+        assert server.wait() == 1
+        sentence = server.error_text().strip().splitlines()[-1]
+        assert sentence.startswith(
+            "framewire: Triton exited with 1: model tiny_postprocess did not"
+        )
+        assert "No module named 'a_package_that_is_not_there'" in sentence
+    finally:
+        server.stop()
+
+
+def test_a_damaged_network_is_named_with_its_reason(tiny_repository: Path, tmp_path: Path) -> None:
+    repository = tmp_path / "repository"
+    shutil.copytree(tiny_repository, repository)
+    (repository / "tiny_network" / "1" / "model.onnx").write_bytes(b"damaged")
+    server = Serving(repository)
+    try:
+        assert server.wait() == 1
+        assert "model tiny_network did not load" in server.error_text()
+    finally:
+        server.stop()
+
+
+@pytest.mark.parametrize("purpose", ["grpc", "http", "metrics"])
+def test_a_taken_port_is_refused_by_its_option(tiny_repository: Path, purpose: str) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        ports, _ = port_options()
+        ports[ports.index(f"--{purpose}-port") + 1] = str(port)
+        refused = serve_and_fail(tiny_repository, *ports)
+    assert f"port {port} on 127.0.0.1 cannot be used for {purpose}" in refused
+    assert f"--{purpose}-port" in refused
+
+
+def test_the_same_port_twice_is_refused(tiny_repository: Path) -> None:
+    ports, grpc = port_options()
+    ports[3] = str(grpc)
+    assert "must differ" in serve_and_fail(tiny_repository, *ports)
+
+
+def test_a_repository_without_models_is_refused_with_the_way_to_make_some(tmp_path: Path) -> None:
+    ports, _ = port_options()
+    assert "framewire build" in serve_and_fail(tmp_path, *ports)
+    assert "there is no model repository" in serve_and_fail(tmp_path / "missing", *ports)
+
+
+def serve_and_fail(repository: Path, *options: str) -> str:
+    """The one sentence that a refused ``framewire serve`` leaves."""
+    refused = subprocess.run(
+        framewire("serve", "--repository", str(repository), *options),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert refused.returncode == 1
+    assert refused.stdout == ""
+    assert refused.stderr.startswith("framewire: ")
+    assert refused.stderr.count("\n") == 1
+    return refused.stderr

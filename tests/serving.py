@@ -1,0 +1,129 @@
+"""Running ``framewire serve`` as a user does: a process, a ready line, a signal."""
+
+from __future__ import annotations
+
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+from builder.server import SHM_FOLDER
+
+READY_TIMEOUT_S = 120
+STOP_TIMEOUT_S = 60
+
+
+def framewire(*arguments: str) -> list[str]:
+    """The command line of ``framewire`` in this environment."""
+    return [sys.executable, "-m", "builder.cli", *arguments]
+
+
+def free_ports(count: int) -> list[int]:
+    """Ports on loopback that nobody has at the moment."""
+    with ExitStack() as stack:
+        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
+        for each in sockets:
+            each.bind(("127.0.0.1", 0))
+        return [each.getsockname()[1] for each in sockets]
+
+
+def port_options() -> tuple[list[str], int]:
+    """Options for three free ports, and the gRPC port."""
+    grpc, http, metrics = free_ports(3)
+    options = ["--grpc-port", grpc, "--http-port", http, "--metrics-port", metrics]
+    return [str(option) for option in options], grpc
+
+
+class Serving:
+    """A ``framewire serve`` and what it printed."""
+
+    def __init__(self, repository: Path, *options: str) -> None:
+        ports, self.grpc_port = port_options()
+        self.url = f"127.0.0.1:{self.grpc_port}"
+        self.process = subprocess.Popen(
+            framewire("serve", "--repository", str(repository), *ports, *options),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        self.errors: list[str] = []
+        self._error_reader = threading.Thread(target=self._read_errors, daemon=True)
+        self._error_reader.start()
+
+    def _read_errors(self) -> None:
+        assert self.process.stderr is not None
+        self.errors.extend(self.process.stderr)
+
+    def wait_until_ready(self) -> str:
+        """The ready line; fails the test with what the server said when there is none."""
+        assert self.process.stdout is not None
+        watchdog = threading.Timer(READY_TIMEOUT_S, self.process.kill)
+        watchdog.start()
+        line = self.process.stdout.readline()
+        watchdog.cancel()
+        assert line.startswith("ready: "), (line, self.error_text())
+        return line
+
+    def wait(self) -> int:
+        """The exit code, when it ends by itself or was signalled."""
+        code = self.process.wait(STOP_TIMEOUT_S)
+        self._error_reader.join(5)
+        return code
+
+    def error_text(self) -> str:
+        if self.process.poll() is not None:
+            self._error_reader.join(5)
+        return "".join(self.errors)
+
+    def triton_pid(self) -> int:
+        """The process id of tritonserver."""
+        return int(children(self.process.pid)[0])
+
+    def stop(self) -> int:
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGTERM)
+        try:
+            return self.wait()
+        finally:
+            if self.process.poll() is None:
+                self.process.kill()
+                self.process.wait()
+            for pipe in (self.process.stdout, self.process.stderr):
+                assert pipe is not None
+                pipe.close()
+
+
+@contextmanager
+def serving(repository: Path, *options: str) -> Iterator[Serving]:
+    server = Serving(repository, *options)
+    try:
+        server.wait_until_ready()
+        yield server
+    finally:
+        server.stop()
+
+
+def children(pid: int) -> list[int]:
+    """Process ids of the children of a process."""
+    found = []
+    for task in Path(f"/proc/{pid}/task").iterdir():
+        found += [int(child) for child in (task / "children").read_text().split()]
+    return found
+
+
+def running(pid: int) -> bool:
+    """Whether a process runs; a zombie does not."""
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0]
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+    return state != "Z"
+
+
+def shared_memory_of(serve_pid: int) -> list[str]:
+    """Shared-memory regions that a ``framewire serve`` made and that are still there."""
+    return [region.name for region in SHM_FOLDER.glob(f"framewire_{serve_pid}_*")]
