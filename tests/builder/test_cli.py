@@ -1,0 +1,45 @@
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from builder.cli import main
+from builder.repository import read_config
+from tests.serving import framewire
+from tests.tiny_detector import save_tiny_detector
+
+
+def test_build_says_what_it_built(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    model = save_tiny_detector(tmp_path / "tiny.onnx")
+    repository = tmp_path / "repository"
+    options = ["--name", "tiny", "--repository", str(repository)]
+    assert main(["build", str(model), *options, "--iou", "0.5", "--class-agnostic"]) == 0
+    assert "yolov8 head, 64x64, 3 classes, batches up to 16" in capsys.readouterr().out
+    parameters = read_config(repository / "tiny_postprocess").parameters
+    assert parameters["iou"].string_value == "0.5"
+    assert parameters["class_agnostic"].string_value == "true"
+
+
+def test_a_refusal_is_one_sentence_and_a_failing_exit(tmp_path: Path) -> None:
+    done = subprocess.run(
+        framewire("build", str(tmp_path / "missing.onnx"), "--name", "x"),
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert done.stdout == ""
+    assert done.stderr.startswith("framewire: there is no model file")
+    assert done.stderr.count("\n") == 1
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("command", [[], ["build"], ["serve"], ["demo"]])
+def test_help_is_there(command: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as end:
+        main([*command, "--help"])
+    assert end.value.code == 0
+    assert "usage: framewire" in capsys.readouterr().out
