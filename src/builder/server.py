@@ -25,6 +25,12 @@ from builder.errors import (
     ServerDiedError,
     ServerNotReadyError,
 )
+from builder.shared_memory import (
+    SHM_DEFAULT_BYTES,
+    SHM_FOLDER,
+    SHM_GROWTH_BYTES,
+    shared_memory_shortage,
+)
 
 LOOPBACK = "127.0.0.1"
 POLL_S = 0.1
@@ -32,12 +38,6 @@ POLL_S = 0.1
 DRAIN_S = 30
 KILL_AFTER_S = DRAIN_S + 10
 KEPT_LOG_LINES = 400
-
-# One frame of 640 x 640 and its encoded bytes fit without growing; growth is by the same step,
-# because each growth remaps the region.
-SHM_DEFAULT_BYTES = 16 * 2**20
-SHM_GROWTH_BYTES = 16 * 2**20
-SHM_FOLDER = Path("/dev/shm")  # noqa: S108 - where POSIX shared memory lives
 
 # glibc returns the pages of each decoded frame to the kernel and faults them in again for the next:
 # half the time of a 1080p decode (docs/performance.md). These make it keep them.
@@ -190,6 +190,8 @@ def triton_server(options: ServerOptions) -> Iterator[TritonServer]:
     triton = find_embedded_triton()
     _check_repository(options.repository)
     _check_ports(options)
+    if shortage := shared_memory_shortage(options.repository):
+        print(f"framewire: warning: {shortage}", file=sys.stderr)
     shm_prefix = f"framewire_{os.getpid()}_{options.grpc_port}_"
     with ExitStack() as stack:
         scratch = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="framewire-")))

@@ -34,6 +34,8 @@ if TYPE_CHECKING:
     from nms import Thresholds
     from numpy.typing import NDArray
 
+STEP = "pipeline"
+
 
 class NetworkError(Exception):
     """The network failed; the message is Triton's."""
@@ -101,7 +103,7 @@ class TritonPythonModel:
         except NetworkError as error:
             answer = failure(error, "network")
         except Exception as error:  # noqa: BLE001 - an answer is owed whatever happened
-            answer = failure(error, "pipeline")
+            answer = failure(error, STEP)
         self._send(call.sender, answer)
 
     def _detect(
@@ -135,11 +137,11 @@ class TritonPythonModel:
         return copied
 
     def _fail(self, sender: Any, error: BaseException) -> None:
-        self._send(sender, failure(error, "pipeline"))
+        self._send(sender, failure(error, STEP))
 
     def _send(self, sender: Any, answer: Any) -> None:
         self._slots.release()
-        send_final(sender, answer)
+        send_final(sender, answer, STEP)
 
 
 def _network_error(error: Any) -> NetworkError:

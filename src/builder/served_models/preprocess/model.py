@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from frames import LoadedFrame
     from numpy.typing import NDArray
 
+STEP = "preprocess"
+
 
 class TritonPythonModel:
     """The class that Triton's Python backend looks for."""
@@ -59,7 +61,7 @@ class TritonPythonModel:
 
 def _answer(sender: Any, frames: NDArray[np.uint8], loaded: list[LoadedFrame]) -> None:
     if len(loaded) == 1 and loaded[0].status != ImageStatus.OK:
-        send_final(sender, refusal(loaded[0].reason))
+        send_final(sender, refusal(loaded[0].reason), STEP)
         return
     arrays: dict[Tensor, NDArray[Any]] = {
         FRAME: frames,
@@ -67,8 +69,8 @@ def _answer(sender: Any, frames: NDArray[np.uint8], loaded: list[LoadedFrame]) -
         IMAGE_STATUS: np.array([[frame.status] for frame in loaded], dtype=np.int32),
         IMAGE_SIZE: np.array([frame.size for frame in loaded], dtype=np.int32),
     }
-    send_final(sender, response(arrays))
+    send_final(sender, response(arrays), STEP)
 
 
 def _fail(sender: Any, error: BaseException) -> None:
-    send_final(sender, failure(error, "preprocess"))
+    send_final(sender, failure(error, STEP), STEP)

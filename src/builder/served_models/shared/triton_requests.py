@@ -62,6 +62,10 @@ def _error_response(sentence: str, code: int) -> Any:
     return pb_utils.InferenceResponse(error=pb_utils.TritonError(sentence, code))
 
 
-def send_final(sender: Any, answer: Any) -> None:
-    """Send the one answer to a request."""
-    sender.send(answer, flags=pb_utils.TRITONSERVER_RESPONSE_COMPLETE_FINAL)
+def send_final(sender: Any, answer: Any, step: str) -> None:
+    """Send the one answer to a request; if it cannot be sent, say that instead."""
+    flags = pb_utils.TRITONSERVER_RESPONSE_COMPLETE_FINAL
+    try:
+        sender.send(answer, flags=flags)
+    except Exception as error:  # noqa: BLE001 - shared memory ran out, say; a client waits all the same
+        sender.send(failure(error, step), flags=flags)
