@@ -9,46 +9,32 @@ from __future__ import annotations
 import argparse
 import logging
 import os
-import re
 import sys
-from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
 
-import thin_client
-from thin_client.connection import DEFAULT_URL, Connection
+from thin_client.arguments import parser
+from thin_client.connection import Connection
 from thin_client.errors import FramewireError
 from thin_client.parameters import RequestParameters
 from thin_client.retry import RetryPolicy
 
-if TYPE_CHECKING:
-    from thin_client.client import Detector
-
 __all__ = ["main"]
-
-_EXIT_CODES = """\
-exit codes: 0 all fine; 1 an image or a frame failed; 2 wrong usage, or the server or the pipeline
-cannot be used; 130 interrupted"""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run ``framewire-client`` and return its exit code."""
-    args = _parser().parse_args(arguments)
+    args = parser().parse_args(arguments)
     if args.verbose:
         logging.basicConfig(format="%(name)s: %(message)s")
         logging.getLogger("thin_client").setLevel(logging.DEBUG)
     else:
-        # gRPC's C core logs a failed handshake to stderr; the exception says it in words.
+        # gRPC's core logs a failed handshake to stderr; the exception says it in words.
         os.environ.setdefault("GRPC_VERBOSITY", "NONE")
     # File names need not be text that the terminal can show.
     for stream in (sys.stdout, sys.stderr):
         getattr(stream, "reconfigure", lambda **_: None)(errors="backslashreplace")
     try:
-        with _detector(args) as detector:
-            if args.model_info:
-                from thin_client.commands import print_info
-
-                print_info(detector, json_lines=False, to_stderr=True)
-            return 0 if args.run(detector, args) else 1
+        return 0 if _run(args) else 1
     except FramewireError as error:
         print(f"framewire-client: {error}", file=sys.stderr)
         return 2
@@ -61,8 +47,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 141
 
 
-def _detector(args: argparse.Namespace) -> Detector:
-    from thin_client.client import Detector
+def _run(args: argparse.Namespace) -> bool:
+    # gRPC loads here and no earlier: --help and a wrong option are answered at once.
+    from thin_client import client, commands  # noqa: PLC0415
 
     connection = Connection(
         args.url,
@@ -71,219 +58,50 @@ def _detector(args: argparse.Namespace) -> Detector:
         private_key=args.private_key,
         certificate_chain=args.certificate_chain,
     )
-    return Detector(
-        connection,
-        args.model,
-        bls=args.bls,
-        timeout_s=args.client_timeout,
-        retry=RetryPolicy(attempts=args.retries + 1),
-    )
-
-
-def _image(detector: Detector, args: argparse.Namespace) -> bool:
-    from thin_client.commands import detect_in_images
-
-    return detect_in_images(
-        detector,
-        args.files,
-        _parameters(args),
-        json_lines=args.json,
-        out=args.out,
-        in_flight=args.in_flight,
-    )
-
-
-def _video(detector: Detector, args: argparse.Namespace) -> bool:
-    from thin_client.commands import detect_in_video
-
-    return detect_in_video(
-        detector,
-        args.source,
-        _parameters(args),
-        json_lines=args.json,
-        out=args.out,
-        in_flight=args.in_flight,
-        fps=args.fps,
-        frames=args.frames,
-        quality=args.quality,
-    )
-
-
-def _dummy(detector: Detector, args: argparse.Namespace) -> bool:
-    from thin_client.commands import measure_with_dummies
-
-    return measure_with_dummies(
-        detector,
-        _parameters(args),
-        json_lines=args.json,
-        in_flight=args.in_flight,
-        count=args.count,
-        size=args.size,
-    )
-
-
-def _info(detector: Detector, args: argparse.Namespace) -> bool:
-    from thin_client.commands import print_info
-
-    return print_info(detector, json_lines=args.json)
-
-
-def _parameters(args: argparse.Namespace) -> RequestParameters:
-    return RequestParameters(
-        conf=args.conf,
-        iou=args.iou,
-        max_det=args.max_det,
-        classes=args.classes,
-        class_agnostic=args.class_agnostic,
-    )
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="framewire-client",
-        description="Send encoded images to a Framewire pipeline and get boxes.",
-        epilog=_EXIT_CODES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    version = f"framewire-client {thin_client.__version__}"
-    parser.add_argument("--version", action="version", version=version)
-    commands = parser.add_subparsers(required=True, metavar="COMMAND")
-
-    image = _command(commands, "image", _image, "detect in image files, folders and globs")
-    image.add_argument("files", nargs="+", metavar="FILE", help="image file, folder or glob")
-    image.add_argument(
-        "--out",
-        metavar="PATH",
-        help="write annotated pictures: a file for one image, else a folder",
-    )
-
-    video = _command(commands, "video", _video, "detect in a video file or stream")
-    video.add_argument("source", metavar="FILE", help="video file, or a URL such as rtsp://...")
-    _add_video_options(video, fps_help="frame rate of --out (default: the source's)")
-
-    camera = _command(commands, "camera", _video, "detect in a camera's frames until Ctrl-C")
-    camera.add_argument("source", nargs="?", type=int, default=0, metavar="INDEX")
-    _add_video_options(camera, fps_help="frame rate asked of the camera, and of --out")
-
-    dummy = _command(commands, "dummy", _dummy, "send generated images, print latency and rate")
-    dummy.add_argument("--count", type=_positive_int, default=100, help="images (default: 100)")
-    dummy.add_argument(
-        "--size", type=_size, default=(640, 480), metavar="WxH", help="pixels (default: 640x480)"
-    )
-
-    for command in (image, video, camera, dummy):
-        _add_detection_options(command)
-
-    _command(commands, "info", _info, "print the pipeline's config, labels and statistics")
-    return parser
-
-
-def _command(
-    commands: argparse._SubParsersAction[argparse.ArgumentParser],
-    name: str,
-    run: Callable[[Detector, argparse.Namespace], bool],
-    help_text: str,
-) -> argparse.ArgumentParser:
-    command = commands.add_parser(
-        name,
-        help=help_text,
-        description=f"{help_text[0].upper()}{help_text[1:]}.",
-        epilog=_EXIT_CODES,
-    )
-    command.set_defaults(run=run)
-    command.add_argument("--json", action="store_true", help="print JSON lines")
-    server = command.add_argument_group("server")
-    server.add_argument(
-        "--url",
-        default=DEFAULT_URL,
-        help="host:port of Triton's gRPC endpoint, dns:///name:port or ipv4:a:port,b:port"
-        f" (default: {DEFAULT_URL})",
-    )
-    server.add_argument("--model", metavar="NAME", help="pipeline (default: the server's only one)")
-    server.add_argument("--bls", action="store_true", help="call the pipeline's variant NAME_bls")
-    server.add_argument(
-        "--client-timeout",
-        type=_positive_float,
-        default=30.0,
-        metavar="SECONDS",
-        help="deadline of a request with its retries (default: 30)",
-    )
-    server.add_argument(
-        "--retries", type=_count, default=4, help="when the server is busy or away (default: 4)"
-    )
-    server.add_argument("--ssl", action="store_true", help="use TLS")
-    server.add_argument("--root-certificates", metavar="PEM", help="vouch for the server")
-    server.add_argument("--private-key", metavar="PEM", help="this client's key, for mutual TLS")
-    server.add_argument("--certificate-chain", metavar="PEM", help="this client's certificates")
-    server.add_argument("--model-info", action="store_true", help="first print info to stderr")
-    server.add_argument("--verbose", action="store_true", help="log retries and gRPC to stderr")
-    return command
-
-
-def _add_detection_options(command: argparse.ArgumentParser) -> None:
-    group = command.add_argument_group("detection", "default to what the pipeline was built with")
-    group.add_argument("--conf", type=float, help="lowest score that counts, 0 to 1")
-    group.add_argument("--iou", type=float, help="overlap from which two boxes are one, 0 to 1")
-    group.add_argument("--max-det", type=int, help="most detections per image")
-    group.add_argument(
-        "--classes", type=_names, metavar="A,B", help="the only classes to report, names or numbers"
-    )
-    group.add_argument(
-        "--class-agnostic",
-        action=argparse.BooleanOptionalAction,
-        help="boxes of different classes suppress each other",
-    )
-    group.add_argument(
-        "--in-flight", type=_positive_int, default=4, help="requests at a time (default: 4)"
-    )
-
-
-def _add_video_options(command: argparse.ArgumentParser, fps_help: str) -> None:
-    command.add_argument("--out", metavar="PATH", help="write an annotated video: .mp4, .avi, ...")
-    command.add_argument("--fps", type=_positive_float, help=fps_help)
-    command.add_argument("--frames", type=_positive_int, help="stop after so many frames")
-    command.add_argument(
-        "--quality", type=_quality, default=90, help="of the JPEGs that are sent (default: 90)"
-    )
-
-
-def _positive_float(text: str) -> float:
-    value = float(text)
-    if not 0 < value < float("inf"):
-        raise argparse.ArgumentTypeError(f"{text} is not above 0")
-    return value
-
-
-def _count(text: str) -> int:
-    value = int(text)
-    if value < 0:
-        raise argparse.ArgumentTypeError(f"{text} is below 0")
-    return value
-
-
-def _positive_int(text: str) -> int:
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"{text} is below 1")
-    return value
-
-
-def _quality(text: str) -> int:
-    value = int(text)
-    if not 1 <= value <= 100:
-        raise argparse.ArgumentTypeError(f"{text} is not from 1 to 100")
-    return value
-
-
-def _size(text: str) -> tuple[int, int]:
-    match = re.fullmatch(r"([1-9]\d{0,4})x([1-9]\d{0,4})", text)
-    if match is None:
-        raise argparse.ArgumentTypeError(f"{text!r} is not WIDTHxHEIGHT, for example 640x480")
-    return int(match[1]), int(match[2])
-
-
-def _names(text: str) -> list[str]:
-    return [name.strip() for name in text.split(",") if name.strip()]
+    retry = RetryPolicy(attempts=args.retries + 1)
+    with client.Detector(
+        connection, args.model, bls=args.bls, timeout_s=args.client_timeout, retry=retry
+    ) as detector:
+        if args.command == "info":
+            return commands.print_info(detector, json_lines=args.json)
+        if args.model_info:
+            commands.print_info(detector, json_lines=False, to_stderr=True)
+        parameters = RequestParameters(
+            conf=args.conf,
+            iou=args.iou,
+            max_det=args.max_det,
+            classes=args.classes,
+            class_agnostic=args.class_agnostic,
+        )
+        if args.command == "image":
+            return commands.detect_in_images(
+                detector,
+                args.files,
+                parameters,
+                json_lines=args.json,
+                out=args.out,
+                in_flight=args.in_flight,
+            )
+        if args.command == "dummy":
+            return commands.measure_with_dummies(
+                detector,
+                parameters,
+                json_lines=args.json,
+                in_flight=args.in_flight,
+                count=args.count,
+                size=args.size,
+            )
+        return commands.detect_in_video(
+            detector,
+            args.source,
+            parameters,
+            json_lines=args.json,
+            out=args.out,
+            in_flight=args.in_flight,
+            fps=args.fps,
+            frames=args.frames,
+            quality=args.quality,
+        )
 
 
 if __name__ == "__main__":

@@ -190,15 +190,13 @@ class Detector:
 
     def _send(self, call: Call, budget: Budget) -> Any:
         while True:
-            if self._closed.is_set():
-                raise DetectorClosed("the detector is closed; make a new one")
             try:
                 response = getattr(self._stub, call.method)(
                     call.request, timeout=budget.remaining_s()
                 )
             except ValueError as error:
-                # What gRPC raises for a call on a channel that another thread just closed.
-                raise DetectorClosed("the detector was closed meanwhile") from error
+                # What gRPC raises for a call on a closed channel.
+                raise DetectorClosed("the detector is closed; make a new one") from error
             except grpc.RpcError as error:
                 if self._closed.is_set():
                     raise DetectorClosed("the detector was closed meanwhile") from error

@@ -6,7 +6,6 @@ import contextlib
 import sys
 import time
 from collections import Counter
-from pathlib import Path
 
 from thin_client.client import Detector
 from thin_client.detections import Detections
@@ -22,7 +21,7 @@ from thin_client.errors import (
     ServerOverloaded,
     SourceUnreadable,
 )
-from thin_client.opencv import load_opencv
+from thin_client.outputs import output_paths
 from thin_client.parameters import RequestParameters
 from thin_client.pipelining import map_in_order
 from thin_client.printing import (
@@ -40,7 +39,6 @@ __all__ = [
     "detect_in_images",
     "detect_in_video",
     "measure_with_dummies",
-    "output_paths",
     "print_info",
 ]
 
@@ -204,43 +202,6 @@ def print_info(detector: Detector, *, json_lines: bool, to_stderr: bool = False)
     text = json_line(report.to_dict()) if json_lines else report_text(report)
     print(text, file=sys.stderr if to_stderr else sys.stdout, flush=True)
     return True
-
-
-def output_paths(paths: list[str], out: str) -> dict[int, Path]:
-    """Return where each annotated picture goes: its position in ``paths`` to a file.
-
-    ``out`` is a file when there is one image and it looks like one, else a folder, which is made.
-    Images of the same name get numbers.
-
-    Raises:
-        OutputUnwritable: the folder cannot be made, or a picture would replace its own source.
-        OpenCVMissing: there is no OpenCV; better said before any image is sent.
-    """
-    load_opencv("drawing boxes")
-    target = Path(out)
-    if len(paths) == 1 and target.suffix and not target.is_dir() and not out.endswith(("/", "\\")):
-        chosen = {0: target}
-    else:
-        chosen, taken = {}, set()
-        for position, path in enumerate(paths):
-            name, number = Path(path).name, 1
-            while name in taken:
-                number += 1
-                name = f"{Path(path).stem}_{number}{Path(path).suffix}"
-            taken.add(name)
-            chosen[position] = target / name
-    folder = target.parent if chosen == {0: target} else target
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputUnwritable(f"cannot make the folder {folder}: {error.strerror}") from None
-    sources = {Path(path).resolve() for path in paths}
-    for picture in chosen.values():
-        if picture.resolve() in sources:
-            raise OutputUnwritable(
-                f"{picture} would replace the image itself; choose another --out"
-            )
-    return chosen
 
 
 def _print_failure(place: dict[str, str | int], error: FramewireError, json_lines: bool) -> None:

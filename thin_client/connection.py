@@ -18,7 +18,7 @@ GRPC_PORT = 8001
 
 # Spreads requests over every address the name resolves to; without it gRPC pins a client to one
 # server for as long as the connection lives.
-_SERVICE_CONFIG = {"loadBalancingConfig": [{"round_robin": {}}]}
+_SERVICE_CONFIG: dict[str, Any] = {"loadBalancingConfig": [{"round_robin": {}}]}
 _RESOLVER_SCHEMES = ("dns:", "ipv4:", "ipv6:", "unix:", "unix-abstract:", "xds:")
 _LOOPBACK = re.compile(r"(ipv4:)?(localhost|127\.\d+\.\d+\.\d+|\[::1\])(:\d+)?$")
 
@@ -29,9 +29,9 @@ class Connection:
 
     Attributes:
         url: ``host:port``, ``grpc://host:port``, ``grpcs://host:port`` (TLS), or a gRPC target:
-            ``dns:///host:port`` uses every address behind the name, ``ipv4:10.0.0.1:8001,10.0.0.2:8001``
-            the ones listed, ``unix:/path`` a socket. Requests go round robin over all of them.
-            A plain host gets Triton's gRPC port, 8001.
+            ``dns:///host:port`` uses every address behind the name,
+            ``ipv4:10.0.0.1:8001,10.0.0.2:8001`` the ones listed, ``unix:/path`` a socket.
+            Requests go round robin over all of them. A plain host gets Triton's gRPC port, 8001.
         ssl: use TLS; implied by ``grpcs://``.
         root_certificates: PEM file that vouches for the server; gRPC's own list when None.
         private_key: PEM file with this client's key, for mutual TLS.
@@ -59,6 +59,7 @@ class Connection:
     keepalive_without_calls: bool = False
 
     def __post_init__(self) -> None:
+        """Check what can be checked without a network."""
         _target(self.url)
         files = {
             "root certificates": self.root_certificates,
@@ -97,7 +98,6 @@ class Connection:
             # An image or a batch may be larger than gRPC's default limit of 4 MB.
             ("grpc.max_send_message_length", -1),
             ("grpc.max_receive_message_length", -1),
-            ("grpc.service_config", json.dumps(_SERVICE_CONFIG)),
             ("grpc.keepalive_time_ms", round(self.keepalive_time_s * 1000)),
             ("grpc.keepalive_timeout_ms", round(self.keepalive_timeout_s * 1000)),
             ("grpc.keepalive_permit_without_calls", int(self.keepalive_without_calls)),
@@ -110,13 +110,18 @@ class Connection:
         if _LOOPBACK.match(self.target):
             # gRPC obeys http_proxy, and a proxy cannot reach this machine's loopback.
             options.append(("grpc.enable_http_proxy", 0))
+        else:
+            # Not for the loopback: localhost has two addresses, and the one where nobody listens
+            # would hide what went wrong on the other.
+            options.append(("grpc.service_config", json.dumps(_SERVICE_CONFIG)))
         return options
 
     def credentials(self) -> Any:
         """Return ``grpc.ChannelCredentials``, or None without TLS."""
         if not self.secure:
             return None
-        import grpc
+        # Here, so that reading a command line does not load gRPC.
+        import grpc  # noqa: PLC0415
 
         return grpc.ssl_channel_credentials(
             root_certificates=_read("root certificates", self.root_certificates),

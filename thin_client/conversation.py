@@ -19,8 +19,8 @@ from thin_client.errors import BadImage, FramewireError, PipelineNotFound
 from thin_client.parameters import RequestParameters, wire_parameters
 from thin_client.pipeline import (
     Pipeline,
+    explain_missing,
     pipeline_from_config,
-    pipelines_in_index,
     the_only_pipeline,
 )
 from thin_client.server_report import ServerReport, statistics_from_response
@@ -50,8 +50,13 @@ def connect(url: str, model: str | None, bls: bool) -> Conversation[Pipeline]:
     name = model_names(model).bls if bls else model
     try:
         response = yield Call("ModelConfig", service_pb2.ModelConfigRequest(name=name))
-    except PipelineNotFound:
-        raise (yield from _name_the_choices(url, name)) from None
+    except PipelineNotFound as error:
+        try:
+            index = yield Call("RepositoryIndex", service_pb2.RepositoryIndexRequest())
+        except FramewireError:
+            # The list of choices is a courtesy that a server may refuse.
+            raise error from None
+        raise explain_missing(name, index.models, url) from error
     return pipeline_from_config(response.config)
 
 
@@ -96,16 +101,4 @@ def report(pipeline: Pipeline) -> Conversation[ServerReport]:
         server_version=server.version,
         pipeline=pipeline,
         statistics=statistics_from_response(statistics, model_names(name).all),
-    )
-
-
-def _name_the_choices(url: str, name: str) -> Conversation[PipelineNotFound]:
-    try:
-        index = yield Call("RepositoryIndex", service_pb2.RepositoryIndexRequest())
-    except FramewireError:
-        # The list is a courtesy; a server may refuse to give it.
-        return PipelineNotFound(f"the server at {url} has no pipeline {name!r}; check the name")
-    pipelines = ", ".join(pipelines_in_index(index.models)) or "none"
-    return PipelineNotFound(
-        f"the server at {url} has no pipeline {name!r}; its pipelines: {pipelines} (model, --model)"
     )

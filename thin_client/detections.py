@@ -68,6 +68,7 @@ class Detections:
     error: str | None = None
 
     def __post_init__(self) -> None:
+        """Check dtypes and shapes."""
         count = len(self.labels)
         _check("boxes_xyxy", self.boxes_xyxy, np.dtype(np.float32), (count, 4))
         _check("scores", self.scores, np.dtype(np.float32), (count,))

@@ -13,7 +13,7 @@
     │   └── NotAPipeline             the model was not built by Framewire
     ├── RequestRefused               the server understood the request and refused it
     │   ├── BadImage                 the image cannot be read
-    │   └── InvalidRequestParameter  conf, iou, max_det, classes or class_agnostic (also a ValueError)
+    │   └── InvalidRequestParameter  a request parameter has no usable value (also a ValueError)
     ├── InvalidConnection            an address or TLS option that cannot work (also a ValueError)
     ├── DetectorClosed               used after close()
     ├── SourceUnreadable             a file, video or camera that cannot be read
@@ -22,6 +22,9 @@
 
 Every message is one sentence for a person: what failed, what was found, what to do about it.
 """
+
+# The names are diagnoses; an Error suffix would say it twice.
+# ruff: noqa: N818
 
 from __future__ import annotations
 

@@ -33,11 +33,12 @@ _logger = logging.getLogger("thin_client")
 _PREFIX = re.compile(r"^(in ensemble '[^']*', |\[request id: [^\]]*\] |\[StatusCode\.\w+\] )")
 
 # gRPC reports its own failures to connect with the same code as a server's refusal, so the words
-# decide. They are gRPC core's (1.50 to 1.85) and Envoy's.
+# decide. They are gRPC core's (1.66 to 1.85) and Envoy's.
 _TRANSPORT = re.compile(
-    r"failed to connect|connection (refused|reset|timed out|attempt)|socket closed|broken pipe"
-    r"|resolv|resolution|handshake|goaway|recvmsg|sendmsg|empty address list|keepalive|ping"
-    r"|http/?[12]|transport|upstream|endpoint|stream (removed|refused)|rst_stream|end of stream",
+    r"failed to connect|connections to all backends|connection (refused|reset|timed out|attempt)"
+    r"|socket closed|broken pipe|name resol|dns resol|resolving|handshake|goaway|recvmsg|sendmsg"
+    r"|empty address list|keepalive|\bpings?\b|http/?[12]|\btransport\b|stream (removed|refused)"
+    r"|upstream (connect|request)|healthy upstream|rst_stream|end of stream",
     re.IGNORECASE,
 )
 _NOT_READY = re.compile(
@@ -50,10 +51,42 @@ _REASONS = (
     (r"wrong_version_number", "TLS was asked for (ssl), but the server does not speak it"),
     (r"certificate|handshake|ssl_error", "the TLS handshake failed, so check the certificates"),
     (r"resolv|resolution|name not found", "its name does not resolve"),
-    (r"http1|settings frame|http/1", "what answers is no gRPC endpoint, so check the port"),
+    (r"http1|http/1|parsing http/2", "what answers is no gRPC endpoint, so check the port"),
     (r"timed out|timeout", "no answer to the attempt to connect"),
     (r"socket closed|connection reset|goaway|recvmsg|end of stream", "the connection was lost"),
 )
+
+_SERVER_FAILED = (
+    "the server at {url} failed to answer ({code}: {said}); its log says why, and"
+    " 'framewire doctor' checks it"
+)
+_DENIED = "the server at {url} denies access ({said}); check the credentials"
+_BY_CODE: dict[grpc.StatusCode, tuple[type[FramewireError], str]] = {
+    grpc.StatusCode.DEADLINE_EXCEEDED: (
+        DeadlineExceeded,
+        "the server at {url} did not answer {within}; allow more time (timeout_s,"
+        " --client-timeout), or ask 'framewire doctor' why it is slow",
+    ),
+    grpc.StatusCode.INVALID_ARGUMENT: (
+        RequestRefused,
+        "the server at {url} refused the request: {said}",
+    ),
+    grpc.StatusCode.NOT_FOUND: (
+        PipelineNotFound,
+        "the server at {url} has no pipeline {model!r} ({said})",
+    ),
+    grpc.StatusCode.PERMISSION_DENIED: (AccessDenied, _DENIED),
+    grpc.StatusCode.RESOURCE_EXHAUSTED: (
+        RequestRefused,
+        "the request is too large for the server at {url} ({said})",
+    ),
+    grpc.StatusCode.UNAUTHENTICATED: (AccessDenied, _DENIED),
+    grpc.StatusCode.UNIMPLEMENTED: (
+        NotAPipeline,
+        "what answers at {url} does not speak Triton's protocol ({said}); give the address of"
+        " Triton's gRPC endpoint",
+    ),
+}
 
 
 def pause_or_raise(error: grpc.RpcError, request: Any, url: str, budget: Budget) -> float:
@@ -99,39 +132,22 @@ def diagnose(
         timeout_s: the whole call's deadline.
     """
     code = error.code()
-    details = _details(error)
-    said = clean_sentence(details) or "no reason given"
+    said = clean_sentence(_details(error)) or "no reason given"
     is_inference = hasattr(request, "raw_input_contents")
-    model = getattr(request, "model_name", "") or getattr(request, "name", "")
 
-    if code is grpc.StatusCode.UNAVAILABLE:
-        return _unavailable(details, said, url)
-    if code is grpc.StatusCode.DEADLINE_EXCEEDED:
-        if is_inference:
-            return DeadlineExceeded(
-                f"the server at {url} did not answer {_within(timeout_s)}; allow more time"
-                " (timeout_s, --client-timeout), or ask 'framewire doctor' why it is slow"
-            )
+    if code is grpc.StatusCode.INVALID_ARGUMENT and is_inference:
+        return _refused(request, said)
+    if is_transient(error):
+        return _unavailable(_details(error), said, url)
+    if code is grpc.StatusCode.DEADLINE_EXCEEDED and not is_inference:
         # Everything but inference is answered at once, or nobody is there.
         return _unreachable(url, f"no answer {_within(timeout_s)}")
-    if code is grpc.StatusCode.INVALID_ARGUMENT:
-        return _refused(request, said) if is_inference else RequestRefused(_refusal(url, said))
-    if code is grpc.StatusCode.RESOURCE_EXHAUSTED:
-        if is_transient(error):
-            return _overloaded(url, said)
-        return RequestRefused(f"the request is too large for the server at {url} ({said})")
-    if code is grpc.StatusCode.NOT_FOUND:
-        return PipelineNotFound(f"the server at {url} has no pipeline {model!r} ({said})")
-    if code is grpc.StatusCode.UNIMPLEMENTED:
-        return NotAPipeline(
-            f"what answers at {url} does not speak Triton's protocol ({said});"
-            " give the address of Triton's gRPC endpoint"
+    exception, sentence = _BY_CODE.get(code, (ServerFailed, _SERVER_FAILED))
+    model = getattr(request, "model_name", "") or getattr(request, "name", "")
+    return exception(
+        sentence.format(
+            url=url, said=said, model=model, code=code.name.lower(), within=_within(timeout_s)
         )
-    if code in (grpc.StatusCode.UNAUTHENTICATED, grpc.StatusCode.PERMISSION_DENIED):
-        return AccessDenied(f"the server at {url} denies access ({said}); check the credentials")
-    return ServerFailed(
-        f"the server at {url} failed to answer ({code.name.lower()}: {said});"
-        " its log says why, and 'framewire doctor' checks it"
     )
 
 
@@ -178,7 +194,3 @@ def _refused(request: Any, said: str) -> RequestRefused:
     if request.parameters and any(name in named for name in REQUEST_PARAMETERS):
         return InvalidRequestParameter(said)
     return RequestRefused(f"the server refused the request: {said}")
-
-
-def _refusal(url: str, said: str) -> str:
-    return f"the server at {url} refused the request: {said}"

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import thin_client
 from thin_client.contract import (
     PIPELINE_INPUTS,
     PipelineParameter,
@@ -16,12 +17,13 @@ from thin_client.contract import (
 from thin_client.errors import (
     AmbiguousPipeline,
     ContractMismatch,
+    FramewireError,
     NotAPipeline,
     PipelineNotFound,
     PipelineNotReady,
 )
 
-__all__ = ["Pipeline", "pipeline_from_config", "pipelines_in_index", "the_only_pipeline"]
+__all__ = ["Pipeline", "explain_missing", "pipeline_from_config", "the_only_pipeline"]
 
 
 @dataclass(frozen=True)
@@ -109,25 +111,19 @@ def pipeline_from_config(config: Any) -> Pipeline:
     )
 
 
-def pipelines_in_index(models: Iterable[Any]) -> list[str]:
-    """Return the names of the pipelines in a ``RepositoryIndexResponse``'s models, sorted.
-
-    A pipeline is known by its five models standing side by side, ready or not.
-    """
-    names = {model.name for model in models}
-    return sorted(name for name in names if names.issuperset(model_names(name).all))
-
-
-def the_only_pipeline(models: Iterable[Any], url: str) -> str:
+def the_only_pipeline(models: Sequence[Any], url: str) -> str:
     """Return the name of the server's pipeline when it has exactly one.
+
+    Args:
+        models: of a ``RepositoryIndexResponse``.
+        url: the server's address, for the sentences.
 
     Raises:
         PipelineNotFound: it has none.
-        PipelineNotReady: it has one that did not load.
+        PipelineNotReady: it has one that is not loaded.
         AmbiguousPipeline: it has several.
     """
-    models = list(models)
-    pipelines = pipelines_in_index(models)
+    pipelines = _pipelines(models)
     if not pipelines:
         served = ", ".join(sorted({model.name for model in models})) or "no models at all"
         raise PipelineNotFound(
@@ -140,25 +136,55 @@ def the_only_pipeline(models: Iterable[Any], url: str) -> str:
             " name one (model, --model)"
         )
     states = {model.name: (model.state, model.reason) for model in models}
-    state, reason = states[pipelines[0]]
-    if state != "READY":
-        raise PipelineNotReady(
-            f"the pipeline {pipelines[0]!r} at {url} is not ready"
-            f" ({state.lower() or 'unknown'}{': ' + reason if reason else ''});"
-            " 'framewire doctor' says why"
-        )
+    if states[pipelines[0]][0] != "READY":
+        raise _not_ready(pipelines[0], *states[pipelines[0]], url)
     return pipelines[0]
 
 
-def _check_fingerprint(model: str, parameters: dict[str, str]) -> None:
-    from thin_client import __version__
+def explain_missing(model: str, models: Sequence[Any], url: str) -> FramewireError:
+    """Return why ``model`` was not found: it is not loaded, or the server has only others.
 
+    Args:
+        model: the name that was asked for.
+        models: of a ``RepositoryIndexResponse``.
+        url: the server's address, for the sentences.
+    """
+    for entry in models:
+        if entry.name == model:
+            return _not_ready(model, entry.state, entry.reason, url)
+    pipelines = ", ".join(_pipelines(models)) or "none"
+    return PipelineNotFound(
+        f"the server at {url} has no pipeline {model!r}; its pipelines: {pipelines}"
+        " (model, --model)"
+    )
+
+
+def _pipelines(models: Iterable[Any]) -> list[str]:
+    """Return the names whose inner models stand beside them, loaded or not, sorted."""
+    names = {model.name for model in models}
+    found = []
+    for name in names:
+        parts = model_names(name)
+        if names.issuperset({parts.preprocess, parts.network, parts.postprocess}):
+            found.append(name)
+    return sorted(found)
+
+
+def _not_ready(model: str, state: str, reason: str, url: str) -> PipelineNotReady:
+    # The reason may go on with a traceback.
+    why = reason.splitlines()[0] if reason else state.lower() or "not loaded"
+    return PipelineNotReady(
+        f"the pipeline {model!r} at {url} is not ready ({why}); 'framewire doctor' says why"
+    )
+
+
+def _check_fingerprint(model: str, parameters: dict[str, str]) -> None:
     theirs, ours = parameters[PipelineParameter.CONTRACT.value], contract_fingerprint()
     if theirs != ours:
         builder = parameters.get(PipelineParameter.VERSION.value, "unknown")
         raise ContractMismatch(
             f"the pipeline {model!r} was built by framewire {builder} and speaks contract {theirs},"
-            f" framewire-client {__version__} speaks {ours}; install the framewire-client of the"
+            f" framewire-client {thin_client.__version__} speaks {ours}; install the client of the"
             " pipeline's version, or rebuild the pipeline"
         )
 

@@ -13,13 +13,15 @@ from collections.abc import (
     Generator,
     Iterable,
 )
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from typing import TypeVar
 
 __all__ = ["async_map_in_order", "map_in_order"]
 
 T = TypeVar("T")
 R = TypeVar("R")
+
+_WAIT_S = 0.5
 
 
 def map_in_order(
@@ -38,7 +40,7 @@ def map_in_order(
         in_flight: most items taken and not yet delivered, at least 1.
 
     Yields:
-        Each item and its future; ``future.result()`` gives the result or raises.
+        Each item and its finished future; ``future.result()`` gives the result or raises.
     """
     if in_flight < 1:
         raise ValueError(f"in_flight is {in_flight}, expected at least 1")
@@ -48,12 +50,19 @@ def map_in_order(
         for item in items:
             pending.append((item, executor.submit(call, item)))
             while pending and (len(pending) == in_flight or pending[0][1].done()):
-                yield pending.popleft()
+                yield _finished(pending.popleft())
         while pending:
-            yield pending.popleft()
+            yield _finished(pending.popleft())
     finally:
         # No waiting: whoever stops early, as Ctrl-C does, wants to stop now.
         executor.shutdown(wait=False, cancel_futures=True)
+
+
+def _finished(pair: tuple[T, Future[R]]) -> tuple[T, Future[R]]:
+    # In short waits: Python sees a Ctrl-C that comes just before a wait only when the wait ends.
+    while not wait([pair[1]], timeout=_WAIT_S).done:
+        pass
+    return pair
 
 
 async def async_map_in_order(

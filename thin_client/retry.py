@@ -34,6 +34,7 @@ class RetryPolicy:
     max_delay_s: float = 2.0
 
     def __post_init__(self) -> None:
+        """Check the values."""
         if self.attempts < 1:
             raise ValueError(f"attempts is {self.attempts}, expected at least 1")
         if not 0 <= self.first_delay_s <= self.max_delay_s:

@@ -24,10 +24,10 @@ def image_paths(names: Iterable[str]) -> Iterator[str]:
         path = Path(name)
         if path.is_dir():
             found = [str(p) for p in sorted(path.iterdir()) if p.suffix.lower() in IMAGE_SUFFIXES]
+        # Path.glob cannot take a pattern that is absolute.
         elif not path.exists() and glob.has_magic(name):
-            found = [
-                match for match in sorted(glob.glob(name, recursive=True)) if Path(match).is_file()
-            ]
+            matches = sorted(glob.glob(name, recursive=True))  # noqa: PTH207
+            found = [match for match in matches if Path(match).is_file()]
         else:
             found = [name]
         yield from found or [name]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Generator
 from dataclasses import dataclass
 from pathlib import Path
@@ -56,11 +57,11 @@ class VideoReader:
 
     def __init__(self, source: str | int, fps: float | None = None) -> None:
         self._cv2 = load_opencv("reading video")
+        _silence(self._cv2)
         is_camera = isinstance(source, int)
         self._name = f"camera {source}" if is_camera else f"video {source}"
         if isinstance(source, str) and "://" not in source and not Path(source).is_file():
             raise SourceUnreadable(f"cannot open the {self._name}: there is no such file")
-        _silence(self._cv2)
         self._capture = self._cv2.VideoCapture(source)
         if not self._capture.isOpened():
             hint = "check its index and who else uses it" if is_camera else "OpenCV cannot read it"
@@ -123,6 +124,7 @@ class VideoWriter:
 
     def __init__(self, path: str, fps: float) -> None:
         self._cv2 = load_opencv("writing video")
+        _silence(self._cv2)
         self._path = Path(path)
         self._fps = fps
         self._writer: Any = None
@@ -186,5 +188,9 @@ def encode_jpeg(pixels_bgr: npt.NDArray[np.uint8], quality: int) -> bytes:
 
 
 def _silence(cv2: Any) -> None:
-    """Keep OpenCV's own warnings off stderr: what matters becomes an exception here."""
-    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
+    """Keep OpenCV's and FFmpeg's warnings off stderr: what matters becomes an exception here."""
+    # OpenCV 5 moved the function.
+    set_log_level = getattr(cv2, "setLogLevel", None) or cv2.utils.logging.setLogLevel
+    set_log_level(0)
+    # FFmpeg's AV_LOG_QUIET; OpenCV reads this once, when it first opens a video.
+    os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")

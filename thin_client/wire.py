@@ -108,7 +108,7 @@ def _tensor(response: Any, tensor: Tensor, pipeline: Pipeline, batch_size: int) 
 def _detections(tensors: dict[str, npt.NDArray[Any]], row: int, pipeline: Pipeline) -> Detections:
     code = int(tensors[IMAGE_STATUS.name][row, 0])
     count = int(tensors[NUM_DETS.name][row, 0])
-    if code not in iter(ImageStatus) or not 0 <= count <= pipeline.max_det:
+    if code not in tuple(ImageStatus) or not 0 <= count <= pipeline.max_det:
         raise ContractMismatch(
             f"the pipeline {pipeline.model!r} answered {IMAGE_STATUS.name} {code} and"
             f" {NUM_DETS.name} {count}, expected a known status and 0 to {pipeline.max_det}"

@@ -1,0 +1,178 @@
+"""Addresses and channel options; then TLS and several servers for real."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+from pathlib import Path
+
+import grpc
+import pytest
+
+from thin_client import Connection, InvalidConnection, RetryPolicy, ServerUnreachable
+
+AT_ONCE = RetryPolicy(first_delay_s=0, max_delay_s=0)
+
+
+@pytest.mark.parametrize(
+    ("url", "target"),
+    [
+        ("localhost:8001", "localhost:8001"),
+        ("triton", "triton:8001"),
+        ("10.0.0.1:9000", "10.0.0.1:9000"),
+        ("[::1]:8001", "[::1]:8001"),
+        ("grpc://triton:9000/", "triton:9000"),
+        ("grpcs://triton", "triton:8001"),
+        ("dns:///triton.svc:8001", "dns:///triton.svc:8001"),
+        ("ipv4:10.0.0.1:8001,10.0.0.2:8001", "ipv4:10.0.0.1:8001,10.0.0.2:8001"),
+        ("unix:/run/triton.sock", "unix:/run/triton.sock"),
+    ],
+)
+def test_address_becomes_a_grpc_target(url, target):
+    assert Connection(url).target == target
+
+
+@pytest.mark.parametrize(
+    ("url", "sentence"),
+    [
+        ("http://localhost:8000", "is an HTTP address"),
+        ("10.0.0.1:8001,10.0.0.2:8001", "write ipv4:10.0.0.1:8001,10.0.0.2:8001"),
+        ("local host", "is not an address"),
+        ("", "is not an address"),
+        ("host:port", "is not an address"),
+    ],
+)
+def test_address_that_cannot_work_is_refused_with_what_would(url, sentence):
+    with pytest.raises(InvalidConnection, match=sentence):
+        Connection(url)
+
+
+def test_keepalive_and_message_sizes_reach_the_channel():
+    connection = Connection(
+        "triton", keepalive_time_s=7, keepalive_timeout_s=2.5, keepalive_without_calls=True
+    )
+    options = dict(connection.channel_options())
+    assert options["grpc.keepalive_time_ms"] == 7000
+    assert options["grpc.keepalive_timeout_ms"] == 2500
+    assert options["grpc.keepalive_permit_without_calls"] == 1
+    assert options["grpc.max_send_message_length"] == -1
+    assert options["grpc.max_receive_message_length"] == -1
+
+
+def test_remote_names_are_balanced_and_the_loopback_is_not():
+    remote = dict(Connection("dns:///triton:8001").channel_options())
+    assert json.loads(remote["grpc.service_config"]) == {
+        "loadBalancingConfig": [{"round_robin": {}}]
+    }
+    assert "grpc.service_config" not in dict(Connection("localhost").channel_options())
+
+
+def test_no_proxy_is_asked_for_the_loopback():
+    assert dict(Connection("localhost").channel_options())["grpc.enable_http_proxy"] == 0
+    assert "grpc.enable_http_proxy" not in dict(Connection("triton").channel_options())
+
+
+def test_tls_files_without_tls_are_refused(tmp_path):
+    pem = tmp_path / "ca.pem"
+    pem.write_text("")
+    with pytest.raises(InvalidConnection, match="would be ignored without TLS"):
+        Connection("triton", root_certificates=pem)
+    assert Connection("grpcs://triton", root_certificates=pem).secure
+
+
+def test_private_key_needs_its_certificate_chain(tmp_path):
+    key = tmp_path / "key.pem"
+    key.write_text("")
+    with pytest.raises(InvalidConnection, match="belong together"):
+        Connection("triton", ssl=True, private_key=key)
+
+
+def test_missing_tls_file_is_named(tmp_path):
+    with pytest.raises(InvalidConnection, match=r"root certificates .*absent\.pem: No such file"):
+        Connection("triton", ssl=True, root_certificates=tmp_path / "absent.pem")
+
+
+@pytest.fixture(scope="module")
+def certificates(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with ca.pem, and key and certificate of ``server`` and ``client``, signed by it."""
+    if shutil.which("openssl") is None:
+        pytest.skip("needs the openssl command to make certificates")
+    folder = tmp_path_factory.mktemp("certificates")
+
+    def openssl(*arguments: str) -> None:
+        subprocess.run(["openssl", *arguments], cwd=folder, check=True, capture_output=True)
+
+    new = ("req", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes")
+    openssl(*new, "-x509", "-subj", "/CN=test CA", "-keyout", "ca.key", "-out", "ca.pem")
+    (folder / "san").write_text("subjectAltName=IP:127.0.0.1,DNS:localhost\n")
+    for name in ("server", "client"):
+        subject = f"/CN={name}"
+        openssl(*new, "-subj", subject, "-keyout", f"{name}.key", "-out", f"{name}.csr")
+        sign = ("x509", "-req", "-CA", "ca.pem", "-CAkey", "ca.key", "-CAcreateserial")
+        openssl(*sign, "-extfile", "san", "-in", f"{name}.csr", "-out", f"{name}.pem")
+    return folder
+
+
+def server_credentials(folder: Path, mutual: bool) -> grpc.ServerCredentials:
+    pair = ((folder / "server.key").read_bytes(), (folder / "server.pem").read_bytes())
+    root = (folder / "ca.pem").read_bytes() if mutual else None
+    return grpc.ssl_server_credentials([pair], root, require_client_auth=mutual)
+
+
+def test_tls_with_our_own_root_certificate(start_triton, make_detector, certificates):
+    server = start_triton(server_credentials(certificates, mutual=False))
+    connection = Connection(server.url, ssl=True, root_certificates=certificates / "ca.pem")
+    assert make_detector(connection).detect(b"ok 7").width == 107
+
+
+def test_mutual_tls(start_triton, make_detector, certificates):
+    server = start_triton(server_credentials(certificates, mutual=True))
+    connection = Connection(
+        server.url,
+        ssl=True,
+        root_certificates=certificates / "ca.pem",
+        private_key=certificates / "client.key",
+        certificate_chain=certificates / "client.pem",
+    )
+    assert make_detector(connection).detect(b"ok 7").width == 107
+
+
+def test_client_without_a_certificate_fails_mutual_tls(start_triton, make_detector, certificates):
+    server = start_triton(server_credentials(certificates, mutual=True))
+    connection = Connection(server.url, ssl=True, root_certificates=certificates / "ca.pem")
+    with pytest.raises(ServerUnreachable):
+        make_detector(connection, retry=AT_ONCE).detect(b"ok 7")
+
+
+def test_unknown_certificate_is_said(start_triton, make_detector, certificates):
+    server = start_triton(server_credentials(certificates, mutual=False))
+    with pytest.raises(ServerUnreachable, match="TLS handshake failed, so check the certificates"):
+        make_detector(Connection(server.url, ssl=True), retry=AT_ONCE).detect(b"ok 7")
+
+
+def test_tls_to_a_server_without_it_is_said(triton, make_detector):
+    with pytest.raises(ServerUnreachable, match="TLS was asked for"):
+        make_detector(Connection(triton.url, ssl=True), retry=AT_ONCE).detect(b"ok 7")
+
+
+def test_requests_go_round_robin_over_several_servers(start_triton, make_detector):
+    servers = [start_triton(), start_triton()]
+    addresses = ",".join(server.url for server in servers)
+    patient = RetryPolicy(attempts=1000, first_delay_s=0.01, max_delay_s=0.01)
+    detector = make_detector(f"ipv4:{addresses}", retry=patient)
+    # The second connection may come up a little later than the first.
+    while not all(server.fake.calls["ModelInfer"] for server in servers):
+        detector.detect(b"ok 1")
+    before = [server.fake.calls["ModelInfer"] for server in servers]
+    for _ in range(10):
+        detector.detect(b"ok 1")
+    after = [server.fake.calls["ModelInfer"] for server in servers]
+    assert [b - a for a, b in zip(before, after, strict=True)] == [5, 5]
+
+
+def test_a_dead_server_among_several_is_passed_over(start_triton, make_detector):
+    dead, alive = start_triton(), start_triton()
+    dead.stop()
+    detector = make_detector(f"ipv4:{dead.url},{alive.url}")
+    assert [detector.detect(b"ok %d" % n).width for n in range(6)] == [100 + n for n in range(6)]
