@@ -12,7 +12,8 @@ from builder import __version__
 from builder.demo import REPOSITORY, DemoOptions, run_demo
 from builder.errors import BuilderError
 from builder.repository import build_pipeline
-from builder.server import ServerOptions, serve, stopped_by_signals
+from builder.server import serve, stopped_by_signals
+from builder.server_options import ServerOptions
 from builder.settings import BuildSettings
 
 

@@ -1,0 +1,125 @@
+"""How to serve a model repository, checked before anything is started."""
+
+from __future__ import annotations
+
+import socket
+from dataclasses import dataclass
+from pathlib import Path
+
+from builder.errors import PortTakenError, RepositoryError
+from builder.shared_memory import SHM_DEFAULT_BYTES, SHM_GROWTH_BYTES
+
+LOOPBACK = "127.0.0.1"
+# Triton gives requests in flight this long when it is told to stop.
+DRAIN_S = 30
+
+# glibc returns the pages of each decoded frame to the kernel and faults them in again for the next:
+# half the time of a 1080p decode (docs/performance.md). These make it keep them.
+ALLOCATOR = {
+    "MALLOC_MMAP_THRESHOLD_": str(2**30),
+    "MALLOC_TRIM_THRESHOLD_": str(2**32),
+    "MALLOC_TOP_PAD_": str(2**28),
+}
+# One frame, one thread: the served models bring their own threads, one for each core.
+ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
+
+
+@dataclass(frozen=True)
+class ServerOptions:
+    """How to serve a model repository.
+
+    Attributes:
+        repository: the Triton model repository.
+        address: to listen on; anything but loopback exposes a Triton with known holes.
+        grpc_port: of the KServe v2 gRPC endpoint.
+        http_port: of the HTTP endpoint.
+        metrics_port: of the Prometheus metrics.
+        verbose: whether to pass all of Triton's log through, not only warnings and errors.
+    """
+
+    repository: Path
+    address: str = LOOPBACK
+    grpc_port: int = 8001
+    http_port: int = 8000
+    metrics_port: int = 8002
+    verbose: bool = False
+
+    @property
+    def ports(self) -> dict[str, int]:
+        """The ports by what they serve."""
+        return {"grpc": self.grpc_port, "http": self.http_port, "metrics": self.metrics_port}
+
+    @property
+    def local_address(self) -> str:
+        """Where a client on this machine reaches it."""
+        every_address = {"0.0.0.0", "::"}  # noqa: S104 - compared, not bound
+        return LOOPBACK if self.address in every_address else self.address
+
+
+def triton_arguments(options: ServerOptions, backend_directory: Path, shm_prefix: str) -> list[str]:
+    """Return Triton's command line; every setting is explained where it is not plain."""
+    return [
+        f"--model-repository={options.repository}",
+        f"--backend-directory={backend_directory}",
+        f"--grpc-address={options.address}",
+        f"--grpc-port={options.grpc_port}",
+        f"--http-address={options.address}",
+        f"--http-port={options.http_port}",
+        f"--metrics-address={options.address}",
+        f"--metrics-port={options.metrics_port}",
+        # The configs are complete: completing them would start every stub twice.
+        "--disable-auto-complete-config",
+        "--allow-gpu-metrics=false",
+        "--pinned-memory-pool-byte-size=0",
+        f"--exit-timeout-secs={DRAIN_S}",
+        f"--backend-config=python,shm-default-byte-size={SHM_DEFAULT_BYTES}",
+        f"--backend-config=python,shm-growth-byte-size={SHM_GROWTH_BYTES}",
+        # A name of our own, so that we can remove what a crashed stub leaves and nothing else.
+        f"--backend-config=python,shm-region-prefix-name={shm_prefix}",
+        # Clients keep idle connections alive; Triton's default calls that abuse and hangs up.
+        "--grpc-keepalive-permit-without-calls=true",
+        "--grpc-http2-min-recv-ping-interval-without-data=5000",
+    ]
+
+
+def check_repository(repository: Path) -> None:
+    """Check that there is something to serve.
+
+    Raises:
+        RepositoryError: there is no such folder, or no model in it.
+    """
+    if not repository.is_dir():
+        raise RepositoryError(
+            f"there is no model repository {repository}: make one with `framewire build MODEL.onnx "
+            f"--name NAME --repository {repository}`"
+        )
+    if not any(repository.glob("*/config.pbtxt")):
+        raise RepositoryError(
+            f"{repository} holds no models: make some with `framewire build MODEL.onnx "
+            f"--name NAME --repository {repository}`"
+        )
+
+
+def check_ports(options: ServerOptions) -> None:
+    """Check that the ports differ and that nobody else has them.
+
+    Raises:
+        PortTakenError: naming the port and the option that chooses another.
+    """
+    if len(set(options.ports.values())) != len(options.ports):
+        raise PortTakenError(
+            f"the ports {options.ports} must differ: choose others with --grpc-port, --http-port "
+            "and --metrics-port"
+        )
+    for purpose, port in options.ports.items():
+        with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
+            # As servers do: a connection that is still closing does not count as taken.
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind((options.address, port))
+            except OSError as error:
+                raise PortTakenError(
+                    f"port {port} on {options.address} cannot be used for {purpose} "
+                    f"({error.strerror}): stop the program that has it, or choose another with "
+                    f"--{purpose}-port"
+                ) from error

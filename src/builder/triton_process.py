@@ -1,0 +1,142 @@
+"""A running Triton: its log, when it is ready, why it ended, how it is stopped."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections import deque
+from collections.abc import Mapping
+from contextlib import suppress
+
+from builder.errors import ServerDiedError, ServerNotReadyError
+from builder.server_options import DRAIN_S, ServerOptions
+
+POLL_S = 0.1
+KILL_AFTER_S = DRAIN_S + 10
+KEPT_LOG_LINES = 400
+
+# What a Triton without a GPU says to its first request, and what nobody can or need do about.
+HARMLESS = re.compile(r"pinned_memory_manager\.cc")
+LOAD_FAILURE = re.compile(r"failed to load '(?P<model>[^']+)' version \d+: (?P<reason>.*)")
+LOG_LINE = re.compile(r"[IWE]\d{4} \d\d:\d\d:\d\d\.\d+ \d+ \S+\] ")
+
+
+class TritonServer:
+    """A running Triton, and the only thing that stops it."""
+
+    def __init__(self, process: subprocess.Popen[str], options: ServerOptions) -> None:
+        self._process = process
+        self._options = options
+        self._log: deque[str] = deque(maxlen=KEPT_LOG_LINES)
+        # Without a GPU a healthy start logs errors about CUDA; until it is ready they only matter
+        # if it dies, and then they are quoted.
+        self._show_warnings = False
+        self._reader = threading.Thread(target=self._read_log, daemon=True)
+        self._reader.start()
+
+    @property
+    def pid(self) -> int:
+        """Process id of ``tritonserver``."""
+        return self._process.pid
+
+    @property
+    def grpc_url(self) -> str:
+        """Address for a client on this machine."""
+        return f"{self._options.local_address}:{self._options.grpc_port}"
+
+    def wait_until_ready(self, timeout_s: float = 120) -> tuple[str, ...]:
+        """Wait until every model is ready; return the models' names.
+
+        Raises:
+            ServerDiedError: Triton ended, with the reason its log gives.
+            ServerNotReadyError: it did not become ready in time, with the models it waits for.
+        """
+        deadline = time.monotonic() + timeout_s
+        while time.monotonic() < deadline:
+            if self._process.poll() is not None:
+                raise self._death()
+            models = _model_states(self.grpc_url)
+            if models and all(state == "READY" for state in models.values()):
+                self._show_warnings = True
+                return tuple(sorted(models))
+            time.sleep(POLL_S)
+        waiting = [name for name, state in _model_states(self.grpc_url).items() if state != "READY"]
+        raise ServerNotReadyError(
+            f"Triton was not ready after {timeout_s:g} s"
+            + (f", it still waits for {', '.join(sorted(waiting))}" if waiting else "")
+            + ": run `framewire serve --verbose` to see what it does"
+        )
+
+    def wait(self) -> None:
+        """Block until Triton ends by itself.
+
+        Raises:
+            ServerDiedError: always; ending is for :meth:`stop`.
+        """
+        self._process.wait()
+        raise self._death()
+
+    def stop(self) -> None:
+        """Let requests in flight finish, then end Triton and its stubs; at once if interrupted."""
+        try:
+            if self._process.poll() is None:
+                self._process.send_signal(signal.SIGTERM)
+                self._process.wait(KILL_AFTER_S)
+        except subprocess.TimeoutExpired:
+            pass
+        finally:
+            # Stubs outlive a Triton that was killed; they are in its session and so in its group.
+            with suppress(ProcessLookupError):
+                os.killpg(self._process.pid, signal.SIGKILL)
+            self._process.wait()
+            self._reader.join(timeout=5)
+
+    def _read_log(self) -> None:
+        # Always read to the end: a full pipe would stop Triton.
+        assert self._process.stdout is not None  # noqa: S101 - for the type checker
+        for line in self._process.stdout:
+            self._log.append(line.rstrip("\n"))
+            if self._options.verbose or (self._show_warnings and _is_warning(line)):
+                sys.stderr.write(line)
+
+    def _death(self) -> ServerDiedError:
+        self._reader.join(timeout=5)
+        code = self._process.returncode
+        how = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"exited with {code}"
+        return ServerDiedError(f"Triton {how}: {_reason(list(self._log))}")
+
+
+def _is_warning(line: str) -> bool:
+    return line.startswith(("W", "E")) and not HARMLESS.search(line)
+
+
+def _reason(log: list[str]) -> str:
+    failures = [match for line in log if (match := LOAD_FAILURE.search(line))]
+    if failures:
+        # What follows "At:" is a traceback, which the log above has in full.
+        reasons = {match["model"]: match["reason"].split(r"\n\nAt:")[0] for match in failures}
+        return "; ".join(f"model {model} did not load: {why}" for model, why in reasons.items())
+    errors = [LOG_LINE.sub("", line) for line in log if line.startswith(("E", "error:"))]
+    last = errors or [line for line in log if line.strip()]
+    return last[-1].strip('" ') if last else "it logged nothing; run `framewire serve --verbose`"
+
+
+def _model_states(grpc_url: str) -> Mapping[str, str]:
+    """Return the state of every model, or nothing while the server does not answer."""
+    # Imported late: it takes a third of a second, and `framewire --help` needs none of it.
+    from tritonclient.grpc import InferenceServerClient  # noqa: PLC0415
+    from tritonclient.utils import InferenceServerException  # noqa: PLC0415
+
+    try:
+        with InferenceServerClient(grpc_url) as client:
+            if not client.is_server_live(client_timeout=1):
+                return {}
+            index = client.get_model_repository_index(client_timeout=5)
+    except InferenceServerException:
+        return {}
+    return {model.name: model.state for model in index.models}
