@@ -84,6 +84,8 @@ class ImageStatus(enum.IntEnum):
     UNSUPPORTED_PIXELS = 6
 
 
+# A request with one bad image fails with INVALID_ARGUMENT and a message that holds the sentence of
+# its status to the letter: clients tell by it whom the error blames. A bad parameter is named.
 STATUS_SENTENCES: dict[ImageStatus, str] = {
     ImageStatus.OK: "the image was read",
     ImageStatus.EMPTY: "the image is empty",

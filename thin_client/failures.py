@@ -56,16 +56,13 @@ _REASONS = (
     (r"socket closed|connection reset|goaway|recvmsg|end of stream", "the connection was lost"),
 )
 
-_SERVER_FAILED = (
-    "the server at {url} failed to answer ({code}: {said}); its log says why, and"
-    " 'framewire doctor' checks it"
-)
+_SERVER_FAILED = "the server at {url} failed to answer ({code}: {said}); its log says why"
 _DENIED = "the server at {url} denies access ({said}); check the credentials"
 _BY_CODE: dict[grpc.StatusCode, tuple[type[FramewireError], str]] = {
     grpc.StatusCode.DEADLINE_EXCEEDED: (
         DeadlineExceeded,
         "the server at {url} did not answer {within}; allow more time (timeout_s,"
-        " --client-timeout), or ask 'framewire doctor' why it is slow",
+        " --client-timeout)",
     ),
     grpc.StatusCode.INVALID_ARGUMENT: (
         RequestRefused,

@@ -174,7 +174,7 @@ def _not_ready(model: str, state: str, reason: str, url: str) -> PipelineNotRead
     # The reason may go on with a traceback.
     why = reason.splitlines()[0] if reason else state.lower() or "not loaded"
     return PipelineNotReady(
-        f"the pipeline {model!r} at {url} is not ready ({why}); 'framewire doctor' says why"
+        f"the pipeline {model!r} at {url} is not ready ({why}); the server's log says more"
     )
 
 

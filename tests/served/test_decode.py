@@ -4,9 +4,9 @@ import cv2
 import numpy as np
 import pytest
 from contract import ImageStatus
-from decode import DecodeLimits, UnreadableImageError, decode_bgr
 from PIL import Image
 
+from decode import DecodeLimits, UnreadableImageError, decode_bgr
 from tests import images
 
 LIMITS = DecodeLimits(max_bytes=64 * 2**20, max_pixels=images.MAX_PIXELS)

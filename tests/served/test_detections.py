@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 from contract import DET_BOXES, DET_CLASSES, DET_SCORES, NUM_DETS
+
 from detections import detection_tensors, no_detections
 from nms import Thresholds
 

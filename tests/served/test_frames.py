@@ -5,11 +5,11 @@ import threading
 import numpy as np
 import pytest
 from contract import ImageStatus
+
 from cores import allowed_cores
 from decode import DecodeLimits
 from frame_loader import FrameLoader
 from frames import LoadedFrame, load_frame
-
 from tests import images
 
 LIMITS = DecodeLimits(2**20, 10**6)

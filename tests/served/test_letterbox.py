@@ -5,9 +5,9 @@ import json
 import cv2
 import numpy as np
 import pytest
+
 from letterbox import PAD_VALUE, draw_letterboxed, plan_letterbox
 from nms import to_source_pixels
-
 from tests import images
 from tests.conftest import ROOT
 

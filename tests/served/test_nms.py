@@ -4,8 +4,8 @@ import json
 
 import numpy as np
 import pytest
-from nms import Thresholds, select_detections, suppress_overlaps, to_source_pixels
 
+from nms import Thresholds, select_detections, suppress_overlaps, to_source_pixels
 from tests.conftest import ROOT
 
 GOLDEN = np.load(ROOT / "tests" / "golden" / "nms.npz")

@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 
 import pytest
+
 from nms import Thresholds
 from request_thresholds import (
     BadParameterError,

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import json
-import shutil
-import subprocess
 from pathlib import Path
 
 import grpc
 import pytest
+import trustme
 
 from thin_client import Connection, InvalidConnection, RetryPolicy, ServerUnreachable
 
@@ -96,21 +95,14 @@ def test_missing_tls_file_is_named(tmp_path):
 @pytest.fixture(scope="module")
 def certificates(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with ca.pem, and key and certificate of ``server`` and ``client``, signed by it."""
-    if shutil.which("openssl") is None:
-        pytest.skip("needs the openssl command to make certificates")
     folder = tmp_path_factory.mktemp("certificates")
-
-    def openssl(*arguments: str) -> None:
-        subprocess.run(["openssl", *arguments], cwd=folder, check=True, capture_output=True)
-
-    new = ("req", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes")
-    openssl(*new, "-x509", "-subj", "/CN=test CA", "-keyout", "ca.key", "-out", "ca.pem")
-    (folder / "san").write_text("subjectAltName=IP:127.0.0.1,DNS:localhost\n")
+    authority = trustme.CA()
+    authority.cert_pem.write_to_path(str(folder / "ca.pem"))
     for name in ("server", "client"):
-        subject = f"/CN={name}"
-        openssl(*new, "-subj", subject, "-keyout", f"{name}.key", "-out", f"{name}.csr")
-        sign = ("x509", "-req", "-CA", "ca.pem", "-CAkey", "ca.key", "-CAcreateserial")
-        openssl(*sign, "-extfile", "san", "-in", f"{name}.csr", "-out", f"{name}.pem")
+        certificate = authority.issue_cert("127.0.0.1", "localhost", common_name=name)
+        certificate.private_key_pem.write_to_path(str(folder / f"{name}.key"))
+        for pem in certificate.cert_chain_pems:
+            pem.write_to_path(str(folder / f"{name}.pem"), append=True)
     return folder
 
 

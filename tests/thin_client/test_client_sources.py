@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 
 import cv2
@@ -11,7 +12,7 @@ import pytest
 from thin_client import OutputUnwritable, SourceUnreadable
 from thin_client.dummy import dummy_image, summarize
 from thin_client.outputs import output_paths
-from thin_client.progress import progress_line
+from thin_client.progress import Progress, progress_line
 from thin_client.sources import image_paths, read_image
 
 
@@ -107,3 +108,28 @@ def test_progress_shows_a_bar_only_when_the_total_is_known():
     assert progress_line(5, None, 1.0) == "5  5.0/s"
     assert progress_line(0, 10, 0.0).startswith(f"[{'.' * 30}] 0/10")
     assert "12/10" in progress_line(12, 10, 1.0)
+
+
+class Terminal(io.StringIO):
+    def __init__(self, is_terminal: bool) -> None:
+        super().__init__()
+        self.is_terminal = is_terminal
+
+    def isatty(self) -> bool:
+        return self.is_terminal
+
+
+@pytest.mark.parametrize(
+    ("is_terminal", "shown", "drawn"),
+    [(True, True, True), (True, False, False), (False, True, False)],
+)
+def test_progress_is_drawn_only_on_a_terminal_and_wiped_at_the_end(
+    monkeypatch, is_terminal, shown, drawn
+):
+    terminal = Terminal(is_terminal)
+    monkeypatch.setattr("sys.stderr", terminal)
+    with Progress(2, shown) as progress:
+        progress.advance()
+    assert ("1/2" in terminal.getvalue()) == drawn
+    assert terminal.getvalue().endswith("\r\x1b[K" if drawn else "")
+    assert bool(terminal.getvalue()) == drawn

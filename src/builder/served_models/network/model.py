@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 from contract import CANDIDATES, FRAME
+
 from cores import allowed_cores
 from runtime import Network
 from triton_requests import failure, input_array, response

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import triton_python_backend_utils as pb_utils
 from contract import CANDIDATES, FRAME, IMAGE, IMAGE_SIZE, IMAGE_STATUS, ImageStatus
+
 from cores import allowed_cores
 from decode import DecodeLimits
 from detections import detection_tensors, no_detections
@@ -30,9 +31,10 @@ from triton_requests import (
 
 if TYPE_CHECKING:
     from contract import Tensor
+    from numpy.typing import NDArray
+
     from frames import LoadedFrame
     from nms import Thresholds
-    from numpy.typing import NDArray
 
 STEP = "pipeline"
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from contract import DET_BOXES, DET_CLASSES, DET_SCORES, NUM_DETS, Tensor, resolve_shape
+
 from nms import Thresholds, select_detections, to_source_pixels
 
 if TYPE_CHECKING:

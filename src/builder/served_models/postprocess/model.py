@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from contract import CANDIDATES, GEOMETRY
+
 from detections import detection_tensors
 from request_thresholds import BadParameterError, defaults_of_config, thresholds_of_request
 from triton_requests import config_parameters, failure, input_array, refusal, response

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from contract import REQUEST_PARAMETERS, PipelineParameter
+
 from nms import Thresholds
 
 if TYPE_CHECKING:

@@ -13,13 +13,15 @@ from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
+
 from frames import LoadedFrame, load_frame
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from decode import DecodeLimits
     from numpy.typing import NDArray
+
+    from decode import DecodeLimits
 
     # Called once per request, in a worker thread: frames uint8 [n, height, width, 3] and what
     # became of each image; or the exception that ended the work.

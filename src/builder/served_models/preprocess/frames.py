@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from contract import GEOMETRY, STATUS_SENTENCES, ImageStatus, resolve_shape
+
 from decode import DecodeLimits, UnreadableImageError, decode_bgr
 from letterbox import PAD_VALUE, draw_letterboxed
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from contract import FRAME, GEOMETRY, IMAGE, IMAGE_SIZE, IMAGE_STATUS, ImageStatus
+
 from cores import allowed_cores
 from decode import DecodeLimits
 from frame_loader import FrameLoader
@@ -21,8 +22,9 @@ from triton_requests import (
 
 if TYPE_CHECKING:
     from contract import Tensor
-    from frames import LoadedFrame
     from numpy.typing import NDArray
+
+    from frames import LoadedFrame
 
 STEP = "preprocess"
 
