@@ -22,7 +22,7 @@ check: .venv/.test
 	@# Served models import their neighbours in the model's folder, so each is checked as one.
 	@set -e; for model in preprocess network postprocess pipeline; do \
 	    echo "mypy $(SERVED)/$$model"; \
-	    MYPYPATH=$(SERVED)/shared:$(SERVED)/preprocess:$(SERVED)/postprocess:thin_client \
+	    MYPYPATH=$(SERVED)/shared:$(SERVED)/preprocess:$(SERVED)/postprocess:$(SERVED)/$$model:thin_client \
 	        .venv/bin/mypy --explicit-package-bases $(SERVED)/$$model/*.py $(SERVED)/shared/*.py; \
 	done
 	.venv/bin/python -m pytest -q tests/test_imports.py

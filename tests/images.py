@@ -67,6 +67,27 @@ def png(width: int, height: int, rows: bytes, bits: int = 8, colour: int = 2) ->
     )
 
 
+def jpeg_with_bits(bits: int) -> bytes:
+    """A JPEG whose header claims another number of bits a sample."""
+    data = bytearray(encoded(photograph(64, 64)))
+    data[data.index(b"\xff\xc0") + 4] = bits
+    return bytes(data)
+
+
+def scan_bomb(scans: int, side: int = 64) -> bytes:
+    """A progressive JPEG that repeats its last scan: tiny, and slow to decode."""
+    grey = rgb_image(photograph(side, side)).convert("L")
+    data = with_pillow(grey, "JPEG", progressive=True)
+    last = data.rindex(b"\xff\xda")
+    return data[:last] + data[last:-2] * scans + data[-2:]
+
+
+def app1_flood(count: int) -> bytes:
+    """A CMYK JPEG, which takes the slow way, behind many EXIF segments."""
+    data = with_pillow(Image.new("CMYK", (40, 30)), "JPEG")
+    return data[:2] + (b"\xff\xe1\x00\x0eExif\x00\x00" + bytes(6)) * count + data[2:]
+
+
 def jpeg_with_size(width: int, height: int) -> bytes:
     """A small JPEG whose header claims another size."""
     data = bytearray(encoded(photograph(64, 64)))
@@ -120,7 +141,11 @@ def bad_images() -> dict[str, tuple[bytes, str]]:
         "jpeg that ends in the middle of its scan": (bytes(damaged_scan), "CORRUPT"),
         "jpeg with a wrong marker": (jpeg.replace(b"\xff\xc0", b"\xff\x01", 1), "CORRUPT"),
         "jpeg without tables": (jpeg.replace(b"\xff\xdb", b"\xff\xee"), "CORRUPT"),
-        "jpeg of the arithmetic kind": (jpeg.replace(b"\xff\xc0", b"\xff\xcb", 1), "CORRUPT"),
+        "hierarchical jpeg": (jpeg.replace(b"\xff\xc0", b"\xff\xc5", 1), "UNSUPPORTED_PIXELS"),
+        "jpeg of 12 bits": (jpeg_with_bits(12), "UNSUPPORTED_PIXELS"),
+        "lossless jpeg": (jpeg.replace(b"\xff\xc0", b"\xff\xc3", 1), "UNSUPPORTED_PIXELS"),
+        "jpeg of a thousand scans": (scan_bomb(1000), "CORRUPT"),
+        "jpeg flooded with segments": (app1_flood(2000), "CORRUPT"),
         "jpeg of size zero": (jpeg_with_size(0, 0), "CORRUPT"),
         "jpeg taller than its scan": (jpeg_with_size(64, 6400), "CORRUPT"),
         "jpeg bomb": (jpeg_with_size(65500, 65500), "TOO_MANY_PIXELS"),
@@ -133,6 +158,7 @@ def bad_images() -> dict[str, tuple[bytes, str]]:
         "png with a bad header checksum": (bytes(bad_checksum), "CORRUPT"),
         "png of size zero": (png(0, 0, b""), "CORRUPT"),
         "png without rows": (png(64, 64, b""), "CORRUPT"),
+        "png with half its rows": (png(64, 64, (b"\x00" + bytes(192)) * 32), "CORRUPT"),
         "png bomb": (png(60_000, 60_000, bytes(1000)), "TOO_MANY_PIXELS"),
         "png with a huge header": (png(2**31 - 1, 2**31 - 1, bytes(10)), "TOO_MANY_PIXELS"),
         "webp magic only": (webp[:12], "CORRUPT"),

@@ -105,6 +105,9 @@ def is_transient(error: grpc.RpcError) -> bool:
     code = error.code()
     if code is grpc.StatusCode.RESOURCE_EXHAUSTED:
         return "larger than max" not in _details(error)
+    if code is grpc.StatusCode.NOT_FOUND:
+        # Triton's word for a model that it is loading, or unloading because it stops.
+        return "no available versions" in _details(error)
     return code is grpc.StatusCode.UNAVAILABLE
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
 from dataclasses import fields, replace
@@ -130,8 +131,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = build_parser().parse_args(argv)
     try:
         arguments.run(arguments)
+        sys.stdout.flush()
     except BuilderError as error:
         print(f"framewire: {error}", file=sys.stderr)
+        return 1
+    except OSError as error:
+        # Whoever read the output is gone, or its disk is full. Python would try once more at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        print(f"framewire: cannot write the output: {error.strerror}", file=sys.stderr)
         return 1
     return 0
 

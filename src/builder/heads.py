@@ -8,11 +8,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import onnx
+from onnx import TensorProto
 
 from builder.errors import ModelFileError, UnknownHeadError
 from builder.surgery.candidates import onnx_opset
 
 DEFAULT_IMAGE_SIZE = 640
+LARGEST_IMAGE_SIZE = 8192
+MOST_CLASSES = 10_000
 # Unsqueeze takes its axes as an input from here on, and every exporter of these families has it.
 OLDEST_OPSET = 13
 # Strides of the three feature maps of every YOLOv8 to YOLO12 detection head.
@@ -73,6 +76,12 @@ def read_detector(path: Path) -> Detector:
     channels, height, width, batch = _image_input(path, model, metadata)
     if channels != 3:
         raise ModelFileError(f"{path.name} takes {channels}-channel images; Framewire sends colour")
+    _check_size(path, width, height)
+    if batch not in {None, 1}:
+        raise ModelFileError(
+            f"{path.name} takes exactly {batch} images at a time, and requests do not come in such "
+            "batches: export it with dynamic=True, or with batch=1"
+        )
     rows = _head_rows(path, model)
     labels = _labels(metadata, rows - 4)
     return Detector(
@@ -86,8 +95,21 @@ def read_detector(path: Path) -> Detector:
     )
 
 
+def _check_size(path: Path, width: int, height: int) -> None:
+    for size in (width, height):
+        if size % ANCHOR_STRIDES[-1] or not 0 < size <= LARGEST_IMAGE_SIZE:
+            raise ModelFileError(
+                f"{path.name} has an input of {width}x{height}; both must be multiples of "
+                f"{ANCHOR_STRIDES[-1]} up to {LARGEST_IMAGE_SIZE}: export it with another imgsz"
+            )
+
+
 def _load(path: Path) -> onnx.ModelProto:
-    if not path.is_file():
+    try:
+        found = path.is_file()
+    except (OSError, ValueError):
+        found = False
+    if not found:
         raise ModelFileError(f"there is no model file {path}: check the path")
     if path.suffix.lower() != ".onnx":
         raise ModelFileError(
@@ -99,19 +121,21 @@ def _load(path: Path) -> onnx.ModelProto:
         onnx.checker.check_model(model)
     except Exception as error:
         raise ModelFileError(
-            f"{path.name} is not a valid ONNX model ({_first_line(error)}): export it again"
+            f"{path.name} is not a valid ONNX model ({first_line(error)}): export it again"
         ) from error
     return model
 
 
-def _first_line(error: Exception) -> str:
+def first_line(error: Exception) -> str:
+    """Return the first line of an exception's message, or its name when it has none."""
     lines = str(error).strip().splitlines()
     return lines[0] if lines else type(error).__name__
 
 
 def _dims(value: onnx.ValueInfoProto) -> list[int | None]:
+    # Some exporters write 0 or -1 for a size that is open.
     shape = value.type.tensor_type.shape
-    return [dim.dim_value if dim.HasField("dim_value") else None for dim in shape.dim]
+    return [dim.dim_value if dim.dim_value > 0 else None for dim in shape.dim]
 
 
 def _show_outputs(model: onnx.ModelProto) -> str:
@@ -127,14 +151,25 @@ def _image_input(
 ) -> tuple[int, int, int, int | None]:
     weights = {tensor.name for tensor in model.graph.initializer}
     inputs = [value for value in model.graph.input if value.name not in weights]
-    if len(inputs) != 1 or len(_dims(inputs[0])) != 4:
+    element_types = {TensorProto.FLOAT, TensorProto.FLOAT16}
+    if (
+        len(inputs) != 1
+        or len(_dims(inputs[0])) != 4
+        or inputs[0].type.tensor_type.elem_type not in element_types
+    ):
         raise ModelFileError(
-            f"{path.name} must take one image tensor [N, 3, height, width], it takes "
+            f"{path.name} must take one image tensor [N, 3, height, width] of floats, it takes "
             f"{[(value.name, _dims(value)) for value in inputs]}"
         )
     batch, channels, height, width = _dims(inputs[0])
     default_height, default_width = _metadata_size(metadata)
     return channels or 3, height or default_height, width or default_width, batch
+
+
+def _one_line(label: str) -> str:
+    # labels.txt holds a label to a line, and protobuf takes no half of a surrogate pair.
+    encodable = label.encode(errors="replace").decode()
+    return " ".join(encodable.split()) or "unnamed"
 
 
 def _metadata_size(metadata: dict[str, str]) -> tuple[int, int]:
@@ -149,7 +184,7 @@ def _metadata_size(metadata: dict[str, str]) -> tuple[int, int]:
 def _literal(text: str, default: object) -> object:
     try:
         return ast.literal_eval(text)
-    except (ValueError, SyntaxError):
+    except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
         return default
 
 
@@ -159,7 +194,8 @@ def _head_rows(path: Path, model: onnx.ModelProto) -> int:
         rows, anchors = outputs[0][1], outputs[0][2]
         # Some exporters leave the rows symbolic; shape inference fills in what follows.
         rows = rows if rows is not None else _inferred_rows(model)
-        if rows is not None and rows > 4 and (anchors is None or anchors > rows):
+        rows_fit = rows is not None and 4 < rows <= 4 + MOST_CLASSES
+        if rows is not None and rows_fit and (anchors is None or anchors > rows):
             return rows
     raise UnknownHeadError(
         f"{path.name} has outputs {_show_outputs(model)}, which is no layout Framewire knows "
@@ -181,6 +217,6 @@ def _labels(metadata: dict[str, str], num_classes: int) -> tuple[str, ...]:
     names = _literal(metadata.get("names", ""), None)
     if isinstance(names, list):
         names = dict(enumerate(names))
-    if isinstance(names, dict) and sorted(names) == list(range(num_classes)):
-        return tuple(str(names[index]) for index in range(num_classes))
+    if isinstance(names, dict) and set(names) == set(range(num_classes)):
+        return tuple(_one_line(str(names[index])) for index in range(num_classes))
     return tuple(f"class_{index}" for index in range(num_classes))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import onnx
 
 from builder.errors import ModelFileError
-from builder.heads import Detector
+from builder.heads import Detector, first_line
 from builder.surgery.candidates import return_best_candidates
 from builder.surgery.image_input import take_uint8_frames
 from thin_client.contract import CANDIDATES, FRAME
@@ -46,7 +46,8 @@ def network_graph(detector: Detector, max_candidates: int) -> onnx.ModelProto:
         onnx.shape_inference.infer_shapes(model, check_type=True, strict_mode=True)
     except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
         raise ModelFileError(
-            f"the rewritten graph is not valid ONNX ({error}): please report the detector"
+            f"the rewritten graph is not valid ONNX ({first_line(error)}): please report the "
+            "detector"
         ) from error
     return model
 

@@ -25,6 +25,7 @@ PREPROCESS_FILES = (
     "preprocess/decode.py",
     "preprocess/frame_loader.py",
     "preprocess/frames.py",
+    "preprocess/jpeg.py",
     "preprocess/letterbox.py",
 )
 POSTPROCESS_FILES = (
@@ -56,9 +57,9 @@ def build_pipeline(
     """
     spec = PipelineSpec(settings, read_detector(model_file))
     network = network_graph(spec.detector, settings.candidates)
-    if repository.exists() and not repository.is_dir():
-        raise RepositoryError(f"{repository} is a file, not a model repository: name a folder")
     try:
+        if repository.exists() and not repository.is_dir():
+            raise RepositoryError(f"{repository} is a file, not a model repository: name a folder")
         repository.mkdir(parents=True, exist_ok=True)
         with publishing(repository) as publication:
             _refuse_overwriting(repository, spec, replace=replace)

@@ -16,6 +16,7 @@ from builder.embedded import find_embedded_triton
 from builder.server_options import (
     ALLOCATOR,
     ONE_THREAD,
+    SHELL_SAFE,
     ServerOptions,
     check_ports,
     check_repository,
@@ -23,6 +24,8 @@ from builder.server_options import (
 )
 from builder.shared_memory import SHM_FOLDER, shared_memory_shortage
 from builder.triton_process import TritonServer
+
+FALLBACK_TEMPORARY = "/tmp"  # noqa: S108 - a folder of our own is made in it
 
 
 @contextmanager
@@ -41,13 +44,14 @@ def triton_server(options: ServerOptions) -> Iterator[TritonServer]:
         print(f"framewire: warning: {shortage}", file=sys.stderr)
     shm_prefix = f"framewire_{os.getpid()}_{options.grpc_port}_"
     with ExitStack() as stack:
-        scratch = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="framewire-")))
+        scratch = stack.enter_context(_scratch_folder())
+        # A repository may lie anywhere; Triton sees a link whose path a shell takes as it is.
+        repository = scratch / "repository"
+        repository.symlink_to(options.repository.resolve())
+        backends = triton.make_backend_directory(scratch)
         stack.callback(_remove_shared_memory, shm_prefix)
         process = subprocess.Popen(
-            [
-                str(triton.binary),
-                *triton_arguments(options, triton.make_backend_directory(scratch), shm_prefix),
-            ],
+            [str(triton.binary), *triton_arguments(options, repository, backends, shm_prefix)],
             env={**ALLOCATOR, **ONE_THREAD, **triton.environment(os.environ)},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
@@ -61,6 +65,15 @@ def triton_server(options: ServerOptions) -> Iterator[TritonServer]:
         server = TritonServer(process, options)
         stack.callback(server.stop)
         yield server
+
+
+@contextmanager
+def _scratch_folder() -> Iterator[Path]:
+    """Make a folder whose path a shell takes as it is."""
+    chosen = tempfile.gettempdir()
+    parent = chosen if SHELL_SAFE.fullmatch(chosen) else FALLBACK_TEMPORARY
+    with tempfile.TemporaryDirectory(prefix="framewire-", dir=parent) as folder:
+        yield Path(folder)
 
 
 def _die_with_parent() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import re
 import socket
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,15 +12,19 @@ from builder.errors import PortTakenError, RepositoryError
 from builder.shared_memory import SHM_DEFAULT_BYTES, SHM_GROWTH_BYTES
 
 LOOPBACK = "127.0.0.1"
+MAX_PORT = 65535
+# Triton's Python backend starts its stubs through a shell and quotes nothing.
+SHELL_SAFE = re.compile(r"[A-Za-z0-9/._-]+")
 # Triton gives requests in flight this long when it is told to stop.
 DRAIN_S = 30
 
-# glibc returns the pages of each decoded frame to the kernel and faults them in again for the next:
-# half the time of a 1080p decode (docs/performance.md). These make it keep them.
+# glibc returns the pages of a decoded frame to the kernel and faults them in again for the next: a
+# third of OpenCV's time for a 1080p JPEG (docs/performance.md). These make it keep what frames up
+# to 8K need, and still give back what a single huge picture took.
 ALLOCATOR = {
-    "MALLOC_MMAP_THRESHOLD_": str(2**30),
-    "MALLOC_TRIM_THRESHOLD_": str(2**32),
-    "MALLOC_TOP_PAD_": str(2**28),
+    "MALLOC_MMAP_THRESHOLD_": str(128 * 2**20),
+    "MALLOC_TRIM_THRESHOLD_": str(256 * 2**20),
+    "MALLOC_TOP_PAD_": str(64 * 2**20),
 }
 # One frame, one thread: the served models bring their own threads, one for each core.
 ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
@@ -56,10 +62,19 @@ class ServerOptions:
         return LOOPBACK if self.address in every_address else self.address
 
 
-def triton_arguments(options: ServerOptions, backend_directory: Path, shm_prefix: str) -> list[str]:
-    """Return Triton's command line; every setting is explained where it is not plain."""
+def triton_arguments(
+    options: ServerOptions, repository: Path, backend_directory: Path, shm_prefix: str
+) -> list[str]:
+    """Return Triton's command line; every setting is explained where it is not plain.
+
+    Args:
+        options: addresses and ports.
+        repository: path of the model repository that a shell takes as it is.
+        backend_directory: likewise, with the Python backend and its stub.
+        shm_prefix: of the names of shared-memory regions.
+    """
     return [
-        f"--model-repository={options.repository}",
+        f"--model-repository={repository}",
         f"--backend-directory={backend_directory}",
         f"--grpc-address={options.address}",
         f"--grpc-port={options.grpc_port}",
@@ -98,6 +113,13 @@ def check_repository(repository: Path) -> None:
             f"{repository} holds no models: make some with `framewire build MODEL.onnx "
             f"--name NAME --repository {repository}`"
         )
+    for model in repository.iterdir():
+        # Triton puts the name into a shell command, unquoted.
+        if model.is_dir() and not SHELL_SAFE.fullmatch(model.name):
+            raise RepositoryError(
+                f"the folder {model.name!r} in {repository} cannot be a model: rename it to "
+                "letters, digits, '.', '_' and '-'"
+            )
 
 
 def check_ports(options: ServerOptions) -> None:
@@ -106,20 +128,28 @@ def check_ports(options: ServerOptions) -> None:
     Raises:
         PortTakenError: naming the port and the option that chooses another.
     """
+    if not options.address:
+        raise PortTakenError("--address is empty: give an IPv4 --address of this machine")
     if len(set(options.ports.values())) != len(options.ports):
         raise PortTakenError(
             f"the ports {options.ports} must differ: choose others with --grpc-port, --http-port "
             "and --metrics-port"
         )
     for purpose, port in options.ports.items():
+        if not 1 <= port <= MAX_PORT:
+            raise PortTakenError(f"--{purpose}-port must be from 1 to {MAX_PORT}, got {port}")
         with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
             # As servers do: a connection that is still closing does not count as taken.
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:
                 probe.bind((options.address, port))
             except OSError as error:
+                way_out = f"choose another with --{purpose}-port"
+                if error.errno == errno.EADDRINUSE:
+                    way_out = f"stop the program that has it, or {way_out}"
+                else:
+                    way_out += ", or an IPv4 --address of this machine"
                 raise PortTakenError(
-                    f"port {port} on {options.address} cannot be used for {purpose} "
-                    f"({error.strerror}): stop the program that has it, or choose another with "
-                    f"--{purpose}-port"
+                    f"port {port} on {options.address or 'an empty address'} cannot be used for "
+                    f"{purpose} ({error.strerror}): {way_out}"
                 ) from error

@@ -12,11 +12,13 @@ import time
 from collections import deque
 from collections.abc import Mapping
 from contextlib import suppress
+from pathlib import Path
 
 from builder.errors import ServerDiedError, ServerNotReadyError
 from builder.server_options import DRAIN_S, ServerOptions
 
 POLL_S = 0.1
+WATCH_S = 0.5
 KILL_AFTER_S = DRAIN_S + 10
 KEPT_LOG_LINES = 400
 
@@ -36,6 +38,7 @@ class TritonServer:
         # Without a GPU a healthy start logs errors about CUDA; until it is ready they only matter
         # if it dies, and then they are quoted.
         self._show_warnings = False
+        self._stubs: dict[int, str] = {}
         self._reader = threading.Thread(target=self._read_log, daemon=True)
         self._reader.start()
 
@@ -63,6 +66,7 @@ class TritonServer:
             models = _model_states(self.grpc_url)
             if models and all(state == "READY" for state in models.values()):
                 self._show_warnings = True
+                self._stubs = _children(self.pid)
                 return tuple(sorted(models))
             time.sleep(POLL_S)
         waiting = [name for name, state in _model_states(self.grpc_url).items() if state != "READY"]
@@ -73,12 +77,20 @@ class TritonServer:
         )
 
     def wait(self) -> None:
-        """Block until Triton ends by itself.
+        """Block until Triton or the process of a model ends by itself.
 
         Raises:
             ServerDiedError: always; ending is for :meth:`stop`.
         """
-        self._process.wait()
+        while self._process.poll() is None:
+            # Triton goes on without a stub, calls itself ready and fails that model's requests.
+            dead = [model for stub, model in self._stubs.items() if not _running(stub)]
+            if dead and self._process.poll() is None:
+                raise ServerDiedError(
+                    f"the process of {dead[0]} ended (out of memory, perhaps: see the "
+                    "kernel's log), and Triton does not start it again: start the server again"
+                )
+            time.sleep(WATCH_S)
         raise self._death()
 
     def stop(self) -> None:
@@ -121,9 +133,35 @@ def _reason(log: list[str]) -> str:
         # What follows "At:" is a traceback, which the log above has in full.
         reasons = {match["model"]: match["reason"].split(r"\n\nAt:")[0] for match in failures}
         return "; ".join(f"model {model} did not load: {why}" for model, why in reasons.items())
-    errors = [LOG_LINE.sub("", line) for line in log if line.startswith(("E", "error:"))]
+    polls = [line.split("] ", 1)[-1] for line in log if "Poll failed for model" in line]
+    errors = polls or [LOG_LINE.sub("", line) for line in log if line.startswith(("E", "error:"))]
     last = errors or [line for line in log if line.strip()]
     return last[-1].strip('" ') if last else "it logged nothing; run `framewire serve --verbose`"
+
+
+def _children(pid: int) -> dict[int, str]:
+    """Return the child processes of a process, each with the model it runs."""
+    pids: list[int] = []
+    for task in Path(f"/proc/{pid}/task").iterdir():
+        with suppress(OSError):
+            pids += [int(child) for child in (task / "children").read_text().split()]
+    return {child: _model_of(child) for child in pids}
+
+
+def _model_of(pid: int) -> str:
+    # A stub's first argument is the path of its model's version folder's model.py.
+    with suppress(OSError, IndexError):
+        arguments = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+        return f"model {Path(arguments[1].decode()).parts[-3]}"
+    return "a model"
+
+
+def _running(pid: int) -> bool:
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except OSError:
+        return False
+    return state != "Z"
 
 
 def _model_states(grpc_url: str) -> Mapping[str, str]:

@@ -32,12 +32,52 @@ def test_an_open_size_is_that_of_the_metadata(tmp_path: Path) -> None:
     assert (detector.width, detector.height) == (320, 320)
 
 
-def test_a_fixed_batch_is_kept(tmp_path: Path) -> None:
-    assert read(tmp_path, batch=4).fixed_batch == 4
+def test_a_fixed_batch_of_one_is_kept_and_a_larger_one_refused(tmp_path: Path) -> None:
+    assert read(tmp_path, batch=1).fixed_batch == 1
+    with pytest.raises(ModelFileError, match=r"exactly 4 images.*dynamic=True"):
+        read(tmp_path, batch=4)
+
+
+@pytest.mark.parametrize("size", [0, -1])
+def test_a_batch_of_zero_or_less_means_any(tmp_path: Path, size: int) -> None:
+    model = tiny_detector()
+    for value in (model.graph.input[0], model.graph.output[0]):
+        value.type.tensor_type.shape.dim[0].dim_value = size
+    detector = read_detector(save_tiny_detector(tmp_path / "model.onnx", model))
+    assert detector.fixed_batch is None
+
+
+@pytest.mark.parametrize("imgsz", ["[0, 0]", "-5", "[33, 64]", "[8224, 64]"])
+def test_a_size_no_network_can_have_is_refused(tmp_path: Path, imgsz: str) -> None:
+    with pytest.raises(ModelFileError, match="another imgsz"):
+        read(tmp_path, dynamic_size=True, metadata={"imgsz": imgsz})
+
+
+def test_labels_stay_on_one_line_each(tmp_path: Path) -> None:
+    names = {0: "two\nlines", 1: "", 2: "half a pair \ud800"}
+    labels = read(tmp_path, metadata={"names": ascii(names)}).labels
+    assert labels == ("two lines", "unnamed", "half a pair ?")
+
+
+def test_an_input_that_is_not_of_floats_is_refused(tmp_path: Path) -> None:
+    model = tiny_detector()
+    model.graph.input[0].type.tensor_type.elem_type = TensorProto.STRING
+    with pytest.raises(ModelFileError, match="of floats"):
+        read_detector(save_tiny_detector(tmp_path / "model.onnx", model))
 
 
 @pytest.mark.parametrize(
-    "names", [None, "not a dict", "{0: 'only one'}", "{1: 'a', 2: 'b', 3: 'c'}"]
+    "names",
+    [
+        None,
+        "not a dict",
+        "{0: 'only one'}",
+        "{1: 'a', 2: 'b', 3: 'c'}",
+        "{0: 'a', '1': 'b', None: 'c'}",
+        "{[]: 1}",
+        "-" * 100_000 + "1",
+    ],
+    ids=lambda names: str(names)[:30],
 )
 def test_without_usable_names_the_classes_are_numbered(tmp_path: Path, names: str | None) -> None:
     metadata = {} if names is None else {"names": names}
@@ -55,6 +95,7 @@ def test_a_model_for_another_task_is_refused(tmp_path: Path) -> None:
         (["batch", 300, 6], r"output0 \[\?, 300, 6\]"),
         (["batch", 1000], r"output0 \[\?, 1000\]"),
         (["batch", 4, 8400], r"output0 \[\?, 4, 8400\]"),
+        (["batch", 2**62, 2**63 - 1], r"output0 \[\?, \d+, \d+\]"),
     ],
 )
 def test_an_unknown_layout_is_refused_with_the_shapes_seen(
@@ -95,6 +136,8 @@ def test_a_damaged_file_is_refused_in_one_line(tmp_path: Path, content: bytes) -
 def test_a_missing_file_and_a_checkpoint_are_told_apart(tmp_path: Path) -> None:
     with pytest.raises(ModelFileError, match="no model file"):
         read_detector(tmp_path / "missing.onnx")
+    with pytest.raises(ModelFileError, match="no model file"):
+        read_detector(tmp_path / f"{'long' * 100}.onnx")
     checkpoint = tmp_path / "yolo11n.pt"
     checkpoint.write_bytes(b"PK")
     with pytest.raises(ModelFileError, match="yolo export"):

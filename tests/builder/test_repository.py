@@ -207,6 +207,11 @@ def test_a_file_where_the_repository_should_be_is_refused(model_file: Path) -> N
         build(model_file, model_file)
 
 
+def test_a_name_too_long_for_the_file_system_is_refused(model_file: Path, tmp_path: Path) -> None:
+    with pytest.raises(RepositoryError, match="File name too long"):
+        build(model_file, tmp_path / ("long" * 100))
+
+
 def test_a_mount_of_its_own_is_staged_inside(
     model_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -22,6 +22,7 @@ from tests.serving import (
     framewire,
     port_options,
     running,
+    serving,
     shared_memory_of,
 )
 from tests.tiny_detector import coloured_square
@@ -108,6 +109,46 @@ def test_when_triton_is_killed_it_says_so_and_leaves_nothing(tiny_repository: Pa
         server.stop()
 
 
+def test_when_the_process_of_a_model_is_killed_it_says_which(tiny_repository: Path) -> None:
+    server = Serving(tiny_repository)
+    try:
+        server.wait_until_ready()
+        stubs = {model_of(pid): pid for pid in children(server.triton_pid())}
+        os.kill(stubs["tiny_preprocess"], signal.SIGKILL)
+        assert server.wait() == 1
+        assert "the process of model tiny_preprocess ended" in server.error_text()
+        assert shared_memory_of(server.process.pid) == []
+    finally:
+        server.stop()
+
+
+def model_of(stub: int) -> str:
+    script = Path(f"/proc/{stub}/cmdline").read_text().split("\0")[1]
+    return Path(script).parts[-3]
+
+
+def test_a_path_that_a_shell_would_take_apart_is_served(
+    tiny_repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "a b;c$(touch pwned)'\"é"
+    folder.mkdir()
+    shutil.copytree(tiny_repository, folder / "repository")
+    monkeypatch.setenv("TMPDIR", str(folder))
+    with serving(folder / "repository") as server:
+        assert infer(server.url, "tiny", [images.encoded(coloured_square("red"))])
+    assert not list(tmp_path.rglob("pwned"))
+    assert not Path("pwned").exists()
+
+
+def test_a_model_folder_that_a_shell_would_take_apart_is_refused(
+    tiny_repository: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(tiny_repository, tmp_path / "repository")
+    (tmp_path / "repository" / "a;b").mkdir()
+    ports, _ = port_options()
+    assert "cannot be a model" in serve_and_fail(tmp_path / "repository", *ports)
+
+
 def test_when_it_is_killed_itself_triton_ends_too(tiny_repository: Path) -> None:
     server = Serving(tiny_repository)
     try:
@@ -162,6 +203,35 @@ def test_a_taken_port_is_refused_by_its_option(tiny_repository: Path, purpose: s
         refused = serve_and_fail(tiny_repository, *ports)
     assert f"port {port} on 127.0.0.1 cannot be used for {purpose}" in refused
     assert f"--{purpose}-port" in refused
+
+
+@pytest.mark.parametrize("port", ["0", "-1", "70000", "99999999999999999999"])
+def test_a_port_out_of_range_is_refused(tiny_repository: Path, port: str) -> None:
+    ports, _ = port_options()
+    ports[1] = port
+    assert "--grpc-port must be from 1 to 65535" in serve_and_fail(tiny_repository, *ports)
+
+
+@pytest.mark.parametrize("address", ["", "300.1.1.1", "::1"])
+def test_an_address_that_cannot_be_had_is_refused(tiny_repository: Path, address: str) -> None:
+    ports, _ = port_options()
+    refused = serve_and_fail(tiny_repository, *ports, "--address", address)
+    assert "IPv4 --address" in refused
+
+
+def test_output_that_nobody_reads_ends_it_without_a_traceback(tiny_repository: Path) -> None:
+    ports, _ = port_options()
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            framewire("serve", "--repository", str(tiny_repository), *ports),
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+    assert done.returncode == 1
+    assert done.stderr == "framewire: cannot write the output: No space left on device\n"
 
 
 def test_the_same_port_twice_is_refused(tiny_repository: Path) -> None:

@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import time
+from concurrent.futures import ThreadPoolExecutor
+
 import cv2
 import numpy as np
 import pytest
@@ -60,7 +63,7 @@ def test_exif_rotation_is_applied_to_other_formats(image_format: str) -> None:
     np.testing.assert_array_equal(decode_bgr(data, LIMITS), expected)
 
 
-def test_broken_exif_does_not_cost_the_picture() -> None:
+def test_a_broken_exif_block_does_not_cost_the_picture() -> None:
     data = images.encoded(images.photograph())
     broken = data[:2] + b"\xff\xe1\x00\x10Exif\x00\x00garbage!" + data[2:]
     np.testing.assert_array_equal(decode_bgr(broken, LIMITS), reference(data))
@@ -174,9 +177,43 @@ def test_an_image_over_the_pixel_limit_is_refused(extension: str) -> None:
     assert refusal.value.status == ImageStatus.TOO_MANY_PIXELS
 
 
-def test_floating_point_pixels_are_refused_in_words(monkeypatch: pytest.MonkeyPatch) -> None:
-    # No format that is let in holds them today; Pillow may read one tomorrow.
-    monkeypatch.setattr(Image, "open", lambda *_, **__: Image.new("F", (4, 4)))
-    with pytest.raises(UnreadableImageError, match="pixel format") as refusal:
-        decode_bgr(images.encoded(images.photograph(), ".png"), LIMITS)
-    assert refusal.value.status == ImageStatus.UNSUPPORTED_PIXELS
+def test_ordinary_progressive_pictures_are_no_bombs() -> None:
+    image = images.rgb_image(images.photograph(1920, 1080))
+    data = images.with_pillow(image, "JPEG", progressive=True)
+    assert data.count(b"\xff\xda") > 5
+    np.testing.assert_array_equal(decode_bgr(data, LIMITS), reference(data))
+    with pytest.raises(UnreadableImageError, match="too many scans"):
+        decode_bgr(images.scan_bomb(101), LIMITS)
+
+
+def test_scans_count_for_more_in_a_large_picture() -> None:
+    large = images.scan_bomb(40, side=7000)
+    with pytest.raises(UnreadableImageError, match="too many scans"):
+        decode_bgr(large, LIMITS)
+
+
+@pytest.mark.parametrize("image_format", ["JPEG", "PNG", "WEBP"])
+def test_garbage_for_exif_does_not_cost_the_picture(image_format: str) -> None:
+    image = images.rgb_image(images.photograph())
+    data = images.with_pillow(image, image_format, exif=b"Exif\x00\x00garbage")
+    np.testing.assert_array_equal(decode_bgr(data, LIMITS), reference(data))
+
+
+def test_large_pictures_are_decoded_one_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("decode.LARGE_IMAGE_PIXELS", 1000)
+    at_once, most = 0, 0
+    real = cv2.imdecode
+
+    def slow(*arguments: object) -> object:
+        nonlocal at_once, most
+        at_once += 1
+        most = max(most, at_once)
+        time.sleep(0.02)
+        at_once -= 1
+        return real(*arguments)
+
+    monkeypatch.setattr(cv2, "imdecode", slow)
+    data = images.encoded(images.photograph(100, 100), ".png")
+    with ThreadPoolExecutor(4) as threads:
+        list(threads.map(lambda _: decode_bgr(data, LIMITS), range(8)))
+    assert most == 1

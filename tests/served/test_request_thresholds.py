@@ -60,6 +60,8 @@ def test_numbers_and_their_text_are_taken(name: str, value: object, expected: ob
         ("conf", True),
         ("conf", ""),
         ("conf", None),
+        ("conf", "0_1"),
+        ("conf", "\u0660.\u0665"),
         ("iou", 2),
         ("iou", "-1"),
         ("max_det", 0),

@@ -33,7 +33,7 @@ def return_best_candidates(
     graph = model.graph
     old = graph.output[0]
     batch = old.type.tensor_type.shape.dim[0]
-    batch_size = batch.dim_value if batch.HasField("dim_value") else "batch"
+    batch_size = batch.dim_value if batch.dim_value > 0 else "batch"
     build = _GraphBuilder(graph, onnx_opset(model))
 
     rows = build.node("Transpose", [old.name], "rows", perm=[0, 2, 1])

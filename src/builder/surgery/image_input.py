@@ -36,7 +36,7 @@ def take_uint8_frames(
     old = next(value for value in graph.input if value.name not in weights)
     element_type = old.type.tensor_type.elem_type
     batch = old.type.tensor_type.shape.dim[0]
-    batch_size = batch.dim_value if batch.HasField("dim_value") else "batch"
+    batch_size = batch.dim_value if batch.dim_value > 0 else "batch"
 
     new = helper.make_tensor_value_info(
         tensor_name, TensorProto.UINT8, [batch_size, height, width, 3]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -14,6 +15,7 @@ from nms import Thresholds
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+NUMBER = re.compile(r"\s*[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?\s*", re.ASCII)
 TRUE_WORDS = frozenset({"true", "1", "yes", "on"})
 FALSE_WORDS = frozenset({"false", "0", "no", "off"})
 
@@ -68,14 +70,11 @@ def _parse(parameters_json: str) -> dict[str, object]:
 
 
 def _number(name: str, value: object) -> float:
-    if not isinstance(value, bool):
-        try:
-            number = float(value)  # type: ignore[arg-type]
-        except (TypeError, ValueError):
-            pass
-        else:
-            if math.isfinite(number):
-                return number
+    if isinstance(value, str):
+        # float() also reads underscores and digits of other scripts, which are likelier a mistake.
+        value = float(value) if NUMBER.fullmatch(value) else value
+    if isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value):
+        return value
     raise BadParameterError(f"parameter {name} must be a number, got {_shown(value)}")
 
 

@@ -1,15 +1,17 @@
 """Encoded image bytes to BGR pixels, with every refusal in words.
 
-JPEG, the format cameras send, goes through libjpeg-turbo (simplejpeg): its header costs about a
-microsecond, so an image that is too large is refused before a pixel is decoded, and its warnings
-are heard, so a truncated frame is refused instead of returned half grey. The pixels are those of
-``cv2.imdecode``. Everything else goes through Pillow, which refuses damaged files in all formats.
+JPEG, the format cameras send, goes through libjpeg-turbo (simplejpeg): its warnings are heard, so a
+truncated frame is refused instead of returned half grey, and the pixels are those of
+``cv2.imdecode``. The other formats go through OpenCV itself, which refuses them when damaged. Sizes
+are read from the headers first: what is too large is refused before a pixel is decoded.
 """
 
 from __future__ import annotations
 
 import io
 import re
+import threading
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -19,6 +21,8 @@ import simplejpeg
 from contract import STATUS_SENTENCES, ImageStatus
 from PIL import ExifTags, Image, PngImagePlugin
 
+from jpeg import JpegMarkers, has_too_many_scans, read_markers, unsupported_coding
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
@@ -27,21 +31,21 @@ Image.MAX_IMAGE_PIXELS = None
 # Text in a PNG is never read; Pillow would inflate up to 64 MB of it.
 PngImagePlugin.MAX_TEXT_MEMORY = 2**20
 
-PILLOW_FORMATS = {
+MAGIC_NUMBERS = {
     b"\xff\xd8\xff": "JPEG",
     b"\x89PNG\r\n\x1a\n": "PNG",
     b"BM": "BMP",
 }
 RIFF, WEBP = b"RIFF", b"WEBP"
 
-# Modes that Pillow turns into RGB without losing range. Alpha is dropped, as cv2.imread drops it.
-RGB_READY_MODES = frozenset({"1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBX", "CMYK", "YCbCr"})
-SIXTEEN_BIT_GREY_MODES = frozenset({"I;16", "I;16B", "I;16L", "I;16N"})
-
 # Some webcams pad the end of a scan with a few bytes, which libjpeg reports and skips; a longer run
 # is what is left over when the bits before it were damaged.
 PADDING_WARNING = re.compile(r"(\d+) extraneous bytes before marker")
 MAX_PADDING_BYTES = 16
+
+# One picture of this size takes some hundred megabytes to decode; several at once are not let in.
+LARGE_IMAGE_PIXELS = 25_000_000
+_one_large_image = threading.Lock()
 
 # cv2.rotate codes and flips that bring each EXIF orientation upright (EXIF 2.32, tag 0x0112).
 UPRIGHT: dict[int, tuple[int | None, int | None]] = {
@@ -102,13 +106,13 @@ def decode_bgr(data: bytes, limits: DecodeLimits) -> NDArray[np.uint8]:
         raise UnreadableImageError(ImageStatus.UNSUPPORTED_FORMAT)
     if image_format == "JPEG":
         return _decode_jpeg(data, limits)
-    return _decode_with_pillow(data, image_format, limits)
+    return _decode_with_opencv(data, image_format, limits)
 
 
 def _format_of(data: bytes) -> str | None:
     if data[:4] == RIFF and data[8:12] == WEBP:
         return "WEBP"
-    return next((name for magic, name in PILLOW_FORMATS.items() if data.startswith(magic)), None)
+    return next((name for magic, name in MAGIC_NUMBERS.items() if data.startswith(magic)), None)
 
 
 def _check_size(width: int, height: int, limits: DecodeLimits) -> None:
@@ -121,17 +125,32 @@ def _check_size(width: int, height: int, limits: DecodeLimits) -> None:
         )
 
 
+def _turn_for(pixels: int) -> AbstractContextManager[object]:
+    return _one_large_image if pixels > LARGE_IMAGE_PIXELS else nullcontext()
+
+
 def _decode_jpeg(data: bytes, limits: DecodeLimits) -> NDArray[np.uint8]:
+    markers = read_markers(data)
+    if coding := unsupported_coding(markers):
+        raise UnreadableImageError(ImageStatus.UNSUPPORTED_PIXELS, coding)
     try:
         height, width, colorspace, _ = simplejpeg.decode_jpeg_header(data, strict=False)
     except (ValueError, KeyError):
         # A cut header, or one that only a slower decoder reads. KeyError is what simplejpeg makes
         # of a subsampling that libjpeg-turbo cannot name.
-        return _decode_with_pillow(data, "JPEG", limits)
+        return _decode_odd_jpeg(data, markers, limits)
     _check_size(width, height, limits)
+    _check_scans(data, markers, width * height)
     if colorspace not in {"YCbCr", "Gray", "RGB"}:
-        return _decode_with_pillow(data, "JPEG", limits)
-    return _upright(_jpeg_pixels(data), _jpeg_orientation(data))
+        return _decode_odd_jpeg(data, markers, limits)
+    with _turn_for(width * height):
+        pixels = _jpeg_pixels(data)
+    return _upright(pixels, _exif_orientation(markers.exif))
+
+
+def _check_scans(data: bytes, markers: JpegMarkers, pixels: int) -> None:
+    if has_too_many_scans(data, markers, pixels):
+        raise UnreadableImageError(ImageStatus.CORRUPT, "it has too many scans")
 
 
 def _jpeg_pixels(data: bytes) -> NDArray[np.uint8]:
@@ -152,42 +171,60 @@ def _simplejpeg_pixels(data: bytes, *, strict: bool) -> NDArray[np.uint8]:
     return pixels
 
 
-def _jpeg_orientation(data: bytes) -> int:
-    # Most camera frames carry no EXIF block, and a search for one is a thousandth of a decode.
-    if b"Exif\x00\x00" not in data:
-        return 1
+def _decode_odd_jpeg(data: bytes, markers: JpegMarkers, limits: DecodeLimits) -> NDArray[np.uint8]:
+    """Decode with Pillow: it knows CMYK, and unlike OpenCV it refuses a truncated file."""
+    if markers.flooded:
+        raise UnreadableImageError(ImageStatus.CORRUPT, "it has too many segments")
     try:
         with Image.open(io.BytesIO(data), formats=("JPEG",)) as image:
-            return _orientation(image)
-    except Exception:  # noqa: BLE001 - a broken EXIF block must not cost the picture
-        return 1
-
-
-def _orientation(image: Image.Image) -> int:
-    orientation = image.getexif().get(ExifTags.Base.Orientation, 1)
-    return orientation if isinstance(orientation, int) else 1
-
-
-def _decode_with_pillow(data: bytes, image_format: str, limits: DecodeLimits) -> NDArray[np.uint8]:
-    try:
-        with Image.open(io.BytesIO(data), formats=(image_format,)) as image:
             _check_size(image.width, image.height, limits)
-            pixels = _bgr_pixels(image)
-            return _upright(pixels, _orientation(image))
+            _check_scans(data, markers, image.width * image.height)
+            with _turn_for(image.width * image.height):
+                rgb = np.asarray(image.convert("RGB"))
     except UnreadableImageError:
         raise
     except Exception:  # noqa: BLE001 - Pillow's parsers raise whatever a damaged file made of them
         raise UnreadableImageError(ImageStatus.CORRUPT) from None
+    bgr: NDArray[np.uint8] = np.ascontiguousarray(rgb[:, :, ::-1])
+    return _upright(bgr, _exif_orientation(markers.exif))
 
 
-def _bgr_pixels(image: Image.Image) -> NDArray[np.uint8]:
-    if image.mode in RGB_READY_MODES:
-        rgb = np.asarray(image.convert("RGB"))
-        return cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR)  # type: ignore[return-value]
-    if image.mode in SIXTEEN_BIT_GREY_MODES or image.mode == "I":
-        grey = (np.asarray(image).astype(np.uint32) >> 8).clip(0, 255).astype(np.uint8)
-        return cv2.cvtColor(grey, cv2.COLOR_GRAY2BGR)  # type: ignore[return-value]
-    raise UnreadableImageError(ImageStatus.UNSUPPORTED_PIXELS, f"Pillow mode {image.mode}")
+def _decode_with_opencv(data: bytes, image_format: str, limits: DecodeLimits) -> NDArray[np.uint8]:
+    width, height, orientation = _header(data, image_format)
+    _check_size(width, height, limits)
+    with _turn_for(width * height):
+        try:
+            pixels = cv2.imdecode(
+                np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
+            )
+        except cv2.error:
+            pixels = None
+    if pixels is None or pixels.shape != (height, width, 3):
+        raise UnreadableImageError(ImageStatus.CORRUPT)
+    return _upright(pixels, orientation)  # type: ignore[arg-type]
+
+
+def _header(data: bytes, image_format: str) -> tuple[int, int, int]:
+    """Return width, height and EXIF orientation; Pillow decodes nothing before it is asked to."""
+    try:
+        with Image.open(io.BytesIO(data), formats=(image_format,)) as image:
+            width, height = image.size
+            return width, height, _exif_orientation(image.info.get("exif"))
+    except Exception:  # noqa: BLE001 - Pillow's parsers raise whatever a damaged file made of them
+        raise UnreadableImageError(ImageStatus.CORRUPT) from None
+
+
+def _exif_orientation(block: bytes | None) -> int:
+    """Return the EXIF orientation, 1 to 8 where it makes sense, 1 where there is none."""
+    if not block:
+        return 1
+    exif = Image.Exif()
+    try:
+        exif.load(block)
+        orientation = exif.get(ExifTags.Base.Orientation, 1)
+    except Exception:  # noqa: BLE001 - a broken EXIF block must not cost the picture
+        return 1
+    return orientation if isinstance(orientation, int) else 1
 
 
 def _upright(pixels: NDArray[np.uint8], orientation: int) -> NDArray[np.uint8]:

@@ -23,16 +23,13 @@ class LoadedFrame:
         status: ``OK``, or why there is nothing in the frame but padding.
         reason: the same in words, for the client.
         geometry: float32 ``[6]``; zeros when the image could not be read.
+        size: width and height of the upright image in pixels, zeros when it could not be read.
     """
 
     status: ImageStatus
     reason: str
     geometry: NDArray[np.float32]
-
-    @property
-    def size(self) -> tuple[int, int]:
-        """Width and height of the upright image in pixels, 0 and 0 when it could not be read."""
-        return int(self.geometry[0]), int(self.geometry[1])
+    size: tuple[int, int]
 
 
 def load_frame(data: bytes, frame: NDArray[np.uint8], limits: DecodeLimits) -> LoadedFrame:
@@ -47,6 +44,13 @@ def load_frame(data: bytes, frame: NDArray[np.uint8], limits: DecodeLimits) -> L
         image = decode_bgr(data, limits)
     except UnreadableImageError as error:
         frame[:] = PAD_VALUE
-        return LoadedFrame(error.status, str(error), np.zeros(resolve_shape(GEOMETRY), np.float32))
+        return LoadedFrame(
+            error.status, str(error), np.zeros(resolve_shape(GEOMETRY), np.float32), (0, 0)
+        )
     box = draw_letterboxed(image, frame)
-    return LoadedFrame(ImageStatus.OK, STATUS_SENTENCES[ImageStatus.OK], box.geometry())
+    return LoadedFrame(
+        ImageStatus.OK,
+        STATUS_SENTENCES[ImageStatus.OK],
+        box.geometry(),
+        (box.source_width, box.source_height),
+    )
