@@ -112,13 +112,13 @@ def blur(rng: np.random.Generator, image: np.ndarray, smallest_px: float) -> np.
     if kind < 0.78:
         limit = float(np.clip(0.03 * smallest_px, 0.45, 2.4))
         return cv2.GaussianBlur(image, (0, 0), rng.uniform(0.2, limit))
-    length = int(round(rng.uniform(2, float(np.clip(0.1 * smallest_px, 3, 11)))))
+    length = round(rng.uniform(2, float(np.clip(0.1 * smallest_px, 3, 11))))
     side = length // 2 * 2 + 1
     kernel = np.zeros((side, side), np.float32)
     angle = rng.uniform(0, np.pi)
     step = np.array([np.cos(angle), np.sin(angle)]) * (length / 2)
     start, stop = side / 2 - 0.5 - step, side / 2 - 0.5 + step
-    ends = [tuple(int(round(v)) for v in end) for end in (start, stop)]
+    ends = [tuple(round(v) for v in end) for end in (start, stop)]
     cv2.line(kernel, ends[0], ends[1], 1.0, 1)
     return cv2.filter2D(image, -1, kernel / kernel.sum())
 

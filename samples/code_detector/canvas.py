@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 import cv2
 import numpy as np
@@ -63,9 +64,8 @@ def place_label(
     """Draw a label through a homography (continuous coordinates); False if it does not fit in."""
     height, width = label.image.shape[:2]
     bend = random_bend(rng) if curved else None
-    scene_h, scene_w = canvas.owner.shape
     corners = project(homography, rectangle((0, 0, width, height), steps=9 if curved else 1))
-    low, high = np.floor(corners.min(0)) - 1, np.ceil(corners.max(0)) + 2
+    bounds = np.array([np.floor(corners.min(0)) - 1, np.ceil(corners.max(0)) + 2])
     outlines = []
     for code in label.codes:
         points = rectangle(code.box_xyxy, steps=9 if curved else 1)
@@ -78,12 +78,12 @@ def place_label(
     art, mask = label.image, np.full((height, width), 255, np.uint8)
     if bend:
         art, mask = bend.apply(art), bend.apply(mask)
-    if not _composite(rng, canvas, art, mask, homography, np.array([low, high])):
+    if not _composite(rng, canvas, art, mask, homography=homography, bounds=bounds):
         return False
     for class_id, outline in outlines:
         canvas.outlines.append((class_id, outline))
         _fill(canvas.owner, outline, len(canvas.outlines))
-    canvas.taken.append(np.array([*low, *high]))
+    canvas.taken.append(bounds.ravel())
     return True
 
 
@@ -92,6 +92,7 @@ def _composite(
     canvas: Canvas,
     art: np.ndarray,
     mask: np.ndarray,
+    *,
     homography: np.ndarray,
     bounds: np.ndarray,
 ) -> bool:
@@ -144,7 +145,7 @@ def rectangle(box_xyxy: Sequence[float], steps: int) -> np.ndarray:
     x1, y1, x2, y2 = box_xyxy
     corners = np.array([[x1, y1], [x2, y1], [x2, y2], [x1, y2], [x1, y1]], float)
     t = np.arange(steps)[:, None] / steps
-    return np.concatenate([a + (b - a) * t for a, b in zip(corners, corners[1:], strict=False)])
+    return np.concatenate([a + (b - a) * t for a, b in pairwise(corners)])
 
 
 def _large_enough(class_id: int, outline: np.ndarray) -> bool:

@@ -15,7 +15,9 @@ from backgrounds import cardboard_colour
 from symbols import BARCODE, MIN_SIZE_PX, Symbol, make_distractor, print_symbol, resize_modules
 
 _FONTS = (cv2.FONT_HERSHEY_SIMPLEX, cv2.FONT_HERSHEY_DUPLEX, cv2.FONT_HERSHEY_COMPLEX_SMALL)
-_WORDS = ("FRAGILE", "LOT", "SHIP TO", "QTY", "Made in", "SKU", "Order", "kg", "THIS SIDE UP", "No.")
+_WORDS = (
+    "FRAGILE", "LOT", "SHIP TO", "QTY", "Made in", "SKU", "Order", "kg", "THIS SIDE UP", "No.",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -80,7 +82,8 @@ def _code_cell(rng: np.random.Generator, symbol: Symbol, width: int) -> _Cell:
     ink = np.full((height + 2 * quiet + text_px, width + 2 * quiet), 255, np.uint8)
     ink[quiet : quiet + height, quiet : quiet + width] = art
     if symbol.text:
-        _write(rng, ink, symbol.text, quiet, quiet + height + text_px + 1, text_px)
+        baseline = quiet + height + text_px + 1
+        _write(rng, ink, symbol.text, x=quiet, baseline=baseline, line_px=text_px)
     return _Cell(ink, symbol.class_id, (quiet, quiet, quiet + width, quiet + height))
 
 
@@ -95,9 +98,11 @@ def _distractor_cell(rng: np.random.Generator, size_px: float) -> _Cell:
 def _text_cell(rng: np.random.Generator, size_px: float) -> _Cell:
     line_px = int(np.clip(size_px * rng.uniform(0.05, 0.2), 6, 40))
     lines = int(rng.integers(1, 6))
-    ink = np.full((int(lines * line_px * 1.5) + 4, int(size_px * rng.uniform(0.6, 1.5)) + 10), 255, np.uint8)
+    width = int(size_px * rng.uniform(0.6, 1.5)) + 10
+    ink = np.full((int(lines * line_px * 1.5) + 4, width), 255, np.uint8)
     for i in range(lines):
-        _write(rng, ink, random_line(rng), 3, int((i + 1) * line_px * 1.45), line_px)
+        baseline = int((i + 1) * line_px * 1.45)
+        _write(rng, ink, random_line(rng), x=3, baseline=baseline, line_px=line_px)
     return _Cell(ink)
 
 
@@ -109,7 +114,7 @@ def random_line(rng: np.random.Generator) -> str:
 
 
 def _write(
-    rng: np.random.Generator, ink: np.ndarray, text: str, x: int, baseline: int, line_px: int
+    rng: np.random.Generator, ink: np.ndarray, text: str, *, x: int, baseline: int, line_px: int
 ) -> None:
     font = _FONTS[rng.integers(len(_FONTS))]
     thickness = 1 if line_px < 16 else int(rng.integers(1, 3))

@@ -32,6 +32,7 @@ def render_scene(
     photos: Sequence[Path],
     width: int,
     height: int,
+    *,
     photo_share: float = 0.7,
     detail: float = 1.0,
 ) -> Scene:
@@ -152,7 +153,8 @@ def _occluder(rng: np.random.Generator, canvas: Canvas, outline: np.ndarray) -> 
         ends = [tuple(int(v) for v in anchor + s * reach) for s in (-1, 1)]
         cv2.line(hidden, ends[0], ends[1], 1, thickness, cv2.LINE_8)
     else:
-        axes = (max(2, int(side * rng.uniform(0.1, 0.25))), max(2, int(side * rng.uniform(0.1, 0.3))))
+        shares = rng.uniform(0.1, 0.25), rng.uniform(0.1, 0.3)
+        axes = tuple(max(2, int(side * share)) for share in shares)
         turn = float(rng.uniform(0, 180))
         cv2.ellipse(hidden, tuple(int(v) for v in edge), axes, turn, 0, 360, 1, -1, cv2.LINE_8)
     return hidden
@@ -165,11 +167,11 @@ def _overlap(a: np.ndarray, b: np.ndarray) -> float:
 
 
 def _write_scene(
-    index: int, seed: int, photos: list[Path], out: Path, size: int, photo_share: float
+    index: int, *, seed: int, photos: list[Path], out: Path, size: int, photo_share: float
 ) -> None:
     cv2.setNumThreads(1)
     rng = np.random.default_rng([seed, index])
-    scene = render_scene(rng, photos, size, size, photo_share)
+    scene = render_scene(rng, photos, size, size, photo_share=photo_share)
     quality = int(rng.integers(35, 96))
     name = f"{index:06d}"
     path = out / "images" / f"{name}.jpg"
@@ -186,6 +188,7 @@ def render_dataset(
     out: Path,
     count: int,
     size: int,
+    *,
     seed: int = 0,
     processes: int = 2,
     photo_share: float = 0.7,
@@ -222,7 +225,13 @@ def main() -> None:
     render.add_argument("--photo-share", type=float, default=0.7)
     render.set_defaults(
         act=lambda a: render_dataset(
-            a.photos, a.out, a.count, a.size, a.seed, a.processes, a.photo_share
+            a.photos,
+            a.out,
+            a.count,
+            a.size,
+            seed=a.seed,
+            processes=a.processes,
+            photo_share=a.photo_share,
         )
     )
     arguments = parser.parse_args()

@@ -1,6 +1,7 @@
 """Train the code detector from nothing on rendered scenes, evaluate it, export it.
 
     python train.py tiles    --data work/data --run work/runs/tiles     # 320 px, most of the time
+    python train.py stitch   --data work/data                          # four tiles to one 640
     python train.py finetune --data work/data --run work/runs/finetune --weights .../last.pt
     python train.py evaluate --data work/data --weights .../best.pt
     python train.py export   --weights .../best.pt --onnx codes.onnx
@@ -14,14 +15,19 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import os
 import shutil
 import tempfile
+import time
 from pathlib import Path
 
 os.environ.setdefault("YOLO_OFFLINE", "true")  # never fetch weights or fonts
 
+import cv2
+import numpy as np
 import onnx
+import onnxslim
 import torch
 from ultralytics import YOLO
 from ultralytics.nn.tasks import DetectionModel
@@ -35,7 +41,6 @@ COMMON = {
     "device": "cpu",
     "amp": False,
     "plots": False,
-    "pretrained": False,
     "optimizer": "AdamW",
     "weight_decay": 0.0005,
     "cos_lr": True,
@@ -76,6 +81,22 @@ def use_bfloat16_forward() -> None:
     DetectionModel.loss = loss
 
 
+def decay_by_the_clock(model: YOLO, lr0: float, hours: float) -> None:
+    """Set the learning rate at every step: a short ramp up to lr0, then a cosine down to 0.
+
+    With few epochs in a fixed time, ultralytics' steps from epoch to epoch are too coarse.
+    """
+    started = time.monotonic()
+
+    def set_rate(trainer):
+        spent = min((time.monotonic() - started) / (hours * 3600), 1.0)
+        rate = lr0 * min(spent / 0.02, (1 + math.cos(math.pi * spent)) / 2)
+        for group in trainer.optimizer.param_groups:
+            group["lr"] = rate
+
+    model.add_callback("on_train_batch_start", set_rate)
+
+
 def _as_float32(value):
     """The same nested structure of tensors in float32."""
     if isinstance(value, torch.Tensor):
@@ -87,12 +108,12 @@ def _as_float32(value):
     return value
 
 
-def describe_data(data: Path, train: str, val: str) -> Path:
+def describe_data(data: Path, val: str, *train: str) -> Path:
     """Write the data set's description that ultralytics reads; returns its path."""
-    path = data / f"{train}-{val}.yaml"
+    path = data / f"{val}.yaml"
     description = {
         "path": str(data.resolve()),
-        "train": f"{train}/images",
+        "train": [f"{name}/images" for name in train],
         "val": f"{val}/images",
         "names": dict(enumerate(CLASS_NAMES)),
     }
@@ -106,8 +127,9 @@ def train_tiles(data: Path, run: Path, hours: float) -> None:
     model = YOLO(ARCHITECTURE)
     use_whole_processor(model)
     model.train(
-        data=describe_data(data, "train_tiles", "val_tiles"),
+        data=describe_data(data, "val_tiles", "train_tiles"),
         imgsz=320,
+        pretrained=False,
         batch=16,
         nbs=16,
         time=hours,
@@ -120,20 +142,44 @@ def train_tiles(data: Path, run: Path, hours: float) -> None:
     )
 
 
+def stitch(data: Path, count: int = 4000) -> None:
+    """Join tiles by fours to 640-pixel images in train_stitched: twice as many codes per image."""
+    out = data / "train_stitched"
+    for folder in ("images", "labels"):
+        (out / folder).mkdir(parents=True, exist_ok=True)
+    tiles = sorted((data / "train_tiles" / "images").glob("*.jpg"))
+    for i in range(count):
+        sheet = np.empty((SERVED_SIZE, SERVED_SIZE, 3), np.uint8)
+        lines = []
+        for corner, tile in enumerate(tiles[4 * i : 4 * i + 4]):
+            row, column = divmod(corner, 2)
+            half = SERVED_SIZE // 2
+            place = np.s_[row * half : (row + 1) * half, column * half : (column + 1) * half]
+            sheet[place] = cv2.imread(str(tile))
+            labels = tile.parent.parent / "labels" / f"{tile.stem}.txt"
+            for class_id, x, y, width, height in map(str.split, labels.read_text().splitlines()):
+                centre = (float(x) + column) / 2, (float(y) + row) / 2
+                values = (*centre, float(width) / 2, float(height) / 2)
+                lines.append(f"{class_id} " + " ".join(f"{v:.6f}" for v in values))
+        cv2.imwrite(str(out / "images" / f"{i:06d}.jpg"), sheet)
+        (out / "labels" / f"{i:06d}.txt").write_text("\n".join(lines))
+
+
 def finetune(data: Path, run: Path, weights: Path, hours: float) -> None:
-    """Continue on whole 640-pixel scenes, the size that is served."""
+    """Continue at 640 pixels, the size that is served, on whole scenes and stitched tiles."""
     use_bfloat16_forward()
     model = YOLO(weights)
     use_whole_processor(model)
+    decay_by_the_clock(model, lr0=0.001, hours=hours)
     model.train(
-        data=describe_data(data, "train_scenes", "val_scenes"),
+        data=describe_data(data, "val_scenes", "train_scenes", "train_stitched"),
         imgsz=SERVED_SIZE,
+        pretrained=True,
         batch=8,
         nbs=8,
         time=hours,
-        lr0=0.0006,
-        lrf=0.02,
-        warmup_epochs=0.1,
+        lr0=0.001,
+        warmup_epochs=0,
         project=str(run.resolve().parent),
         name=run.name,
         exist_ok=True,
@@ -142,9 +188,10 @@ def finetune(data: Path, run: Path, weights: Path, hours: float) -> None:
 
 
 def evaluate(data: Path, weights: Path) -> dict[str, object]:
-    """Ultralytics' own validation on the held-out scenes at the served size."""
-    metrics = YOLO(weights).val(
-        data=describe_data(data, "held_out", "held_out"),
+    """Ultralytics' own validation on the held-out scenes at the served size; .pt or .onnx."""
+    model = YOLO(weights, task="detect")
+    metrics = model.val(
+        data=describe_data(data, "held_out", "train_scenes"),
         imgsz=SERVED_SIZE,
         rect=False,
         batch=8,
@@ -156,7 +203,19 @@ def evaluate(data: Path, weights: Path) -> dict[str, object]:
         CLASS_NAMES[c]: {"map50": float(box.ap50[i]), "map50_95": float(box.ap[i])}
         for i, c in enumerate(box.ap_class_index)
     }
-    return {"map50": float(box.map50), "map50_95": float(box.map), "classes": per_class}
+    overall = {"map50": float(box.map50), "map50_95": float(box.map)}
+    return overall | {"classes": per_class, "false_alarms": _false_alarms(model, data / "held_out")}
+
+
+def _false_alarms(model: YOLO, held_out: Path) -> dict[str, int]:
+    """Detections at a confidence of 0.25 in the scenes that carry no label."""
+    labels = sorted((held_out / "labels").glob("*.txt"))
+    empty = [held_out / "images" / f"{p.stem}.jpg" for p in labels if not p.stat().st_size]
+    found = [
+        len(model.predict(str(p), imgsz=SERVED_SIZE, conf=0.25, rect=False, verbose=False)[0])
+        for p in empty
+    ]
+    return {"scenes": len(empty), "with_detections": sum(map(bool, found)), "boxes": sum(found)}
 
 
 def export(weights: Path, onnx_path: Path) -> None:
@@ -170,6 +229,8 @@ def export(weights: Path, onnx_path: Path) -> None:
     _fix_all_but_batch(model, "images", ("batch", 3, SERVED_SIZE, SERVED_SIZE))
     anchors = sum((SERVED_SIZE // stride) ** 2 for stride in (8, 16, 32))
     _fix_all_but_batch(model, "output0", ("batch", 4 + len(CLASS_NAMES), anchors))
+    del model.graph.value_info[:]  # shapes that no longer hold, and a tenth of the file
+    model = onnxslim.slim(model)  # with height and width fixed the anchors fold into constants
     onnx.checker.check_model(model, full_check=True)
     partial = onnx_path.with_suffix(".part")
     onnx.save(model, partial)
@@ -188,7 +249,7 @@ def _fix_all_but_batch(model: onnx.ModelProto, name: str, shape: tuple[str | int
 def main() -> None:
     """The command line; see the module's docstring."""
     parser = argparse.ArgumentParser(description="Train, evaluate and export the code detector.")
-    parser.add_argument("step", choices=("tiles", "finetune", "evaluate", "export"))
+    parser.add_argument("step", choices=("tiles", "stitch", "finetune", "evaluate", "export"))
     parser.add_argument("--data", type=Path, help="folder of the rendered data sets")
     parser.add_argument("--run", type=Path, help="folder for this training run")
     parser.add_argument("--weights", type=Path)
@@ -197,6 +258,8 @@ def main() -> None:
     arguments = parser.parse_args()
     if arguments.step == "tiles":
         train_tiles(arguments.data, arguments.run, arguments.hours)
+    elif arguments.step == "stitch":
+        stitch(arguments.data)
     elif arguments.step == "finetune":
         finetune(arguments.data, arguments.run, arguments.weights, arguments.hours)
     elif arguments.step == "evaluate":

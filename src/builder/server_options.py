@@ -18,9 +18,9 @@ SHELL_SAFE = re.compile(r"[A-Za-z0-9/._-]+")
 # Triton gives requests in flight this long when it is told to stop.
 DRAIN_S = 30
 
-# glibc returns the pages of a decoded frame to the kernel and faults them in again for the next: a
-# third of OpenCV's time for a 1080p JPEG (docs/performance.md). These make it keep what frames up
-# to 8K need, and still give back what a single huge picture took.
+# glibc may return the pages of a decoded frame to the kernel and fault them in again for the next
+# (docs/performance.md). These make it keep what frames up to 8K need, and still give back what a
+# single huge picture took.
 ALLOCATOR = {
     "MALLOC_MMAP_THRESHOLD_": str(128 * 2**20),
     "MALLOC_TRIM_THRESHOLD_": str(256 * 2**20),

@@ -53,6 +53,14 @@ def test_overload_that_lasts_is_named_after_the_last_try(triton, make_detector):
     assert triton.fake.calls["ModelInfer"] == 5
 
 
+def test_a_model_that_is_being_loaded_or_unloaded_is_asked_again(triton, make_detector):
+    message = "Request for unknown model: 'codes' has no available versions"
+    triton.fake.refusals.extend([(grpc.StatusCode.NOT_FOUND, message)] * 4)
+    detections = make_detector(triton.url, retry=AT_ONCE).detect(b"ok 7")
+    assert detections.width == 107
+    assert triton.fake.calls["ModelInfer"] == 5
+
+
 def test_each_request_of_a_split_batch_has_all_its_tries(triton, make_detector):
     triton.fake.refusals.extend([QUEUE_FULL] * 4)
     triton.fake.before_answer = lambda _: (

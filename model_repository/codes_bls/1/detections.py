@@ -1,0 +1,54 @@
+"""Candidates of a batch to the contract's detection tensors."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from contract import DET_BOXES, DET_CLASSES, DET_SCORES, NUM_DETS, Tensor, resolve_shape
+
+from nms import Thresholds, select_detections, to_source_pixels
+
+if TYPE_CHECKING:
+    from typing import Any
+
+    from numpy.typing import NDArray
+
+
+def detection_tensors(
+    candidates: NDArray[np.float32],
+    geometry: NDArray[np.float32],
+    thresholds: Thresholds,
+    max_det: int,
+) -> dict[Tensor, NDArray[Any]]:
+    """Return ``num_dets``, ``det_boxes``, ``det_scores`` and ``det_classes`` of each image.
+
+    Args:
+        candidates: float32 ``[n, K, 6]``.
+        geometry: float32 ``[n, 6]``; an image of source size 0 could not be read and gets none.
+        thresholds: for the whole request.
+        max_det: rows of the outputs; rows past ``num_dets`` stay 0.
+    """
+    count = len(candidates)
+    num_dets = np.zeros((count, *resolve_shape(NUM_DETS)), np.int32)
+    boxes = np.zeros((count, *resolve_shape(DET_BOXES, max_det=max_det)), np.float32)
+    scores = np.zeros((count, *resolve_shape(DET_SCORES, max_det=max_det)), np.float32)
+    classes = np.zeros((count, *resolve_shape(DET_CLASSES, max_det=max_det)), np.int32)
+    for index in range(count):
+        if geometry[index, 0] == 0:
+            continue
+        chosen = select_detections(candidates[index], thresholds)
+        kept = len(chosen)
+        num_dets[index] = kept
+        boxes[index, :kept] = to_source_pixels(chosen[:, :4], geometry[index])
+        scores[index, :kept] = chosen[:, 4]
+        classes[index, :kept] = chosen[:, 5]
+    return {NUM_DETS: num_dets, DET_BOXES: boxes, DET_SCORES: scores, DET_CLASSES: classes}
+
+
+def no_detections(count: int, max_det: int) -> dict[Tensor, NDArray[Any]]:
+    """Return the same tensors for ``count`` images of which none could be read."""
+    nothing = np.zeros((count, 0, 6), np.float32)
+    return detection_tensors(
+        nothing, np.zeros((count, 6), np.float32), Thresholds(1, 1, 1), max_det
+    )

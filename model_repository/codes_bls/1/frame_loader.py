@@ -1,0 +1,108 @@
+"""Decodes the images of many requests at once, in a fixed number of threads.
+
+Threads, not processes: decoding and resizing leave Python's lock to others, one process needs one
+shared-memory region whatever the number of cores, and the number of threads can follow the cores of
+the machine that serves, which is not the machine the config was written on.
+"""
+
+from __future__ import annotations
+
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING
+
+import cv2
+import numpy as np
+
+from frames import LoadedFrame, load_frame
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from numpy.typing import NDArray
+
+    from decode import DecodeLimits
+
+    # Called once per request, in a worker thread: frames uint8 [n, height, width, 3] and what
+    # became of each image; or the exception that ended the work.
+    Loaded = Callable[["NDArray[np.uint8]", "list[LoadedFrame]"], None]
+    Failed = Callable[[BaseException], None]
+
+
+class FrameLoader:
+    """A bounded pool of decoding threads.
+
+    Args:
+        width: of the network's input, in pixels.
+        height: of the network's input, in pixels.
+        limits: what is refused before decoding.
+        workers: threads.
+    """
+
+    def __init__(self, width: int, height: int, limits: DecodeLimits, workers: int) -> None:
+        # One thread per image: OpenCV's own threads would fight ours for the cores.
+        cv2.setNumThreads(1)
+        self._frame_shape = (height, width, 3)
+        self._limits = limits
+        self._pool = ThreadPoolExecutor(workers, thread_name_prefix="decode")
+        # Twice the workers: enough that none idles, few enough that requests wait in Triton's
+        # queue, where its limits, priorities and timeouts apply, and not in ours.
+        self._slots = threading.BoundedSemaphore(2 * workers)
+
+    def load(self, images: Sequence[bytes], loaded: Loaded, failed: Failed) -> None:
+        """Decode the images of one request; returns when all are handed to workers.
+
+        Blocks while all workers are busy. Exactly one of ``loaded`` and ``failed`` is called.
+        """
+        work = _RequestWork(images, self._frame_shape, self._limits, loaded, failed)
+        for index in range(len(images)):
+            self._slots.acquire()
+            self._pool.submit(self._run, work, index)
+
+    def _run(self, work: _RequestWork, index: int) -> None:
+        try:
+            work.load(index)
+        finally:
+            self._slots.release()
+
+    def close(self) -> None:
+        """Finish what was accepted, then end the threads."""
+        self._pool.shutdown(wait=True)
+
+
+class _RequestWork:
+    """The images of one request; whichever thread finishes the last one reports."""
+
+    def __init__(
+        self,
+        images: Sequence[bytes],
+        frame_shape: tuple[int, int, int],
+        limits: DecodeLimits,
+        loaded: Loaded,
+        failed: Failed,
+    ) -> None:
+        self._images = images
+        self._frames = np.empty((len(images), *frame_shape), np.uint8)
+        self._results: list[LoadedFrame | None] = [None] * len(images)
+        self._limits = limits
+        self._loaded = loaded
+        self._failed = failed
+        self._lock = threading.Lock()
+        self._unfinished = len(images)
+        self._error: BaseException | None = None
+
+    def load(self, index: int) -> None:
+        try:
+            self._results[index] = load_frame(
+                self._images[index], self._frames[index], self._limits
+            )
+        except BaseException as error:  # noqa: BLE001 - an answer is owed whatever happened
+            self._error = error
+        with self._lock:
+            self._unfinished -= 1
+            if self._unfinished:
+                return
+        if self._error is None:
+            self._loaded(self._frames, [result for result in self._results if result is not None])
+        else:
+            self._failed(self._error)

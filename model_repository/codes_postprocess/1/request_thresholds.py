@@ -1,0 +1,151 @@
+"""The thresholds of one request: the pipeline's defaults, overridden by request parameters."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from contract import REQUEST_PARAMETERS, PipelineParameter
+
+from nms import Thresholds
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+NUMBER = re.compile(r"\s*[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?\s*", re.ASCII)
+TRUE_WORDS = frozenset({"true", "1", "yes", "on"})
+FALSE_WORDS = frozenset({"false", "0", "no", "off"})
+
+
+class BadParameterError(ValueError):
+    """A request parameter that is not what it must be; the message is one sentence."""
+
+
+@dataclass(frozen=True)
+class ThresholdDefaults:
+    """What holds when a request says nothing.
+
+    Attributes:
+        thresholds: the defaults; ``max_det`` is also the most a request may ask for, because the
+            outputs have room for no more.
+        num_classes: classes of the network.
+    """
+
+    thresholds: Thresholds
+    num_classes: int
+
+
+def thresholds_of_request(parameters_json: str, defaults: ThresholdDefaults) -> Thresholds:
+    """Read ``conf``, ``iou``, ``max_det``, ``classes`` and ``class_agnostic``.
+
+    Args:
+        parameters_json: ``InferenceRequest.parameters()``; parameters with other names are none of
+            our business.
+        defaults: for what the request does not name.
+
+    Raises:
+        BadParameterError: a value has the wrong type or is out of range.
+    """
+    parameters = _parse(parameters_json)
+    default = defaults.thresholds
+    if not parameters:
+        return default
+    return Thresholds(
+        conf=_fraction(parameters, "conf", default.conf),
+        iou=_fraction(parameters, "iou", default.iou),
+        max_det=_integer(parameters, "max_det", default.max_det, 1, default.max_det),
+        classes=_classes(parameters, default.classes, defaults.num_classes),
+        class_agnostic=_flag(parameters, "class_agnostic", default.class_agnostic),
+    )
+
+
+def _parse(parameters_json: str) -> dict[str, object]:
+    if not parameters_json or parameters_json == "{}":
+        return {}
+    parameters = json.loads(parameters_json)
+    return {name: parameters[name] for name in REQUEST_PARAMETERS if name in parameters}
+
+
+def _number(name: str, value: object) -> float:
+    if isinstance(value, str):
+        # float() also reads underscores and digits of other scripts, which are likelier a mistake.
+        value = float(value) if NUMBER.fullmatch(value) else value
+    if isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value):
+        return value
+    raise BadParameterError(f"parameter {name} must be a number, got {_shown(value)}")
+
+
+def _fraction(parameters: Mapping[str, object], name: str, default: float) -> float:
+    if name not in parameters:
+        return default
+    number = _number(name, parameters[name])
+    if not 0 <= number <= 1:
+        raise BadParameterError(f"parameter {name} must be between 0 and 1, got {number:g}")
+    return number
+
+
+def _integer(
+    parameters: Mapping[str, object], name: str, default: int, lowest: int, highest: int
+) -> int:
+    if name not in parameters:
+        return default
+    number = _number(name, parameters[name])
+    if number != int(number) or not lowest <= number <= highest:
+        raise BadParameterError(
+            f"parameter {name} must be a whole number from {lowest} to {highest}, got {number:g}"
+        )
+    return int(number)
+
+
+def _classes(
+    parameters: Mapping[str, object], default: tuple[int, ...] | None, num_classes: int
+) -> tuple[int, ...] | None:
+    if "classes" not in parameters:
+        return default
+    value = parameters["classes"]
+    texts = value.split(",") if isinstance(value, str) else [value]
+    chosen = []
+    for text in texts:
+        number = _number("classes", text)
+        if number != int(number) or not 0 <= number < num_classes:
+            raise BadParameterError(
+                f"parameter classes must hold class indices from 0 to {num_classes - 1} separated "
+                f"by commas, got {_shown(text)}"
+            )
+        chosen.append(int(number))
+    return tuple(chosen)
+
+
+def _flag(parameters: Mapping[str, object], name: str, default: bool) -> bool:
+    if name not in parameters:
+        return default
+    value = parameters[name]
+    if isinstance(value, bool):
+        return value
+    word = str(value).strip().lower()
+    if word in TRUE_WORDS:
+        return True
+    if word in FALSE_WORDS:
+        return False
+    raise BadParameterError(f"parameter {name} must be true or false, got {_shown(value)}")
+
+
+def _shown(value: object) -> str:
+    text = str(value)
+    return repr(text if len(text) <= 40 else text[:37] + "...")
+
+
+def defaults_of_config(parameters: Mapping[str, str]) -> ThresholdDefaults:
+    """Read the defaults from the parameters of a model's config."""
+    return ThresholdDefaults(
+        thresholds=Thresholds(
+            conf=float(parameters[PipelineParameter.CONF.value]),
+            iou=float(parameters[PipelineParameter.IOU.value]),
+            max_det=int(parameters[PipelineParameter.MAX_DET.value]),
+            class_agnostic=parameters[PipelineParameter.CLASS_AGNOSTIC.value] == "true",
+        ),
+        num_classes=len(json.loads(parameters[PipelineParameter.LABELS.value])),
+    )
