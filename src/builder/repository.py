@@ -20,8 +20,9 @@ from builder.settings import BuildSettings
 VERSION = "1"
 
 # Which files of served_models/ each model needs beside its own model.py.
-SHARED_FILES = ("shared/cores.py", "shared/triton_requests.py")
+SHARED_FILES = ("shared/triton_requests.py",)
 PREPROCESS_FILES = (
+    "shared/cores.py",
     "preprocess/decode.py",
     "preprocess/frame_loader.py",
     "preprocess/frames.py",
@@ -33,7 +34,7 @@ POSTPROCESS_FILES = (
     "postprocess/nms.py",
     "postprocess/request_thresholds.py",
 )
-NETWORK_FILES = ("network/runtime.py",)
+NETWORK_FILES = ("shared/cores.py", "network/runtime.py")
 
 
 def build_pipeline(
