@@ -101,6 +101,19 @@ def test_an_unexpected_error_is_reported_once_and_the_loader_goes_on() -> None:
     assert len(answers.results[1]) == 2
 
 
+def test_an_error_while_answering_is_reported_too() -> None:
+    loader = FrameLoader(64, 64, LIMITS, workers=1)
+    answers = Answers(1)
+
+    def cannot_answer(*_: object) -> None:
+        raise RuntimeError("no shared memory left")
+
+    loader.load([GOOD], cannot_answer, answers.failed(0))
+    answers.wait()
+    loader.close()
+    assert isinstance(answers.results[0], RuntimeError)
+
+
 def test_closing_finishes_what_was_accepted() -> None:
     loader = FrameLoader(64, 64, LIMITS, workers=1)
     answers = Answers(2)

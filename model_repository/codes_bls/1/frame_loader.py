@@ -103,6 +103,10 @@ class _RequestWork:
             if self._unfinished:
                 return
         if self._error is None:
-            self._loaded(self._frames, [result for result in self._results if result is not None])
+            try:
+                results = [result for result in self._results if result is not None]
+                self._loaded(self._frames, results)
+            except Exception as error:  # noqa: BLE001 - likewise
+                self._failed(error)
         else:
             self._failed(self._error)
