@@ -1,4 +1,4 @@
-# make demo   see boxes: a real Triton, a sample photograph, build/demo.png
+# make demo   see boxes: a real Triton, a sample picture, build/demo.png
 # make test   run every test, the real server included
 # make check  ruff, mypy --strict, the import rule
 .DEFAULT_GOAL := demo
@@ -41,4 +41,5 @@ model_repository: .venv/.embedded
 	@touch $@
 
 clean:
-	rm -rf .venv build src/*.egg-info thin_client/*.egg-info
+	rm -rf .venv build src/build thin_client/build src/*.egg-info thin_client/*.egg-info \
+	    .mypy_cache .pytest_cache .ruff_cache

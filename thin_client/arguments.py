@@ -11,8 +11,8 @@ from thin_client.connection import DEFAULT_URL
 __all__ = ["parser"]
 
 _EXIT_CODES = """\
-exit codes: 0 all fine; 1 an image or a frame failed; 2 wrong usage, or the server or the pipeline
-cannot be used; 130 interrupted"""
+exit codes: 0 all fine; 1 an image or a frame failed; 2 wrong usage, or the server, the pipeline,
+the video or the camera cannot be used; 130 interrupted; 141 whoever read the output went away"""
 
 
 def parser() -> argparse.ArgumentParser:

@@ -21,7 +21,7 @@ from thin_client.errors import (
     ServerOverloaded,
     SourceUnreadable,
 )
-from thin_client.outputs import output_paths
+from thin_client.outputs import output_paths, refuse_overwriting
 from thin_client.parameters import RequestParameters
 from thin_client.pipelining import map_in_order
 from thin_client.printing import (
@@ -116,6 +116,8 @@ def detect_in_video(
 
     all_fine, done, started = True, 0, time.monotonic()
     counts: Counter[str] = Counter()
+    if out and not is_camera:
+        refuse_overwriting(str(source), out)
     with contextlib.ExitStack() as open_things:
         reader = open_things.enter_context(VideoReader(source, fps))
         writer = open_things.enter_context(VideoWriter(out, fps or reader.fps)) if out else None

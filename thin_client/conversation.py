@@ -47,7 +47,8 @@ def connect(url: str, model: str | None, bls: bool) -> Conversation[Pipeline]:
     if model is None:
         index = yield Call("RepositoryIndex", service_pb2.RepositoryIndexRequest())
         model = the_only_pipeline(index.models, url)
-    name = model_names(model).bls if bls else model
+    # Who names the variant and asks for it too wants it once.
+    name = model_names(model.removesuffix("_bls")).bls if bls else model
     try:
         response = yield Call("ModelConfig", service_pb2.ModelConfigRequest(name=name))
     except PipelineNotFound as error:

@@ -84,8 +84,10 @@ def _draw(cv2: Any, picture: npt.NDArray[np.uint8], detection: Detection, thickn
     (text_width, text_height), descent = cv2.getTextSize(text, font, scale, thickness)
     # Above the box, or inside it when there is no room above.
     base = top - descent if top > text_height + descent else top + text_height + descent
-    corner = (left + text_width, base - text_height - descent)
-    cv2.rectangle(picture, (left, base + descent), corner, color, cv2.FILLED)
+    # A label that would stick out on the right starts further left.
+    start = max(0, min(left, picture.shape[1] - text_width))
+    corner = (start + text_width, base - text_height - descent)
+    cv2.rectangle(picture, (start, base + descent), corner, color, cv2.FILLED)
     brightness = color[0] * 0.114 + color[1] * 0.587 + color[2] * 0.299
     ink = (0, 0, 0) if brightness > 128 else (255, 255, 255)
-    cv2.putText(picture, text, (left, base), font, scale, ink, thickness, cv2.LINE_AA)
+    cv2.putText(picture, text, (start, base), font, scale, ink, thickness, cv2.LINE_AA)

@@ -53,7 +53,10 @@ _REASONS = (
     (r"resolv|resolution|name not found", "its name does not resolve"),
     (r"http1|http/1|parsing http/2", "what answers is no gRPC endpoint, so check the port"),
     (r"timed out|timeout", "no answer to the attempt to connect"),
-    (r"socket closed|connection reset|goaway|recvmsg|end of stream", "the connection was lost"),
+    (
+        r"socket closed|connection reset|goaway|recvmsg|end of stream",
+        "the connection was lost (Triton's HTTP port does that too; gRPC is 8001 by default)",
+    ),
 )
 
 _SERVER_FAILED = "the server at {url} failed to answer ({code}: {said}); its log says why"

@@ -6,8 +6,9 @@ from pathlib import Path
 
 from thin_client.errors import OutputUnwritable
 from thin_client.opencv import load_opencv
+from thin_client.sources import IMAGE_SUFFIXES
 
-__all__ = ["output_paths"]
+__all__ = ["output_paths", "refuse_overwriting"]
 
 
 def output_paths(paths: list[str], out: str) -> dict[int, Path]:
@@ -24,6 +25,8 @@ def output_paths(paths: list[str], out: str) -> dict[int, Path]:
     target = Path(out)
     if len(paths) == 1 and target.suffix and not target.is_dir() and not out.endswith(("/", "\\")):
         chosen = {0: target}
+    elif len(paths) > 1 and target.suffix.lower() in IMAGE_SUFFIXES and not target.is_dir():
+        raise OutputUnwritable(f"--out {out} is one picture, and there are several; name a folder")
     else:
         chosen, taken = {}, set()
         for position, path in enumerate(paths):
@@ -38,10 +41,20 @@ def output_paths(paths: list[str], out: str) -> dict[int, Path]:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise OutputUnwritable(f"cannot make the folder {folder}: {error.strerror}") from None
-    sources = {Path(path).resolve() for path in paths}
     for picture in chosen.values():
-        if picture.resolve() in sources:
-            raise OutputUnwritable(
-                f"{picture} would replace the image itself; choose another --out"
-            )
+        for path in paths:
+            refuse_overwriting(path, str(picture))
     return chosen
+
+
+def refuse_overwriting(source: str, out: str) -> None:
+    """Check that an output is not the file it is made from, under whatever name.
+
+    Raises:
+        OutputUnwritable: it is.
+    """
+    one, other = Path(source), Path(out)
+    if one.resolve() == other.resolve() or (
+        one.exists() and other.exists() and one.samefile(other)
+    ):
+        raise OutputUnwritable(f"{out} would replace its own source; choose another --out")

@@ -35,7 +35,9 @@ def _add_build(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     build.add_argument(
         "--name", required=True, help="of the pipeline, and the ensemble's in Triton"
     )
-    build.add_argument("--repository", type=Path, default=REPOSITORY)
+    build.add_argument(
+        "--repository", type=Path, required=True, help="Triton model repository; made if missing"
+    )
     build.add_argument("--replace", action="store_true", help="replace models of the same names")
     defaults = {field.name: field.default for field in fields(BuildSettings)}
     for option, name, kind, text in (
@@ -58,29 +60,37 @@ def _add_build(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 
 def _add_serve(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     serve_command = commands.add_parser("serve", help="run the embedded Triton in the foreground")
-    serve_command.add_argument("--repository", type=Path, default=REPOSITORY)
-    serve_command.add_argument("--address", default=ServerOptions.address)
-    add_port_options(serve_command)
+    _add_repository_option(serve_command)
+    serve_command.add_argument(
+        "--address", default=ServerOptions.address, help="IPv4 address to listen on (%(default)s)"
+    )
+    _add_port_options(serve_command)
     serve_command.add_argument("--verbose", action="store_true", help="show all of Triton's log")
     serve_command.set_defaults(run=run_serve)
 
 
-def add_port_options(command: argparse.ArgumentParser) -> None:
-    """Add the three ports, with Triton's defaults."""
-    command.add_argument("--grpc-port", type=int, default=ServerOptions.grpc_port)
-    command.add_argument("--http-port", type=int, default=ServerOptions.http_port)
-    command.add_argument("--metrics-port", type=int, default=ServerOptions.metrics_port)
+def _add_repository_option(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--repository", type=Path, default=REPOSITORY, help="to serve (%(default)s)"
+    )
+
+
+def _add_port_options(command: argparse.ArgumentParser) -> None:
+    for purpose, port in ServerOptions(REPOSITORY).ports.items():
+        command.add_argument(
+            f"--{purpose}-port", type=int, default=port, help=f"of {purpose} (%(default)s)"
+        )
 
 
 def _add_demo(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    demo = commands.add_parser(
-        "demo", help="serve the demo pipeline and find codes in a photograph"
-    )
-    demo.add_argument("--repository", type=Path, default=REPOSITORY)
+    demo = commands.add_parser("demo", help="serve the demo pipeline and find codes in a picture")
+    _add_repository_option(demo)
     demo.add_argument("--model", default=DemoOptions.pipeline, help="pipeline (%(default)s)")
-    demo.add_argument("--image", type=Path, default=DemoOptions.image)
-    demo.add_argument("--out", type=Path, default=DemoOptions.picture)
-    add_port_options(demo)
+    demo.add_argument("--image", type=Path, default=DemoOptions.image, help="to send (%(default)s)")
+    demo.add_argument(
+        "--out", type=Path, default=DemoOptions.picture, help="annotated picture (%(default)s)"
+    )
+    _add_port_options(demo)
     demo.set_defaults(run=run_demo_command)
 
 

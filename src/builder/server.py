@@ -92,7 +92,7 @@ class _Stopped(Exception):  # noqa: N818 - not an error: somebody asked us to st
 
 @contextmanager
 def stopped_by_signals() -> Iterator[None]:
-    """Leave the block quietly on SIGTERM or Ctrl-C."""
+    """Leave the block quietly on SIGTERM or Ctrl-C; a second one interrupts the leaving."""
 
     def stop(*_: object) -> None:
         raise _Stopped

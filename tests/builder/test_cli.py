@@ -24,7 +24,7 @@ def test_build_says_what_it_built(tmp_path: Path, capsys: pytest.CaptureFixture[
 
 def test_a_refusal_is_one_sentence_and_a_failing_exit(tmp_path: Path) -> None:
     done = subprocess.run(
-        framewire("build", str(tmp_path / "missing.onnx"), "--name", "x"),
+        framewire(*["build", "missing.onnx", "--name", "x", "--repository", "r"]),
         cwd=tmp_path,
         capture_output=True,
         text=True,

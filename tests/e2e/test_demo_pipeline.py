@@ -15,7 +15,7 @@ import pytest
 from tests.conftest import ROOT
 from tests.e2e.wire import infer, rows
 from tests.serving import Serving, framewire, port_options
-from thin_client import AsyncDetector, BadImage, Detections, Detector
+from thin_client import AsyncDetector, BadImage, Detections, Detector, annotate
 
 SAMPLES = ROOT / "samples"
 GOLDEN = json.loads((SAMPLES / "golden.json").read_text())
@@ -182,6 +182,37 @@ def test_the_command_annotates_a_video_frame_for_frame(server: Serving, tmp_path
     reader = cv2.VideoCapture(str(annotated))
     assert int(reader.get(cv2.CAP_PROP_FRAME_COUNT)) == 12
     reader.release()
+
+
+def test_a_video_is_never_replaced_by_its_annotated_copy(server: Serving, tmp_path: Path) -> None:
+    source, link = tmp_path / "clip.avi", tmp_path / "link.avi"
+    source.write_bytes(b"precious")
+    link.symlink_to(source)
+    for out in (source, link):
+        done = client_command(server, "video", str(source), "--model", "codes", "--out", str(out))
+        assert done.returncode == 2
+        assert "would replace its own source" in done.stderr
+    assert source.read_bytes() == b"precious"
+
+
+def test_the_variant_may_be_named_and_asked_for(server: Serving) -> None:
+    with Detector(server.url, "codes_bls", bls=True) as detector:
+        assert detector.connect().model == "codes_bls"
+
+
+def test_labels_at_the_right_edge_stay_in_the_picture() -> None:
+    pixels = np.zeros((100, 300, 3), np.uint8)
+    detections = Detections(
+        boxes_xyxy=np.array([[280, 40, 299, 60]], np.float32),
+        scores=np.array([0.5], np.float32),
+        classes=np.array([0], np.int32),
+        labels=("a rather long label",),
+        width=300,
+        height=100,
+    )
+    drawn = annotate(pixels, detections)
+    # The label begins left of its box, as it would stick out otherwise.
+    assert drawn[20:40, 100:270].any()
 
 
 def test_info_and_dummy_work_against_the_real_server(server: Serving) -> None:

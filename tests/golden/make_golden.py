@@ -31,6 +31,8 @@ NMS_CASES = (
     {"classes": 2, "anchors": 300, "spread": 80.0, "iou": 1.0},
     {"classes": 5, "anchors": 800, "spread": 90.0, "conf": 0.6, "iou": 0.45},
     {"classes": 2, "anchors": 500, "spread": 40.0, "whole_pixels": True, "iou": 0.5},
+    # All in the last class, whose offset costs the boxes most of their fraction.
+    {"classes": 80, "anchors": 1500, "spread": 60.0, "crowded": True, "iou": 0.6, "max_det": 1000},
 )
 
 
@@ -43,6 +45,8 @@ def nms_case(seed: int, case: dict) -> dict[str, np.ndarray]:
     if case.get("whole_pixels"):  # many overlaps that are exactly equal
         centre, size = centre.round(), 2 * (size / 8).round() * 4 + 8
     scores = rng.uniform(0, 1, (anchors, classes)) ** 3
+    if case.get("crowded"):
+        scores[:, :-1] *= 0.01
     raw = torch.tensor(np.concatenate([centre, size, scores], 1), dtype=torch.float32)
     conf, iou = case.get("conf", 0.25), case.get("iou", 0.7)
     kept = non_max_suppression(

@@ -6,6 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 import cv2
 import numpy as np
 import pytest
+import simplejpeg
 from contract import ImageStatus
 from PIL import Image
 
@@ -133,8 +134,12 @@ def test_animation_gives_its_first_frame() -> None:
 
 def test_a_few_padding_bytes_in_a_webcam_frame_are_forgiven() -> None:
     data = images.encoded(images.photograph())
-    padded = data[:-2] + b"\x00" * 4 + data[-2:]
+    padded = data[:-2] + b"\x55" * 16 + data[-2:]
+    with pytest.raises(ValueError, match="extraneous bytes"):
+        simplejpeg.decode_jpeg(padded)
     np.testing.assert_array_equal(decode_bgr(padded, LIMITS), reference(data))
+    with pytest.raises(UnreadableImageError):
+        decode_bgr(data[:-2] + b"\x55" * 40 + data[-2:], LIMITS)
     decode_bgr(data + b"trailing bytes after the image", LIMITS)
 
 

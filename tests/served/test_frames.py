@@ -39,11 +39,13 @@ class Answers:
 
     def __init__(self, expected: int) -> None:
         self.results: dict[int, tuple[np.ndarray, list[LoadedFrame]] | BaseException] = {}
+        self.calls = 0
         self._missing = threading.Semaphore(0)
         self._expected = expected
 
     def loaded(self, number: int):
         def keep(frames: np.ndarray, loaded: list[LoadedFrame]) -> None:
+            self.calls += 1
             self.results[number] = (frames, loaded)
             self._missing.release()
 
@@ -51,6 +53,7 @@ class Answers:
 
     def failed(self, number: int):
         def keep(error: BaseException) -> None:
+            self.calls += 1
             self.results[number] = error
             self._missing.release()
 
@@ -72,6 +75,7 @@ def test_every_request_is_answered_with_its_own_images_in_order() -> None:
         loader.load(files, answers.loaded(number), answers.failed(number))
     answers.wait()
     loader.close()
+    assert answers.calls == len(sizes)
     for number, request in enumerate(sizes):
         frames, loaded = answers.results[number]
         assert frames.shape == (len(request), 64, 64, 3)

@@ -92,9 +92,14 @@ def test_pictures_go_to_a_file_or_into_a_folder(folder, paths, out, expected):
     assert all(path.parent.is_dir() for path in chosen.values())
 
 
+def test_several_pictures_need_a_folder(folder):
+    with pytest.raises(OutputUnwritable, match="name a folder"):
+        output_paths(["a.jpg", "b.jpg"], "one.png")
+
+
 @pytest.mark.parametrize(("paths", "out"), [(["b.jpg"], "./b.jpg"), (["b.jpg", "a.PNG"], ".")])
 def test_image_is_never_replaced_by_its_annotated_copy(folder, paths, out):
-    with pytest.raises(OutputUnwritable, match="would replace the image itself"):
+    with pytest.raises(OutputUnwritable, match="would replace its own source"):
         output_paths(paths, out)
 
 
