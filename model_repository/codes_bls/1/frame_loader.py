@@ -14,14 +14,14 @@ from typing import TYPE_CHECKING
 import cv2
 import numpy as np
 
+from cores import allowed_cores
+from decode import DecodeLimits
 from frames import LoadedFrame, load_frame
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from numpy.typing import NDArray
-
-    from decode import DecodeLimits
 
     # Called once per request, in a worker thread: frames uint8 [n, height, width, 3] and what
     # became of each image; or the exception that ended the work.
@@ -68,6 +68,19 @@ class FrameLoader:
     def close(self) -> None:
         """Finish what was accepted, then end the threads."""
         self._pool.shutdown(wait=True)
+
+
+def frame_loader_from_config(parameters: Mapping[str, str]) -> FrameLoader:
+    """Return a loader for the sizes and limits in a model's config, with a thread for each core."""
+    return FrameLoader(
+        width=int(parameters["input_width"]),
+        height=int(parameters["input_height"]),
+        limits=DecodeLimits(
+            max_bytes=int(parameters["max_image_bytes"]),
+            max_pixels=int(parameters["max_image_pixels"]),
+        ),
+        workers=allowed_cores(),
+    )
 
 
 class _RequestWork:

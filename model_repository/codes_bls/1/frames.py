@@ -3,15 +3,25 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from contract import GEOMETRY, STATUS_SENTENCES, ImageStatus, resolve_shape
+from contract import (
+    GEOMETRY,
+    IMAGE_SIZE,
+    IMAGE_STATUS,
+    STATUS_SENTENCES,
+    ImageStatus,
+    Tensor,
+    resolve_shape,
+)
 
 from decode import DecodeLimits, UnreadableImageError, decode_bgr
 from letterbox import PAD_VALUE, draw_letterboxed
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numpy.typing import NDArray
 
 
@@ -54,3 +64,12 @@ def load_frame(data: bytes, frame: NDArray[np.uint8], limits: DecodeLimits) -> L
         box.geometry(),
         (box.source_width, box.source_height),
     )
+
+
+def frame_tensors(loaded: Sequence[LoadedFrame]) -> dict[Tensor, NDArray[Any]]:
+    """Return ``geometry``, ``image_status`` and ``image_size`` of the images of a request."""
+    return {
+        GEOMETRY: np.stack([frame.geometry for frame in loaded]),
+        IMAGE_STATUS: np.array([[frame.status] for frame in loaded], dtype=np.int32),
+        IMAGE_SIZE: np.array([frame.size for frame in loaded], dtype=np.int32),
+    }

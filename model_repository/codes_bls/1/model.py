@@ -10,14 +10,21 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import triton_python_backend_utils as pb_utils
-from contract import CANDIDATES, FRAME, IMAGE, IMAGE_SIZE, IMAGE_STATUS, ImageStatus
+from contract import (
+    CANDIDATES,
+    FRAME,
+    GEOMETRY,
+    IMAGE,
+    IMAGE_SIZE,
+    IMAGE_STATUS,
+    ImageStatus,
+)
 
 from cores import allowed_cores
-from decode import DecodeLimits
 from detections import detection_tensors, no_detections
-from frame_loader import FrameLoader
+from frame_loader import frame_loader_from_config
+from frames import LoadedFrame, frame_tensors
 from request_thresholds import BadParameterError, defaults_of_config, thresholds_of_request
 from triton_requests import (
     config_parameters,
@@ -30,10 +37,10 @@ from triton_requests import (
 )
 
 if TYPE_CHECKING:
+    import numpy as np
     from contract import Tensor
     from numpy.typing import NDArray
 
-    from frames import LoadedFrame
     from nms import Thresholds
 
 STEP = "pipeline"
@@ -56,15 +63,7 @@ class TritonPythonModel:
         in_flight = int(parameters["network_requests_in_flight"])
         self._defaults = defaults_of_config(parameters)
         self._network_model = parameters["network_model"]
-        self._loader = FrameLoader(
-            width=int(parameters["input_width"]),
-            height=int(parameters["input_height"]),
-            limits=DecodeLimits(
-                max_bytes=int(parameters["max_image_bytes"]),
-                max_pixels=int(parameters["max_image_pixels"]),
-            ),
-            workers=allowed_cores(),
-        )
+        self._loader = frame_loader_from_config(parameters)
         # Threads, because each waits for the network: with as many in flight as the network's
         # largest batch, its dynamic batcher can fill one.
         self._waiters = ThreadPoolExecutor(in_flight, thread_name_prefix="network")
@@ -112,14 +111,13 @@ class TritonPythonModel:
         self, call: _Call, frames: NDArray[np.uint8], loaded: list[LoadedFrame]
     ) -> dict[Tensor, NDArray[Any]]:
         max_det = self._defaults.thresholds.max_det
+        of_frames = frame_tensors(loaded)
         if any(frame.status == ImageStatus.OK for frame in loaded):
-            geometry = np.stack([frame.geometry for frame in loaded])
             candidates = self._candidates(call, frames)
-            tensors = detection_tensors(candidates, geometry, call.thresholds, max_det)
+            tensors = detection_tensors(candidates, of_frames[GEOMETRY], call.thresholds, max_det)
         else:
             tensors = no_detections(len(loaded), max_det)
-        tensors[IMAGE_STATUS] = np.array([[frame.status] for frame in loaded], dtype=np.int32)
-        tensors[IMAGE_SIZE] = np.array([frame.size for frame in loaded], dtype=np.int32)
+        tensors |= {tensor: of_frames[tensor] for tensor in (IMAGE_STATUS, IMAGE_SIZE)}
         return tensors
 
     def _candidates(self, call: _Call, frames: NDArray[np.uint8]) -> NDArray[np.float32]:

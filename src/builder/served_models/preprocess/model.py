@@ -5,12 +5,10 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-from contract import FRAME, GEOMETRY, IMAGE, IMAGE_SIZE, IMAGE_STATUS, ImageStatus
+from contract import FRAME, IMAGE, ImageStatus
 
-from cores import allowed_cores
-from decode import DecodeLimits
-from frame_loader import FrameLoader
+from frame_loader import frame_loader_from_config
+from frames import LoadedFrame, frame_tensors
 from triton_requests import (
     config_parameters,
     failure,
@@ -21,10 +19,9 @@ from triton_requests import (
 )
 
 if TYPE_CHECKING:
-    from contract import Tensor
+    import numpy as np
     from numpy.typing import NDArray
 
-    from frames import LoadedFrame
 
 STEP = "preprocess"
 
@@ -34,16 +31,7 @@ class TritonPythonModel:
 
     def initialize(self, args: dict[str, str]) -> None:
         """Start the decoding threads, one for each core this process may use."""
-        parameters = config_parameters(args)
-        self._loader = FrameLoader(
-            width=int(parameters["input_width"]),
-            height=int(parameters["input_height"]),
-            limits=DecodeLimits(
-                max_bytes=int(parameters["max_image_bytes"]),
-                max_pixels=int(parameters["max_image_pixels"]),
-            ),
-            workers=allowed_cores(),
-        )
+        self._loader = frame_loader_from_config(config_parameters(args))
 
     def execute(self, requests: list[Any]) -> None:
         """Hand every image to a thread; each request is answered when its own are done."""
@@ -65,13 +53,7 @@ def _answer(sender: Any, frames: NDArray[np.uint8], loaded: list[LoadedFrame]) -
     if len(loaded) == 1 and loaded[0].status != ImageStatus.OK:
         send_final(sender, refusal(loaded[0].reason), STEP)
         return
-    arrays: dict[Tensor, NDArray[Any]] = {
-        FRAME: frames,
-        GEOMETRY: np.stack([frame.geometry for frame in loaded]),
-        IMAGE_STATUS: np.array([[frame.status] for frame in loaded], dtype=np.int32),
-        IMAGE_SIZE: np.array([frame.size for frame in loaded], dtype=np.int32),
-    }
-    send_final(sender, response(arrays), STEP)
+    send_final(sender, response({FRAME: frames, **frame_tensors(loaded)}), STEP)
 
 
 def _fail(sender: Any, error: BaseException) -> None:
