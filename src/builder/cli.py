@@ -13,7 +13,7 @@ from builder import __version__
 from builder.demo import REPOSITORY, DemoOptions, run_demo
 from builder.errors import BuilderError
 from builder.repository import build_pipeline
-from builder.server import serve, stopped_by_signals
+from builder.server import serve, sigterm_interrupts
 from builder.server_options import ServerOptions
 from builder.settings import BuildSettings
 
@@ -122,7 +122,7 @@ def run_demo_command(arguments: argparse.Namespace) -> None:
         image=arguments.image,
         picture=arguments.out,
     )
-    with stopped_by_signals():
+    with sigterm_interrupts():
         for line in run_demo(options):
             print(line, flush=True)
 
@@ -137,7 +137,7 @@ def _server_options(arguments: argparse.Namespace) -> ServerOptions:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command; 0 when it did its job, 1 when it could not and said why."""
+    """Run the command; 0 when it did its job, 1 when it could not and said why, 130 interrupted."""
     arguments = build_parser().parse_args(argv)
     try:
         arguments.run(arguments)
@@ -145,6 +145,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BuilderError as error:
         print(f"framewire: {error}", file=sys.stderr)
         return 1
+    except KeyboardInterrupt:
+        print("framewire: interrupted", file=sys.stderr)
+        return 130
     except OSError as error:
         # Whoever read the output is gone, or its disk is full. Python would try once more at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

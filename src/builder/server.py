@@ -9,7 +9,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 from builder.embedded import find_embedded_triton
@@ -86,29 +86,19 @@ def _remove_shared_memory(prefix: str) -> None:
         region.unlink(missing_ok=True)
 
 
-class _Stopped(Exception):  # noqa: N818 - not an error: somebody asked us to stop
-    """Raised in the main thread by SIGTERM."""
-
-
 @contextmanager
-def stopped_by_signals() -> Iterator[None]:
-    """Leave the block quietly on SIGTERM or Ctrl-C; a second one interrupts the leaving."""
-
-    def stop(*_: object) -> None:
-        raise _Stopped
-
-    before = signal.signal(signal.SIGTERM, stop)
+def sigterm_interrupts() -> Iterator[None]:
+    """Let SIGTERM raise KeyboardInterrupt as Ctrl-C does, so that everything is cleaned up."""
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         yield
-    except (_Stopped, KeyboardInterrupt):
-        pass
     finally:
         signal.signal(signal.SIGTERM, before)
 
 
 def serve(options: ServerOptions) -> None:
     """Serve in the foreground until a signal comes, printing one line when ready."""
-    with stopped_by_signals(), triton_server(options) as server:
+    with suppress(KeyboardInterrupt), sigterm_interrupts(), triton_server(options) as server:
         models = server.wait_until_ready()
         print(
             f"ready: {', '.join(models)} on gRPC {options.address}:{options.grpc_port}, "

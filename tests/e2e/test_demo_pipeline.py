@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -14,7 +15,14 @@ import pytest
 
 from tests.conftest import ROOT
 from tests.e2e.wire import infer, rows
-from tests.serving import Serving, framewire, port_options
+from tests.serving import (
+    Serving,
+    children,
+    framewire,
+    port_options,
+    running,
+    shared_memory_of,
+)
 from thin_client import AsyncDetector, BadImage, Detections, Detector, annotate
 
 SAMPLES = ROOT / "samples"
@@ -252,6 +260,27 @@ def test_the_demo_shows_boxes_and_stops(tmp_path: Path) -> None:
     annotated = cv2.imread(str(picture))
     assert annotated.shape == original.shape
     assert (annotated != original).any(axis=2).mean() > 0.001
+
+
+@pytest.mark.parametrize("signal_number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupted_demo_is_no_success_and_leaves_nothing(signal_number: int) -> None:
+    ports, _ = port_options()
+    demo = subprocess.Popen(
+        framewire("demo", *ports),
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert demo.stdout is not None
+    assert demo.stdout.readline().startswith("starting Triton")
+    (triton,) = children(demo.pid)
+    demo.send_signal(signal_number)
+    _, errors = demo.communicate(timeout=60)
+    assert demo.returncode == 130
+    assert errors == "framewire: interrupted\n"
+    assert not running(triton)
+    assert shared_memory_of(demo.pid) == []
 
 
 def test_the_demo_fails_in_one_sentence_outside_a_clone(tmp_path: Path) -> None:
