@@ -32,6 +32,10 @@ from thin_client.contract import (
 KSERVE_TO_TRITON = {"BYTES": "TYPE_STRING"}
 LABELS_FILE = "labels.txt"
 
+# What an image is like, the preprocess step knows; what is in it, the postprocess step.
+PREPROCESS_OUTPUTS = (FRAME, GEOMETRY, IMAGE_STATUS, IMAGE_SIZE)
+DETECTIONS = tuple(tensor for tensor in PIPELINE_OUTPUTS if tensor not in PREPROCESS_OUTPUTS)
+
 
 @dataclass(frozen=True)
 class PipelineSpec:
@@ -80,10 +84,9 @@ def ensemble_config(spec: PipelineSpec) -> pb.ModelConfig:
     _set_parameters(config, public_parameters(spec))
     _label_classes(config)
     steps = config.ensemble_scheduling.step
-    steps.append(_step(spec.names.preprocess, [IMAGE], [FRAME, GEOMETRY, IMAGE_STATUS, IMAGE_SIZE]))
+    steps.append(_step(spec.names.preprocess, [IMAGE], PREPROCESS_OUTPUTS))
     steps.append(_step(spec.names.network, [FRAME], [CANDIDATES]))
-    detections = [tensor for tensor in PIPELINE_OUTPUTS if tensor not in (IMAGE_STATUS, IMAGE_SIZE)]
-    steps.append(_step(spec.names.postprocess, [CANDIDATES, GEOMETRY], detections))
+    steps.append(_step(spec.names.postprocess, [CANDIDATES, GEOMETRY], DETECTIONS))
     return config
 
 
@@ -105,9 +108,7 @@ def bls_config(spec: PipelineSpec) -> pb.ModelConfig:
 
 def preprocess_config(spec: PipelineSpec) -> pb.ModelConfig:
     """Config of ``NAME_preprocess``: encoded bytes to frames and their geometry."""
-    config = _python_config(
-        spec, spec.names.preprocess, [IMAGE], [FRAME, GEOMETRY, IMAGE_STATUS, IMAGE_SIZE]
-    )
+    config = _python_config(spec, spec.names.preprocess, [IMAGE], PREPROCESS_OUTPUTS)
     _set_parameters(config, _size_parameters(spec) | _decode_parameters(spec))
     return config
 
@@ -122,8 +123,7 @@ def network_config(spec: PipelineSpec) -> pb.ModelConfig:
 
 def postprocess_config(spec: PipelineSpec) -> pb.ModelConfig:
     """Config of ``NAME_postprocess``: candidates to boxes in source pixels."""
-    detections = [tensor for tensor in PIPELINE_OUTPUTS if tensor not in (IMAGE_STATUS, IMAGE_SIZE)]
-    config = _python_config(spec, spec.names.postprocess, [CANDIDATES, GEOMETRY], detections)
+    config = _python_config(spec, spec.names.postprocess, [CANDIDATES, GEOMETRY], DETECTIONS)
     config.dynamic_batching.max_queue_delay_microseconds = 0
     _set_parameters(config, _threshold_parameters(spec))
     return config
