@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import enum
+import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import onnx
 from onnx import TensorProto
 
 from builder.errors import ModelFileError, UnknownHeadError
+from builder.settings import NmsDefaults
 from builder.surgery.candidates import onnx_opset
 
 DEFAULT_IMAGE_SIZE = 640
@@ -27,7 +29,48 @@ class Head(str, enum.Enum):
     """A family of output layouts."""
 
     YOLOV8 = "yolov8"
-    """``[N, 4 + classes, anchors]``: centre, size and class probabilities, no objectness."""
+    """YOLOv8, v9, 11, 12: ``[N, 4 + classes, anchors]``, no objectness."""
+    END2END = "end2end"
+    """YOLOv10, YOLO26 and exports with NMS: ``[N, K, 6]``, finished detections."""
+    RTDETR = "rtdetr"
+    """RT-DETR: ``[N, K, 4 + classes]``, boxes from 0 to 1, no NMS, stretched input."""
+    YOLOV5 = "yolov5"
+    """Classic YOLOv5, v6, v7: ``[N, anchors, 5 + classes]`` with objectness."""
+    YOLOX = "yolox"
+    """``[N, anchors, 5 + classes]`` before the grid is decoded; BGR 0 to 255, top-left."""
+    NMS = "nms"
+    """A graph that ends in NMS: EfficientNMS_TRT, BatchedNMS, ONNX NonMaxSuppression."""
+
+    @property
+    def needs_nms(self) -> bool:
+        """Whether its boxes overlap until somebody suppresses them."""
+        return self not in {Head.END2END, Head.RTDETR}
+
+
+class Placement(str, enum.Enum):
+    """How a source image is fitted into the network's frame."""
+
+    CENTRE = "centre"
+    """Aspect ratio kept, padded with grey on both sides, as ultralytics does."""
+    TOP_LEFT = "top_left"
+    """Aspect ratio kept, padded on the right and at the bottom, as YOLOX does."""
+    STRETCH = "stretch"
+    """Stretched to fill the frame, as RT-DETR has it."""
+
+
+@dataclass(frozen=True)
+class InputConvention:
+    """What the network was trained to see.
+
+    Attributes:
+        placement: of the image in the frame.
+        pixel_scale: a pixel of this value is 1 to the network: 255 for 0 to 1, 1 for 0 to 255.
+        bgr: whether the first channel is blue.
+    """
+
+    placement: Placement = Placement.CENTRE
+    pixel_scale: int = 255
+    bgr: bool = False
 
 
 @dataclass(frozen=True)
@@ -42,6 +85,9 @@ class Detector:
         height: of its input, in pixels.
         fixed_batch: the only batch size the graph takes, or None when any will do.
         anchors: boxes that the head gives for each image.
+        input: what the network was trained to see.
+        defaults: thresholds the file brings with it.
+        sha256: of the file.
     """
 
     model: onnx.ModelProto
@@ -51,6 +97,9 @@ class Detector:
     height: int
     fixed_batch: int | None
     anchors: int
+    input: InputConvention
+    defaults: NmsDefaults
+    sha256: str
 
 
 def read_detector(path: Path) -> Detector:
@@ -92,6 +141,9 @@ def read_detector(path: Path) -> Detector:
         height=height,
         fixed_batch=batch,
         anchors=sum((height // stride) * (width // stride) for stride in ANCHOR_STRIDES),
+        input=InputConvention(),
+        defaults=NmsDefaults(),
+        sha256=hashlib.sha256(path.read_bytes()).hexdigest(),
     )
 
 

@@ -1,9 +1,15 @@
-"""The Triton configs of a pipeline, as protobuf messages: one function for each model."""
+"""The Triton configs of a pipeline, as protobuf messages: one function for each model.
+
+A pipeline's steps name each other by version: while Triton replaces a pipeline, the old ensemble
+goes on with the old steps and the new one begins with the new. A step's config serves all of its
+versions, so it leaves open what may differ between them, and what a version must know lies in its
+own folder.
+"""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from tritonclient.grpc import model_config_pb2 as pb
@@ -12,8 +18,10 @@ from builder import __version__
 from builder.heads import Detector
 from builder.network_graph import candidate_rows
 from builder.settings import BuildSettings
+from builder.shared_memory import set_image_bytes
 from thin_client.contract import (
     CANDIDATES,
+    DET_CLASSES,
     FRAME,
     GEOMETRY,
     IMAGE,
@@ -31,6 +39,7 @@ from thin_client.contract import (
 
 KSERVE_TO_TRITON = {"BYTES": "TYPE_STRING"}
 LABELS_FILE = "labels.txt"
+OPEN = -1
 
 # What an image is like, the preprocess step knows; what is in it, the postprocess step.
 PREPROCESS_OUTPUTS = (FRAME, GEOMETRY, IMAGE_STATUS, IMAGE_SIZE)
@@ -39,10 +48,17 @@ DETECTIONS = tuple(tensor for tensor in PIPELINE_OUTPUTS if tensor not in PREPRO
 
 @dataclass(frozen=True)
 class PipelineSpec:
-    """Everything the configs of one pipeline are made of."""
+    """Everything the configs of one pipeline are made of.
+
+    Attributes:
+        settings: as asked for, nothing left to default.
+        detector: what the network is made of.
+        version: of the pipeline; all its models bear the same.
+    """
 
     settings: BuildSettings
     detector: Detector
+    version: int = 1
 
     @property
     def names(self) -> ModelNames:
@@ -54,6 +70,12 @@ class PipelineSpec:
         """The largest batch: what was asked for, or what the graph fixes."""
         return self.detector.fixed_batch or self.settings.max_batch
 
+    @property
+    def max_det(self) -> int:
+        """Rows of the outputs."""
+        assert self.settings.max_det is not None  # noqa: S101 - BuildSettings.with_defaults
+        return self.settings.max_det
+
     def dims(self, tensor: Tensor) -> tuple[int, ...]:
         """Return the dims of a contract tensor in this pipeline."""
         return resolve_shape(
@@ -61,7 +83,7 @@ class PipelineSpec:
             width=self.detector.width,
             height=self.detector.height,
             candidates=candidate_rows(self.detector, self.settings.candidates),
-            max_det=self.settings.max_det,
+            max_det=self.max_det,
         )
 
 
@@ -79,43 +101,28 @@ def pipeline_configs(spec: PipelineSpec) -> dict[str, pb.ModelConfig]:
 
 def ensemble_config(spec: PipelineSpec) -> pb.ModelConfig:
     """Config of ``NAME``: preprocess, network and postprocess, chained by Triton."""
-    config = _config(spec, spec.names.ensemble, PIPELINE_INPUTS, PIPELINE_OUTPUTS)
+    config = _public_config(spec, spec.names.ensemble)
     config.platform = "ensemble"
-    _set_parameters(config, public_parameters(spec))
-    _label_classes(config)
     steps = config.ensemble_scheduling.step
-    steps.append(_step(spec.names.preprocess, [IMAGE], PREPROCESS_OUTPUTS))
-    steps.append(_step(spec.names.network, [FRAME], [CANDIDATES]))
-    steps.append(_step(spec.names.postprocess, [CANDIDATES, GEOMETRY], DETECTIONS))
+    steps.append(_step(spec, spec.names.preprocess, [IMAGE], PREPROCESS_OUTPUTS))
+    steps.append(_step(spec, spec.names.network, [FRAME], [CANDIDATES]))
+    steps.append(_step(spec, spec.names.postprocess, [CANDIDATES, GEOMETRY], DETECTIONS))
     return config
 
 
 def bls_config(spec: PipelineSpec) -> pb.ModelConfig:
     """Config of ``NAME_bls``: the same job in one Python process."""
-    config = _python_config(spec, spec.names.bls, PIPELINE_INPUTS, PIPELINE_OUTPUTS)
-    _set_parameters(
-        config,
-        public_parameters(spec)
-        | _decode_parameters(spec)
-        | {
-            "network_model": spec.names.network,
-            "network_requests_in_flight": str(spec.settings.max_batch),
-        },
-    )
-    _label_classes(config)
-    return config
+    return _in_python(_public_config(spec, spec.names.bls))
 
 
 def preprocess_config(spec: PipelineSpec) -> pb.ModelConfig:
     """Config of ``NAME_preprocess``: encoded bytes to frames and their geometry."""
-    config = _python_config(spec, spec.names.preprocess, [IMAGE], PREPROCESS_OUTPUTS)
-    _set_parameters(config, _size_parameters(spec) | _decode_parameters(spec))
-    return config
+    return _in_python(_step_config(spec, spec.names.preprocess, [IMAGE], PREPROCESS_OUTPUTS))
 
 
 def network_config(spec: PipelineSpec) -> pb.ModelConfig:
     """Config of ``NAME_network``: frames to candidates, in Python on the embedded server."""
-    config = _python_config(spec, spec.names.network, [FRAME], [CANDIDATES])
+    config = _in_python(_step_config(spec, spec.names.network, [FRAME], [CANDIDATES]))
     # No delay: a batch forms while the network is busy, and an idle network starts at once.
     config.dynamic_batching.max_queue_delay_microseconds = 0
     return config
@@ -123,10 +130,26 @@ def network_config(spec: PipelineSpec) -> pb.ModelConfig:
 
 def postprocess_config(spec: PipelineSpec) -> pb.ModelConfig:
     """Config of ``NAME_postprocess``: candidates to boxes in source pixels."""
-    config = _python_config(spec, spec.names.postprocess, [CANDIDATES, GEOMETRY], DETECTIONS)
+    config = _in_python(
+        _step_config(spec, spec.names.postprocess, [CANDIDATES, GEOMETRY], DETECTIONS)
+    )
     config.dynamic_batching.max_queue_delay_microseconds = 0
-    _set_parameters(config, _threshold_parameters(spec))
     return config
+
+
+def version_settings(spec: PipelineSpec) -> dict[str, dict[str, str]]:
+    """Return what each served model that needs to know anything reads from its version's folder."""
+    names = spec.names
+    return {
+        names.preprocess: _frame_settings(spec),
+        names.postprocess: _threshold_settings(spec),
+        names.bls: {
+            **_frame_settings(spec),
+            **_threshold_settings(spec),
+            "network_model": names.network,
+            "network_requests_in_flight": str(spec.settings.max_batch),
+        },
+    }
 
 
 def public_parameters(spec: PipelineSpec) -> dict[str, str]:
@@ -135,19 +158,19 @@ def public_parameters(spec: PipelineSpec) -> dict[str, str]:
         PipelineParameter.CONTRACT.value: contract_fingerprint(),
         PipelineParameter.VERSION.value: __version__,
         PipelineParameter.HEAD.value: spec.detector.head.value,
-        **_size_parameters(spec),
-        **_threshold_parameters(spec),
+        **_size_settings(spec),
+        **_threshold_settings(spec),
     }
 
 
-def _size_parameters(spec: PipelineSpec) -> dict[str, str]:
+def _size_settings(spec: PipelineSpec) -> dict[str, str]:
     return {
         PipelineParameter.INPUT_WIDTH.value: str(spec.detector.width),
         PipelineParameter.INPUT_HEIGHT.value: str(spec.detector.height),
     }
 
 
-def _threshold_parameters(spec: PipelineSpec) -> dict[str, str]:
+def _threshold_settings(spec: PipelineSpec) -> dict[str, str]:
     settings = spec.settings
     return {
         PipelineParameter.LABELS.value: json.dumps(spec.detector.labels, ensure_ascii=False),
@@ -158,31 +181,51 @@ def _threshold_parameters(spec: PipelineSpec) -> dict[str, str]:
     }
 
 
-def _decode_parameters(spec: PipelineSpec) -> dict[str, str]:
+def _frame_settings(spec: PipelineSpec) -> dict[str, str]:
     return {
+        **_size_settings(spec),
         "max_image_bytes": str(spec.settings.max_image_bytes),
         "max_image_pixels": str(spec.settings.max_image_pixels),
     }
 
 
-def _python_config(
-    spec: PipelineSpec, name: str, inputs: Sequence[Tensor], outputs: Sequence[Tensor]
-) -> pb.ModelConfig:
-    config = _config(spec, name, inputs, outputs)
-    config.backend = "python"
-    # One process: its threads follow the cores of the machine that serves.
-    config.instance_group.add(kind=pb.ModelInstanceGroup.KIND_CPU, count=1)
+def _public_config(spec: PipelineSpec, name: str) -> pb.ModelConfig:
+    config = pb.ModelConfig(name=name, max_batch_size=spec.max_batch)
+    for tensor in PIPELINE_INPUTS:
+        config.input.add(name=tensor.name, data_type=_data_type(tensor), dims=spec.dims(tensor))
+    for tensor in PIPELINE_OUTPUTS:
+        output = config.output.add(
+            name=tensor.name, data_type=_data_type(tensor), dims=spec.dims(tensor)
+        )
+        if tensor == DET_CLASSES:
+            output.label_filename = f"{spec.version}/{LABELS_FILE}"
+    for key, value in public_parameters(spec).items():
+        config.parameters[key].string_value = value
+    config.version_policy.specific.versions.append(spec.version)
     return config
 
 
-def _config(
+def _step_config(
     spec: PipelineSpec, name: str, inputs: Sequence[Tensor], outputs: Sequence[Tensor]
 ) -> pb.ModelConfig:
     config = pb.ModelConfig(name=name, max_batch_size=spec.max_batch)
     for tensor in inputs:
-        config.input.add(name=tensor.name, data_type=_data_type(tensor), dims=spec.dims(tensor))
+        config.input.add(name=tensor.name, data_type=_data_type(tensor), dims=_open_dims(tensor))
     for tensor in outputs:
-        config.output.add(name=tensor.name, data_type=_data_type(tensor), dims=spec.dims(tensor))
+        config.output.add(name=tensor.name, data_type=_data_type(tensor), dims=_open_dims(tensor))
+    set_image_bytes(config, [spec.dims(tensor) for tensor in (*inputs, *outputs)])
+    config.version_policy.specific.versions.append(spec.version)
+    return config
+
+
+def _open_dims(tensor: Tensor) -> list[int]:
+    return [OPEN if isinstance(size, str) else size for size in tensor.shape]
+
+
+def _in_python(config: pb.ModelConfig) -> pb.ModelConfig:
+    config.backend = "python"
+    # One process: its threads follow the cores of the machine that serves.
+    config.instance_group.add(kind=pb.ModelInstanceGroup.KIND_CPU, count=1)
     return config
 
 
@@ -191,24 +234,13 @@ def _data_type(tensor: Tensor) -> int:
     return int(pb.DataType.Value(name))
 
 
-def _label_classes(config: pb.ModelConfig) -> None:
-    for output in config.output:
-        if output.name == "det_classes":
-            output.label_filename = LABELS_FILE
-
-
-def _set_parameters(config: pb.ModelConfig, parameters: Mapping[str, str]) -> None:
-    for name, value in parameters.items():
-        config.parameters[name].string_value = value
-
-
 def _step(
-    model: str, inputs: Sequence[Tensor], outputs: Sequence[Tensor]
+    spec: PipelineSpec, model: str, inputs: Sequence[Tensor], outputs: Sequence[Tensor]
 ) -> pb.ModelEnsembling.Step:
     # Inside an ensemble the tensors keep the names they have in the steps.
     return pb.ModelEnsembling.Step(
         model_name=model,
-        model_version=-1,
+        model_version=spec.version,
         input_map={tensor.name: tensor.name for tensor in inputs},
         output_map={tensor.name: tensor.name for tensor in outputs},
     )

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import json
+from collections.abc import Iterable, Mapping, Sequence
 from importlib import resources
 from pathlib import Path
 
@@ -12,12 +13,19 @@ from tritonclient.grpc import model_config_pb2 as pb
 
 from builder.errors import InvalidPipelineError, PipelineExistsError, RepositoryError
 from builder.heads import read_detector
-from builder.model_configs import LABELS_FILE, PipelineSpec, pipeline_configs
+from builder.model_configs import (
+    LABELS_FILE,
+    OPEN,
+    PipelineSpec,
+    pipeline_configs,
+    version_settings,
+)
 from builder.network_graph import network_graph
 from builder.publication import publishing
 from builder.settings import BuildSettings
 
-VERSION = "1"
+# Beside the code of a version, where served models look for it.
+SETTINGS_FILE = "settings.json"
 
 # Which files of served_models/ each model needs beside its own model.py.
 SHARED_FILES = ("shared/triton_requests.py",)
@@ -56,7 +64,8 @@ def build_pipeline(
     Raises:
         BuilderError: nothing in ``repository`` has changed then.
     """
-    spec = PipelineSpec(settings, read_detector(model_file))
+    detector = read_detector(model_file)
+    spec = PipelineSpec(settings.with_defaults(detector.defaults), detector)
     network = network_graph(spec.detector, settings.candidates)
     try:
         if repository.exists() and not repository.is_dir():
@@ -77,25 +86,27 @@ def build_pipeline(
 
 def write_pipeline(folder: Path, spec: PipelineSpec, network: onnx.ModelProto) -> None:
     """Write the folders of all five models into ``folder``."""
+    version, names = str(spec.version), spec.names
     for name, config in pipeline_configs(spec).items():
-        version = folder / name / VERSION
-        version.mkdir(parents=True)
+        (folder / name / version).mkdir(parents=True)
         (folder / name / "config.pbtxt").write_text(text_format.MessageToString(config))
-    names = spec.names
     for name in (names.ensemble, names.bls):
-        (folder / name / LABELS_FILE).write_text("\n".join(spec.detector.labels) + "\n")
-    # Triton wants a version folder even where it stays empty, and git keeps no empty folder.
-    (folder / names.ensemble / VERSION / ".gitkeep").touch()
-    _copy_served(folder / names.preprocess, "preprocess/model.py", *PREPROCESS_FILES)
-    _copy_served(folder / names.network, "network/model.py", *NETWORK_FILES)
-    _copy_served(folder / names.postprocess, "postprocess/model.py", *POSTPROCESS_FILES)
-    _copy_served(folder / names.bls, "pipeline/model.py", *PREPROCESS_FILES, *POSTPROCESS_FILES)
-    onnx.save(network, folder / names.network / VERSION / "model.onnx")
+        labels = "\n".join(spec.detector.labels) + "\n"
+        (folder / name / version / LABELS_FILE).write_text(labels)
+    for name, settings in version_settings(spec).items():
+        text = json.dumps(settings, indent=1, ensure_ascii=False)
+        (folder / name / version / SETTINGS_FILE).write_text(text + "\n")
+    _copy_served(folder / names.preprocess / version, "preprocess/model.py", *PREPROCESS_FILES)
+    _copy_served(folder / names.network / version, "network/model.py", *NETWORK_FILES)
+    _copy_served(folder / names.postprocess / version, "postprocess/model.py", *POSTPROCESS_FILES)
+    _copy_served(
+        folder / names.bls / version, "pipeline/model.py", *PREPROCESS_FILES, *POSTPROCESS_FILES
+    )
+    onnx.save(network, folder / names.network / version / "model.onnx")
 
 
-def _copy_served(model_folder: Path, *files: str) -> None:
+def _copy_served(target: Path, *files: str) -> None:
     served = resources.files("builder") / "served_models"
-    target = model_folder / VERSION
     for file in (*SHARED_FILES, *files):
         source = served.joinpath(*file.split("/"))
         (target / Path(file).name).write_bytes(source.read_bytes())
@@ -120,7 +131,7 @@ def validate_pipeline(folder: Path, spec: PipelineSpec) -> None:
             raise InvalidPipelineError(f"the config of {name} does not survive being written")
     _check_steps(configs, spec.names.ensemble)
     network = configs[spec.names.network]
-    graph = onnx.load(folder / network.name / VERSION / "model.onnx").graph
+    graph = onnx.load(folder / network.name / str(spec.version) / "model.onnx").graph
     _check_graph_values(network.name, network.input, graph.input)
     _check_graph_values(network.name, network.output, graph.output)
 
@@ -162,11 +173,17 @@ def _check_steps(configs: Mapping[str, pb.ModelConfig], ensemble: str) -> None:
 def _check_same(
     name: str, one: pb.ModelInput | pb.ModelOutput, other: pb.ModelInput | pb.ModelOutput
 ) -> None:
-    if (one.data_type, list(one.dims)) != (other.data_type, list(other.dims)):
+    if one.data_type != other.data_type or not _same_dims(one.dims, other.dims):
         raise InvalidPipelineError(
             f"the tensor {name} is {pb.DataType.Name(one.data_type)}{list(one.dims)} in one model "
             f"and {pb.DataType.Name(other.data_type)}{list(other.dims)} in another"
         )
+
+
+def _same_dims(one: Sequence[int], other: Sequence[int]) -> bool:
+    return len(one) == len(other) and all(
+        a == b or OPEN in {a, b} for a, b in zip(one, other, strict=True)
+    )
 
 
 def _check_graph_values(
@@ -179,7 +196,7 @@ def _check_graph_values(
         for value in found
     }
     for value in promised:
-        if shapes.get(value.name) != list(value.dims):
+        if not _same_dims(shapes.get(value.name, []), value.dims):
             raise InvalidPipelineError(
                 f"the config of {model} promises {value.name} {list(value.dims)}, its ONNX file "
                 f"has {shapes}"

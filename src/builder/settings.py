@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import enum
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
+from typing import Any
 
 from builder.errors import SettingsError
 
@@ -12,55 +14,145 @@ PIPELINE_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,63}")
 RESERVED_SUFFIXES = ("_bls", "_preprocess", "_network", "_postprocess")
 
 
+class Precision(str, enum.Enum):
+    """Of the network's weights and arithmetic, where its runtime can choose."""
+
+    FP32 = "fp32"
+    FP16 = "fp16"
+
+
+class Runtime(str, enum.Enum):
+    """What runs the network inside Triton."""
+
+    PYTHON = "python"
+    """OpenVINO in Triton's Python backend: the embedded server, any processor."""
+    ONNXRUNTIME = "onnxruntime"
+    """Triton's own ONNX Runtime backend, in NVIDIA's container."""
+    TENSORRT = "tensorrt"
+    """A plan, compiled by `framewire engine` on the GPU that serves it."""
+
+
+class Nms(str, enum.Enum):
+    """Where overlapping boxes are suppressed, for heads that need it."""
+
+    PYTHON = "python"
+    """In the postprocess step: every request may choose its overlap threshold."""
+    GRAPH = "graph"
+    """In the network's graph, with the thresholds of the build."""
+
+
 @dataclass(frozen=True)
 class BuildSettings:
     """Settings of one pipeline.
 
     Attributes:
         name: the pipeline's name, and the ensemble's in Triton.
-        conf: default score threshold, 0 to 1; 0.25 as ultralytics' ``predict``.
-        iou: default overlap for NMS, 0 to 1; 0.7 as ultralytics' ``predict``.
-        max_det: rows of the outputs and the most detections of an image; 300 as ultralytics.
+        conf: default score threshold, 0 to 1.
+        iou: default overlap for NMS, 0 to 1.
+        max_det: rows of the outputs and the most detections of an image.
         class_agnostic: whether boxes of different classes suppress each other by default.
+        multi_label: whether one box may be several detections of different classes, as ultralytics'
+            ``val`` counts them; ``predict`` gives each box its best class.
         candidates: rows that leave the network; more than can pass a sensible threshold.
         max_batch: the largest batch of one request and of one run of the network.
         max_image_bytes: a larger file is refused.
         max_image_pixels: an image with more pixels is refused before it is decoded.
+        precision: of the network.
+        runtime: of the network.
+        nms: where overlapping boxes are suppressed.
+
+    ``conf``, ``iou``, ``max_det``, ``class_agnostic`` and ``multi_label`` may be None: then they
+    are what the model's own NMS says if it has one, else :data:`PREDICT_DEFAULTS`;
+    :meth:`with_defaults` fills them in.
 
     Raises:
         SettingsError: on creation, when a value is out of range.
     """
 
     name: str
-    conf: float = 0.25
-    iou: float = 0.7
-    max_det: int = 300
-    class_agnostic: bool = False
+    conf: float | None = None
+    iou: float | None = None
+    max_det: int | None = None
+    class_agnostic: bool | None = None
+    multi_label: bool | None = None
     candidates: int = 1000
     max_batch: int = 16
     max_image_bytes: int = 64 * 2**20
     max_image_pixels: int = 100_000_000
+    precision: Precision = Precision.FP32
+    runtime: Runtime = Runtime.PYTHON
+    nms: Nms = Nms.PYTHON
 
     def __post_init__(self) -> None:
         """Check every value."""
-        if not PIPELINE_NAME.fullmatch(self.name):
-            raise SettingsError(
-                f"the pipeline name {self.name!r} must start with a letter and hold at most 64 "
-                "letters, digits, '_' and '-': choose another with --name"
-            )
-        if self.name.endswith(RESERVED_SUFFIXES):
-            raise SettingsError(
-                f"the pipeline name {self.name!r} ends like one of a pipeline's own models "
-                f"({', '.join(RESERVED_SUFFIXES)}): choose another with --name"
-            )
-        _check_range("--conf", self.conf, 0, 1)
-        _check_range("--iou", self.iou, 0, 1)
+        check_pipeline_name(self.name)
+        if self.conf is not None:
+            _check_range("--conf", self.conf, 0, 1)
+        if self.iou is not None:
+            _check_range("--iou", self.iou, 0, 1)
         _check_range("--max-batch", self.max_batch, 1, 1024)
         # TensorRT's TopK takes at most 3840.
         _check_range("--candidates", self.candidates, 1, 3840)
-        _check_range("--max-detections", self.max_det, 1, self.candidates)
+        if self.max_det is not None:
+            _check_range("--max-detections", self.max_det, 1, self.candidates)
         _check_range("--max-image-bytes", self.max_image_bytes, 1, 2**31 - 1)
         _check_range("--max-image-pixels", self.max_image_pixels, 1, 2**31 - 1)
+
+    def with_defaults(self, of_model: NmsDefaults) -> BuildSettings:
+        """Return settings in which nothing is None."""
+        return replace(
+            self,
+            **{
+                field.name: _first(
+                    getattr(self, field.name),
+                    getattr(of_model, field.name),
+                    getattr(PREDICT_DEFAULTS, field.name),
+                )
+                for field in fields(NmsDefaults)
+            },
+        )
+
+
+def _first(*values: Any) -> Any:
+    return next(value for value in values if value is not None)
+
+
+@dataclass(frozen=True)
+class NmsDefaults:
+    """The thresholds that a model brings with it; None where it does not say.
+
+    Attributes: as of :class:`BuildSettings`.
+    """
+
+    conf: float | None = None
+    iou: float | None = None
+    max_det: int | None = None
+    class_agnostic: bool | None = None
+    multi_label: bool | None = None
+
+
+# Those of ultralytics' ``predict``.
+PREDICT_DEFAULTS = NmsDefaults(
+    conf=0.25, iou=0.7, max_det=300, class_agnostic=False, multi_label=False
+)
+
+
+def check_pipeline_name(name: str) -> None:
+    """Check what becomes a folder, a model of Triton and a label of its metrics.
+
+    Raises:
+        SettingsError: it cannot be one of these.
+    """
+    if not PIPELINE_NAME.fullmatch(name):
+        raise SettingsError(
+            f"the pipeline name {name!r} must start with a letter and hold at most 64 "
+            "letters, digits, '_' and '-': choose another with --name"
+        )
+    if name.endswith(RESERVED_SUFFIXES):
+        raise SettingsError(
+            f"the pipeline name {name!r} ends like one of a pipeline's own models "
+            f"({', '.join(RESERVED_SUFFIXES)}): choose another with --name"
+        )
 
 
 def _check_range(option: str, value: float, lowest: float, highest: float) -> None:

@@ -6,7 +6,9 @@ out the model is killed by SIGBUS, long after the start: better to say so before
 
 from __future__ import annotations
 
+import math
 import shutil
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from google.protobuf import text_format
@@ -18,6 +20,8 @@ SHM_DEFAULT_BYTES = 16 * 2**20
 SHM_GROWTH_BYTES = 16 * 2**20
 
 ELEMENT_BYTES = {pb.TYPE_UINT8: 1, pb.TYPE_INT32: 4, pb.TYPE_FP32: 4}
+# Key of `parameters` in configs that leave dims open.
+IMAGE_BYTES = "image_bytes"
 # Encoded images: as large as a full HD JPEG of high quality.
 ENCODED_BYTES = 2**20
 
@@ -36,6 +40,24 @@ def shared_memory_shortage(repository: Path) -> str | None:
     )
 
 
+def set_image_bytes(config: pb.ModelConfig, dims: Sequence[Sequence[int]]) -> None:
+    """Note in a config with open dims how large the tensors of one image are.
+
+    Args:
+        config: changed in place.
+        dims: those of its inputs, then those of its outputs.
+    """
+    tensors = (*config.input, *config.output)
+    total = sum(
+        _tensor_bytes(tensor.data_type, sizes) for tensor, sizes in zip(tensors, dims, strict=True)
+    )
+    config.parameters[IMAGE_BYTES].string_value = str(total)
+
+
+def _tensor_bytes(data_type: int, dims: Iterable[int]) -> int:
+    return math.prod(max(size, 1) for size in dims) * ELEMENT_BYTES.get(data_type, ENCODED_BYTES)
+
+
 def _model_bytes(config_file: Path) -> int:
     try:
         config = text_format.Parse(config_file.read_text(), pb.ModelConfig())
@@ -43,12 +65,9 @@ def _model_bytes(config_file: Path) -> int:
         return 0  # somebody else's model: Triton will say what it thinks of it
     if config.backend != "python":
         return 0
-    image_bytes = 0
-    for tensor in (*config.input, *config.output):
-        elements = 1
-        for size in tensor.dims:
-            elements *= max(size, 1)
-        image_bytes += elements * ELEMENT_BYTES.get(tensor.data_type, ENCODED_BYTES)
+    image_bytes = int(config.parameters[IMAGE_BYTES].string_value or 0) or sum(
+        _tensor_bytes(tensor.data_type, tensor.dims) for tensor in (*config.input, *config.output)
+    )
     instances = sum(group.count for group in config.instance_group) or 1
     batch = max(config.max_batch_size, 1)
     return int(instances * max(SHM_DEFAULT_BYTES, batch * image_bytes))

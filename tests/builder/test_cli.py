@@ -1,12 +1,12 @@
 from __future__ import annotations
 
+import json
 import subprocess
 from pathlib import Path
 
 import pytest
 
 from builder.cli import main
-from builder.repository import read_config
 from tests.serving import framewire
 from tests.tiny_detector import save_tiny_detector
 
@@ -17,9 +17,9 @@ def test_build_says_what_it_built(tmp_path: Path, capsys: pytest.CaptureFixture[
     options = ["--name", "tiny", "--repository", str(repository)]
     assert main(["build", str(model), *options, "--iou", "0.5", "--class-agnostic"]) == 0
     assert "yolov8 head, 64x64, 3 classes, batches up to 16" in capsys.readouterr().out
-    parameters = read_config(repository / "tiny_postprocess").parameters
-    assert parameters["iou"].string_value == "0.5"
-    assert parameters["class_agnostic"].string_value == "true"
+    settings = json.loads((repository / "tiny_postprocess" / "1" / "settings.json").read_text())
+    assert settings["iou"] == "0.5"
+    assert settings["class_agnostic"] == "true"
 
 
 def test_a_refusal_is_one_sentence_and_a_failing_exit(tmp_path: Path) -> None:

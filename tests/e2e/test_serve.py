@@ -78,7 +78,8 @@ def test_requests_in_flight_are_answered_before_it_stops(tiny_repository: Path) 
                 if error is None:
                     assert not answer.result()["image_status"].any()
                 else:
-                    assert error.status() == "StatusCode.UNAVAILABLE", error.message()
+                    late = {"StatusCode.UNAVAILABLE", "StatusCode.NOT_FOUND"}
+                    assert error.status() in late, error.message()
             assert sum(answer.exception() is None for answer in answers) >= 1
     finally:
         server.stop()

@@ -8,7 +8,7 @@ from nms import Thresholds
 from request_thresholds import (
     BadParameterError,
     ThresholdDefaults,
-    defaults_of_config,
+    default_thresholds,
     thresholds_of_request,
 )
 
@@ -98,6 +98,6 @@ def test_defaults_come_from_the_config() -> None:
         "class_agnostic": "true",
         "labels": '["a", "b"]',
     }
-    assert defaults_of_config(config) == ThresholdDefaults(
+    assert default_thresholds(config) == ThresholdDefaults(
         Thresholds(0.4, 0.6, 50, None, class_agnostic=True), num_classes=2
     )

@@ -7,8 +7,8 @@ from typing import Any
 from contract import CANDIDATES, GEOMETRY
 
 from detections import detection_tensors
-from request_thresholds import BadParameterError, defaults_of_config, thresholds_of_request
-from triton_requests import config_parameters, failure, input_array, refusal, response
+from request_thresholds import BadParameterError, default_thresholds, thresholds_of_request
+from triton_requests import failure, input_array, refusal, response, version_settings
 
 
 class TritonPythonModel:
@@ -16,7 +16,7 @@ class TritonPythonModel:
 
     def initialize(self, args: dict[str, str]) -> None:
         """Read the thresholds that hold when a request names none."""
-        self._defaults = defaults_of_config(config_parameters(args))
+        self._defaults = default_thresholds(version_settings(args))
 
     def execute(self, requests: list[Any]) -> list[Any]:
         """Answer each request for itself; a bad one harms no other."""

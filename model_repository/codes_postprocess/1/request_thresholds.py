@@ -138,14 +138,14 @@ def _shown(value: object) -> str:
     return repr(text if len(text) <= 40 else text[:37] + "...")
 
 
-def defaults_of_config(parameters: Mapping[str, str]) -> ThresholdDefaults:
-    """Read the defaults from the parameters of a model's config."""
+def default_thresholds(settings: Mapping[str, str]) -> ThresholdDefaults:
+    """Read the defaults from the settings of a version of a model."""
     return ThresholdDefaults(
         thresholds=Thresholds(
-            conf=float(parameters[PipelineParameter.CONF.value]),
-            iou=float(parameters[PipelineParameter.IOU.value]),
-            max_det=int(parameters[PipelineParameter.MAX_DET.value]),
-            class_agnostic=parameters[PipelineParameter.CLASS_AGNOSTIC.value] == "true",
+            conf=float(settings[PipelineParameter.CONF.value]),
+            iou=float(settings[PipelineParameter.IOU.value]),
+            max_det=int(settings[PipelineParameter.MAX_DET.value]),
+            class_agnostic=settings[PipelineParameter.CLASS_AGNOSTIC.value] == "true",
         ),
-        num_classes=len(json.loads(parameters[PipelineParameter.LABELS.value])),
+        num_classes=len(json.loads(settings[PipelineParameter.LABELS.value])),
     )

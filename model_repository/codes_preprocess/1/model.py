@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING, Any
 
 from contract import FRAME, IMAGE, ImageStatus
 
-from frame_loader import frame_loader_from_config
+from frame_loader import frame_loader_from_settings
 from frames import LoadedFrame, frame_tensors
 from triton_requests import (
-    config_parameters,
     failure,
     image_bytes,
     refusal,
     response,
     send_final,
+    version_settings,
 )
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ class TritonPythonModel:
 
     def initialize(self, args: dict[str, str]) -> None:
         """Start the decoding threads, one for each core this process may use."""
-        self._loader = frame_loader_from_config(config_parameters(args))
+        self._loader = frame_loader_from_settings(version_settings(args))
 
     def execute(self, requests: list[Any]) -> None:
         """Hand every image to a thread; each request is answered when its own are done."""

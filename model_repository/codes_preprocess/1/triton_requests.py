@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import traceback
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import triton_python_backend_utils as pb_utils
@@ -15,10 +16,22 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
-def config_parameters(args: Mapping[str, str]) -> dict[str, str]:
-    """Return the ``parameters`` of the model's config, from the argument of ``initialize``."""
-    parameters = json.loads(args["model_config"])["parameters"]
-    return {name: value["string_value"] for name, value in parameters.items()}
+SETTINGS_FILE = "settings.json"
+
+
+def version_folder(args: Mapping[str, str]) -> Path:
+    """Return the folder of the model's version, from the argument of ``initialize``."""
+    return Path(args["model_repository"]) / args["model_version"]
+
+
+def version_settings(args: Mapping[str, str]) -> dict[str, str]:
+    """Return the settings of this version of the model.
+
+    They lie beside the version's code and not in the config: Triton has one config for all versions
+    of a model, and while a pipeline is replaced two versions of it answer.
+    """
+    settings: dict[str, str] = json.loads((version_folder(args) / SETTINGS_FILE).read_text())
+    return settings
 
 
 def input_array(request: Any, tensor: Tensor) -> NDArray[Any]:

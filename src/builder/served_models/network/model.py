@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,7 +9,7 @@ from contract import CANDIDATES, FRAME
 
 from cores import allowed_cores
 from runtime import Network
-from triton_requests import failure, input_array, response
+from triton_requests import failure, input_array, response, version_folder
 
 
 class TritonPythonModel:
@@ -18,8 +17,7 @@ class TritonPythonModel:
 
     def initialize(self, args: dict[str, str]) -> None:
         """Compile the network for this processor and run it once."""
-        folder = Path(args["model_repository"]) / args["model_version"]
-        self._network = Network(folder / "model.onnx", threads=allowed_cores())
+        self._network = Network(version_folder(args) / "model.onnx", threads=allowed_cores())
         self._network.warm_up()
 
     def execute(self, requests: list[Any]) -> list[Any]:

@@ -23,17 +23,17 @@ from contract import (
 
 from cores import allowed_cores
 from detections import detection_tensors, no_detections
-from frame_loader import frame_loader_from_config
+from frame_loader import frame_loader_from_settings
 from frames import LoadedFrame, frame_tensors
-from request_thresholds import BadParameterError, defaults_of_config, thresholds_of_request
+from request_thresholds import BadParameterError, default_thresholds, thresholds_of_request
 from triton_requests import (
-    config_parameters,
     failure,
     image_bytes,
     refusal,
     response,
     send_final,
     unavailable,
+    version_settings,
 )
 
 if TYPE_CHECKING:
@@ -59,11 +59,12 @@ class TritonPythonModel:
 
     def initialize(self, args: dict[str, str]) -> None:
         """Start the decoding threads and those that wait for the network."""
-        parameters = config_parameters(args)
-        in_flight = int(parameters["network_requests_in_flight"])
-        self._defaults = defaults_of_config(parameters)
-        self._network_model = parameters["network_model"]
-        self._loader = frame_loader_from_config(parameters)
+        settings = version_settings(args)
+        in_flight = int(settings["network_requests_in_flight"])
+        self._defaults = default_thresholds(settings)
+        self._network_model = settings["network_model"]
+        self._network_version = int(args["model_version"])
+        self._loader = frame_loader_from_settings(settings)
         # Threads, because each waits for the network: with as many in flight as the network's
         # largest batch, its dynamic batcher can fill one.
         self._waiters = ThreadPoolExecutor(in_flight, thread_name_prefix="network")
@@ -124,6 +125,7 @@ class TritonPythonModel:
         # BLS forwards neither the request's id nor its trace by itself.
         answer = pb_utils.InferenceRequest(
             model_name=self._network_model,
+            model_version=self._network_version,
             requested_output_names=[CANDIDATES.name],
             inputs=[pb_utils.Tensor(FRAME.name, frames)],
             request_id=call.request_id,

@@ -70,14 +70,14 @@ class FrameLoader:
         self._pool.shutdown(wait=True)
 
 
-def frame_loader_from_config(parameters: Mapping[str, str]) -> FrameLoader:
-    """Return a loader for the sizes and limits in a model's config, with a thread for each core."""
+def frame_loader_from_settings(settings: Mapping[str, str]) -> FrameLoader:
+    """Return a loader for the sizes and limits in a version's settings, a thread for each core."""
     return FrameLoader(
-        width=int(parameters["input_width"]),
-        height=int(parameters["input_height"]),
+        width=int(settings["input_width"]),
+        height=int(settings["input_height"]),
         limits=DecodeLimits(
-            max_bytes=int(parameters["max_image_bytes"]),
-            max_pixels=int(parameters["max_image_pixels"]),
+            max_bytes=int(settings["max_image_bytes"]),
+            max_pixels=int(settings["max_image_pixels"]),
         ),
         workers=allowed_cores(),
     )

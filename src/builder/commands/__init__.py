@@ -1,0 +1,1 @@
+"""What ``framewire`` can do, a command to a file: its options, and one call."""

@@ -1,0 +1,36 @@
+"""Options that several commands share."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from builder.demo import REPOSITORY
+from builder.server_options import ServerOptions
+
+Commands = argparse._SubParsersAction  # argparse gives the type no public name
+
+
+def add_repository_option(command: argparse.ArgumentParser, purpose: str) -> None:
+    """Add ``--repository``."""
+    command.add_argument(
+        "--repository", type=Path, default=REPOSITORY, help=f"{purpose} (%(default)s)"
+    )
+
+
+def add_port_options(command: argparse.ArgumentParser) -> None:
+    """Add ``--grpc-port``, ``--http-port`` and ``--metrics-port``."""
+    for purpose, port in ServerOptions(REPOSITORY).ports.items():
+        command.add_argument(
+            f"--{purpose}-port", type=int, default=port, help=f"of {purpose} (%(default)s)"
+        )
+
+
+def server_options(arguments: argparse.Namespace) -> ServerOptions:
+    """Return what the options above say."""
+    return ServerOptions(
+        repository=arguments.repository,
+        grpc_port=arguments.grpc_port,
+        http_port=arguments.http_port,
+        metrics_port=arguments.metrics_port,
+    )
