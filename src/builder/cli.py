@@ -9,8 +9,15 @@ from collections.abc import Sequence
 
 from builder import __version__
 from builder.commands.build import add_build
+from builder.commands.check import add_check
 from builder.commands.demo import add_demo
+from builder.commands.engine import add_engine
+from builder.commands.list import add_list
+from builder.commands.load import add_load
+from builder.commands.prune import add_prune
+from builder.commands.rollback import add_rollback
 from builder.commands.serve import add_serve
+from builder.commands.verify import add_verify
 from builder.errors import BuilderError
 
 
@@ -19,7 +26,18 @@ def build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="framewire", description="Detectors to Triton pipelines.")
     parser.add_argument("--version", action="version", version=f"framewire {__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    for add_command in (add_build, add_serve, add_demo):
+    for add_command in (
+        add_build,
+        add_list,
+        add_rollback,
+        add_load,
+        add_prune,
+        add_serve,
+        add_demo,
+        add_verify,
+        add_engine,
+        add_check,
+    ):
         add_command(commands)
     return parser
 

@@ -6,31 +6,49 @@
     ├── SettingsError            a build setting is out of range
     ├── ModelFileError           the detector's file cannot be read
     ├── UnknownHeadError         no known detector family has outputs like these
+    ├── LabelsError              class names are missing or of the wrong number
     ├── RepositoryError
     │   ├── PipelineExistsError  a build would overwrite a pipeline
+    │   ├── RepositoryBusyError  another process is changing the repository
     │   └── InvalidPipelineError a generated pipeline contradicts itself
+    ├── PlanError                a TensorRT plan cannot be made, or does not fit
+    │   └── TrtexecError         TensorRT's compiler is missing or failed
+    ├── CheckError               a pipeline or a network did not pass a check
+    ├── TensorRtMissingError     the compiler for machines without a GPU is not installed
     ├── DemoError                the demo's input or its client failed
+    ├── VerificationError        a pipeline cannot be compared with its detector
+    │   └── AccuracyLostError    it finds less than its detector does
     └── ServerError
         ├── EmbeddedUnavailableError  the embedded Triton cannot run on this machine
         ├── PortTakenError            another program listens on the port
         ├── ServerDiedError           Triton ended by itself
-        └── ServerNotReadyError       Triton runs, but not every model is ready
+        ├── ServerNotReadyError       Triton does not answer, or not every model is ready
+        └── VersionNotLoadedError     a running Triton refused a new version
 """
 
 __all__ = [
+    "AccuracyLostError",
     "BuilderError",
+    "CheckError",
     "DemoError",
     "EmbeddedUnavailableError",
     "InvalidPipelineError",
+    "LabelsError",
     "ModelFileError",
     "PipelineExistsError",
+    "PlanError",
     "PortTakenError",
+    "RepositoryBusyError",
     "RepositoryError",
     "ServerDiedError",
     "ServerError",
     "ServerNotReadyError",
     "SettingsError",
+    "TensorRtMissingError",
+    "TrtexecError",
     "UnknownHeadError",
+    "VerificationError",
+    "VersionNotLoadedError",
 ]
 
 
@@ -50,6 +68,10 @@ class UnknownHeadError(BuilderError):
     """No known detector family has outputs of these shapes."""
 
 
+class LabelsError(BuilderError):
+    """Class names are missing, unreadable or not as many as classes."""
+
+
 class RepositoryError(BuilderError):
     """The model repository cannot be written or is not one."""
 
@@ -58,12 +80,40 @@ class PipelineExistsError(RepositoryError):
     """A build would overwrite models that are already there."""
 
 
+class RepositoryBusyError(RepositoryError):
+    """Another process is changing the repository."""
+
+
 class InvalidPipelineError(RepositoryError):
     """A generated pipeline contradicts itself; nothing was published."""
 
 
+class PlanError(BuilderError):
+    """A TensorRT plan cannot be made, or does not fit the GPU, TensorRT or the network."""
+
+
+class TrtexecError(PlanError):
+    """TensorRT's compiler is missing, failed or was stopped."""
+
+
+class CheckError(BuilderError):
+    """A pipeline or a network did not pass a check; what is wrong has been printed."""
+
+
+class TensorRtMissingError(BuilderError):
+    """The compiler that needs no GPU, tensorrt-rtx, is not installed."""
+
+
 class DemoError(BuilderError):
     """The demo cannot read its image, or the client could not reach the pipeline."""
+
+
+class VerificationError(BuilderError):
+    """A pipeline cannot be compared with its detector; nothing is known about it."""
+
+
+class AccuracyLostError(VerificationError):
+    """A pipeline finds less than its detector does, by more than is allowed."""
 
 
 class ServerError(BuilderError):
@@ -83,4 +133,8 @@ class ServerDiedError(ServerError):
 
 
 class ServerNotReadyError(ServerError):
-    """Triton runs, but not every model became ready in time."""
+    """Triton does not answer, or not every model became ready in time."""
+
+
+class VersionNotLoadedError(ServerError):
+    """A running Triton refused a new version of a pipeline and keeps the old one."""

@@ -15,10 +15,9 @@ from dataclasses import dataclass
 from tritonclient.grpc import model_config_pb2 as pb
 
 from builder import __version__
-from builder.heads import Detector
-from builder.network_graph import candidate_rows
-from builder.settings import BuildSettings
-from builder.shared_memory import set_image_bytes
+from builder.detector import Detector
+from builder.network_graph import candidate_rows, in_graph_nms
+from builder.settings import BuildSettings, ExecutionProvider, Nms, Precision, Runtime
 from thin_client.contract import (
     CANDIDATES,
     DET_CLASSES,
@@ -39,6 +38,8 @@ from thin_client.contract import (
 
 KSERVE_TO_TRITON = {"BYTES": "TYPE_STRING"}
 LABELS_FILE = "labels.txt"
+NETWORK_FILE = "model.onnx"
+PLAN_FILE = "model.plan"
 OPEN = -1
 
 # What an image is like, the preprocess step knows; what is in it, the postprocess step.
@@ -67,8 +68,8 @@ class PipelineSpec:
 
     @property
     def max_batch(self) -> int:
-        """The largest batch: what was asked for, or what the graph fixes."""
-        return self.detector.fixed_batch or self.settings.max_batch
+        """The largest batch: what was asked for, or what the graph fixes if that is less."""
+        return min(self.detector.fixed_batch or self.settings.max_batch, self.settings.max_batch)
 
     @property
     def max_det(self) -> int:
@@ -76,13 +77,21 @@ class PipelineSpec:
         assert self.settings.max_det is not None  # noqa: S101 - BuildSettings.with_defaults
         return self.settings.max_det
 
+    @property
+    def nms_in(self) -> str:
+        """Where overlaps are suppressed: "python", "graph", or "none" if the head leaves none."""
+        if self.detector.finished:
+            return "none"
+        in_graph = in_graph_nms(self.detector, self.settings)
+        return Nms.GRAPH.value if in_graph else Nms.PYTHON.value
+
     def dims(self, tensor: Tensor) -> tuple[int, ...]:
         """Return the dims of a contract tensor in this pipeline."""
         return resolve_shape(
             tensor,
             width=self.detector.width,
             height=self.detector.height,
-            candidates=candidate_rows(self.detector, self.settings.candidates),
+            candidates=candidate_rows(self.detector, self.settings),
             max_det=self.max_det,
         )
 
@@ -121,8 +130,18 @@ def preprocess_config(spec: PipelineSpec) -> pb.ModelConfig:
 
 
 def network_config(spec: PipelineSpec) -> pb.ModelConfig:
-    """Config of ``NAME_network``: frames to candidates, in Python on the embedded server."""
-    config = _in_python(_step_config(spec, spec.names.network, [FRAME], [CANDIDATES]))
+    """Config of ``NAME_network``: frames to candidates, in the runtime of the settings."""
+    config = _step_config(spec, spec.names.network, [FRAME], [CANDIDATES])
+    if spec.settings.runtime is Runtime.PYTHON:
+        _in_python(config)
+    else:
+        # These runtimes check the shapes of the file against the config.
+        for value, tensor in ((config.input[0], FRAME), (config.output[0], CANDIDATES)):
+            value.dims[:] = spec.dims(tensor)
+        if spec.settings.runtime is Runtime.ONNXRUNTIME:
+            _in_onnxruntime(config, spec)
+        else:
+            _in_tensorrt(config)
     # No delay: a batch forms while the network is busy, and an idle network starts at once.
     config.dynamic_batching.max_queue_delay_microseconds = 0
     return config
@@ -142,10 +161,10 @@ def version_settings(spec: PipelineSpec) -> dict[str, dict[str, str]]:
     names = spec.names
     return {
         names.preprocess: _frame_settings(spec),
-        names.postprocess: _threshold_settings(spec),
+        names.postprocess: _postprocess_settings(spec),
         names.bls: {
             **_frame_settings(spec),
-            **_threshold_settings(spec),
+            **_postprocess_settings(spec),
             "network_model": names.network,
             "network_requests_in_flight": str(spec.settings.max_batch),
         },
@@ -181,9 +200,14 @@ def _threshold_settings(spec: PipelineSpec) -> dict[str, str]:
     }
 
 
+def _postprocess_settings(spec: PipelineSpec) -> dict[str, str]:
+    return {**_threshold_settings(spec), "nms": spec.nms_in}
+
+
 def _frame_settings(spec: PipelineSpec) -> dict[str, str]:
     return {
         **_size_settings(spec),
+        "placement": spec.detector.input.placement.value,
         "max_image_bytes": str(spec.settings.max_image_bytes),
         "max_image_pixels": str(spec.settings.max_image_pixels),
     }
@@ -213,7 +237,6 @@ def _step_config(
         config.input.add(name=tensor.name, data_type=_data_type(tensor), dims=_open_dims(tensor))
     for tensor in outputs:
         config.output.add(name=tensor.name, data_type=_data_type(tensor), dims=_open_dims(tensor))
-    set_image_bytes(config, [spec.dims(tensor) for tensor in (*inputs, *outputs)])
     config.version_policy.specific.versions.append(spec.version)
     return config
 
@@ -226,6 +249,31 @@ def _in_python(config: pb.ModelConfig) -> pb.ModelConfig:
     config.backend = "python"
     # One process: its threads follow the cores of the machine that serves.
     config.instance_group.add(kind=pb.ModelInstanceGroup.KIND_CPU, count=1)
+    return config
+
+
+def _in_onnxruntime(config: pb.ModelConfig, spec: PipelineSpec) -> pb.ModelConfig:
+    config.platform = "onnxruntime_onnx"
+    config.default_model_filename = NETWORK_FILE
+    provider = spec.settings.execution_provider
+    kinds = {
+        ExecutionProvider.AUTO: pb.ModelInstanceGroup.KIND_AUTO,
+        ExecutionProvider.CPU: pb.ModelInstanceGroup.KIND_CPU,
+    }
+    config.instance_group.add(kind=kinds.get(provider, pb.ModelInstanceGroup.KIND_GPU), count=1)
+    if provider is ExecutionProvider.TENSORRT:
+        accelerator = config.optimization.execution_accelerators.gpu_execution_accelerator.add(
+            name="tensorrt"
+        )
+        half = spec.settings.precision is Precision.FP16
+        accelerator.parameters["precision_mode"] = "FP16" if half else "FP32"
+    return config
+
+
+def _in_tensorrt(config: pb.ModelConfig) -> pb.ModelConfig:
+    config.platform = "tensorrt_plan"
+    config.default_model_filename = PLAN_FILE
+    config.instance_group.add(kind=pb.ModelInstanceGroup.KIND_GPU, count=1)
     return config
 
 

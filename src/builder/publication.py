@@ -1,8 +1,8 @@
-"""Putting finished model folders into a repository: all of them or none, whatever happens.
+"""Changing a repository: one process at a time, all or nothing, whatever happens.
 
-A staging folder beside the repository holds the new models while they are made, and the old ones
-while they are replaced. If the process dies in between, the next build finds the folder and puts
-the repository back as it was.
+A staging folder beside the repository holds what is being made, what is being replaced, and a
+journal of the change under way. If the process dies in between, the next one that changes the
+repository finds the folder and mends it.
 """
 
 from __future__ import annotations
@@ -13,21 +13,23 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from builder.errors import RepositoryError
+from builder.durable import flush, flush_tree, move
+from builder.errors import RepositoryBusyError, RepositoryError
+from builder.version_switch import REMOVAL_JOURNAL, SWITCH_JOURNAL, mend_removal, mend_switch
 
 MODELS, REPLACED, DISCARDED, JOURNAL = "models", "replaced", "discarded", "journal.json"
 
 
 @dataclass(frozen=True)
 class Publication:
-    """New models on their way into a repository.
+    """A change of a repository under way.
 
     Attributes:
-        repository: where they go.
+        repository: that is locked for it.
         staging: on the same file system, so that every move is a rename.
     """
 
@@ -36,49 +38,84 @@ class Publication:
 
     @property
     def models(self) -> Path:
-        """The folder in which the new models are made."""
+        """The folder in which new models are made."""
         return self.staging / MODELS
 
-    def publish(self, names: Sequence[str]) -> None:
-        """Move the new models into the repository, in place of any that bear their names.
+    def publish_folders(self, names: Sequence[str]) -> None:
+        """Move whole model folders into the repository, in place of any that bear their names.
+
+        Args:
+            names: of the models in :attr:`models`, in the order in which a server may see them.
 
         Raises:
             OSError: a rename failed; the repository is as it was before.
         """
         replaced = self.staging / REPLACED
         replaced.mkdir()
+        flush_tree(self.models)
         (self.staging / JOURNAL).write_text(json.dumps(list(names)))
+        flush(self.staging / JOURNAL)
+        flush(self.staging)
         try:
             for name in names:
                 if (self.repository / name).exists():
-                    (self.repository / name).rename(replaced / name)
-                (self.models / name).rename(self.repository / name)
+                    move(self.repository / name, replaced / name)
+                move(self.models / name, self.repository / name)
             # From this rename on the new models stand, whatever happens.
-            replaced.rename(self.staging / DISCARDED)
+            move(replaced, self.staging / DISCARDED)
         except BaseException:
             _roll_back(self.repository, self.staging)
             raise
+        (self.staging / JOURNAL).unlink()
 
 
 @contextmanager
 def publishing(repository: Path) -> Iterator[Publication]:
-    """Lock ``repository``, mend what an interrupted build left, and stage a new publication.
+    """Lock ``repository``, mend what an interrupted command left, and stage a change.
 
     Raises:
-        RepositoryError: another build is at work in it.
+        RepositoryBusyError: another process is changing it.
+        RepositoryError: it is no folder, cannot be written, or the disk is full.
     """
-    repository = repository.resolve()
-    parent, prefix = _staging_parent(repository), f".{repository.name}.framewire-build-"
-    with _locked(repository):
-        for left_over in parent.glob(f"{prefix}*"):
-            _roll_back(repository, left_over)
-            shutil.rmtree(left_over)
-        staging = Path(tempfile.mkdtemp(prefix=prefix, dir=parent))
-        try:
-            (staging / MODELS).mkdir()
-            yield Publication(repository, staging)
-        finally:
-            shutil.rmtree(staging, ignore_errors=True)
+    with _told_as_repository_error(repository):
+        resolved = repository.resolve()
+        with _locked(resolved):
+            for left_over in _left_overs(resolved):
+                _mend(resolved, left_over)
+            parent = _staging_parent(resolved)
+            staging = Path(tempfile.mkdtemp(prefix=_staging_prefix(resolved), dir=parent))
+            try:
+                (staging / MODELS).mkdir()
+                yield Publication(resolved, staging)
+            finally:
+                journals = (JOURNAL, SWITCH_JOURNAL, REMOVAL_JOURNAL)
+                # Where even the way back failed, the journal waits for the next command.
+                if not any((staging / journal).exists() for journal in journals):
+                    shutil.rmtree(staging, ignore_errors=True)
+
+
+def mend_repository(repository: Path) -> None:
+    """Mend what an interrupted command left in ``repository``, if this process may.
+
+    Raises:
+        RepositoryError: something is broken and cannot be mended by this process.
+    """
+    resolved = repository.resolve()
+    if not _left_overs(resolved):
+        return
+    try:
+        with publishing(repository):
+            pass
+    except RepositoryBusyError:
+        return  # not left over: somebody is at work
+
+
+def _left_overs(repository: Path) -> list[Path]:
+    return sorted(_staging_parent(repository).glob(f"{_staging_prefix(repository)}*"))
+
+
+def _staging_prefix(repository: Path) -> str:
+    return f".{repository.name}.framewire-build-"
 
 
 def _staging_parent(repository: Path) -> Path:
@@ -97,11 +134,41 @@ def _locked(repository: Path) -> Iterator[None]:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         yield
     except BlockingIOError as error:
-        raise RepositoryError(
+        raise RepositoryBusyError(
             f"another build is writing to {repository}: wait for it, then try again"
         ) from error
     finally:
         os.close(descriptor)
+
+
+@contextmanager
+def _told_as_repository_error(repository: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        if not repository.exists():
+            raise RepositoryError(
+                f"there is no model repository {repository}: make one with `framewire build "
+                f"MODEL.onnx --name NAME --repository {repository}`"
+            ) from error
+        raise unwritable(repository, error) from error
+
+
+def unwritable(repository: Path, error: OSError) -> RepositoryError:
+    """Return what to say of an OSError while a repository was written."""
+    if repository.exists() and not repository.is_dir():
+        return RepositoryError(f"{repository} is a file, not a model repository: name a folder")
+    return RepositoryError(
+        f"cannot write the model repository {repository} ({error.strerror or error}): check "
+        "that the folder is writable and its disk has room"
+    )
+
+
+def _mend(repository: Path, left_over: Path) -> None:
+    _roll_back(repository, left_over)
+    mend_switch(repository, left_over)
+    mend_removal(repository, left_over)
+    shutil.rmtree(left_over)
 
 
 def _roll_back(repository: Path, staging: Path) -> None:
@@ -109,9 +176,14 @@ def _roll_back(repository: Path, staging: Path) -> None:
     if not replaced.exists() or not journal.exists():
         return
     withdrawn = Path(tempfile.mkdtemp(prefix="withdrawn-", dir=staging))
-    for name in json.loads(journal.read_text()):
+    names: list[str] = []
+    with suppress(ValueError):  # half a journal: nothing had happened yet
+        names = json.loads(journal.read_text())
+    # They came in steps first; the ensemble, which needs them, leaves first.
+    for name in reversed(names):
         moved_in = not (staging / MODELS / name).exists()
         if moved_in and (repository / name).exists():
-            (repository / name).rename(withdrawn / name)
+            move(repository / name, withdrawn / name)
         if (replaced / name).exists():
-            (replaced / name).rename(repository / name)
+            move(replaced / name, repository / name)
+    journal.unlink()

@@ -3,29 +3,39 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable
+from dataclasses import replace as with_fields
 from importlib import resources
 from pathlib import Path
 
 import onnx
-from google.protobuf import text_format
-from tritonclient.grpc import model_config_pb2 as pb
 
-from builder.errors import InvalidPipelineError, PipelineExistsError, RepositoryError
-from builder.heads import read_detector
+from builder.config_files import CONFIG_FILE, config_text
+from builder.detector import Detector, read_detector
+from builder.errors import PipelineExistsError
+from builder.manifest import manifest_of, write_manifest
 from builder.model_configs import (
     LABELS_FILE,
-    OPEN,
+    NETWORK_FILE,
     PipelineSpec,
     pipeline_configs,
     version_settings,
 )
 from builder.network_graph import network_graph
-from builder.publication import publishing
-from builder.settings import BuildSettings
+from builder.publication import publishing, unwritable
+from builder.settings import BuildSettings, Runtime
+from builder.validation import validate_pipeline
+from builder.version_changes import KEPT_OLD_VERSIONS, check_keep, publish_version
+from builder.versions import is_whole, next_version
+from thin_client.contract import ModelNames
 
 # Beside the code of a version, where served models look for it.
 SETTINGS_FILE = "settings.json"
+
+# A file where Python would make a folder for its bytecode. A Triton in poll mode would take that
+# folder for a change and load every new version twice. No setting reaches the model's process, in
+# which Python ignores its environment.
+NO_BYTECODE = "__pycache__"
 
 # Which files of served_models/ each model needs beside its own model.py.
 SHARED_FILES = ("shared/triton_requests.py",)
@@ -46,17 +56,32 @@ NETWORK_FILES = ("shared/cores.py", "network/runtime.py")
 
 
 def build_pipeline(
-    model_file: Path, repository: Path, settings: BuildSettings, *, replace: bool = False
+    model_file: Path,
+    repository: Path,
+    settings: BuildSettings,
+    *,
+    detector: Detector | None = None,
+    source: Path | None = None,
+    replace: bool = False,
+    keep: int = KEPT_OLD_VERSIONS,
+    approve: Callable[[Path, PipelineSpec], None] | None = None,
 ) -> PipelineSpec:
     """Build the five models of a pipeline from an ONNX detector and publish them.
 
+    Over a pipeline that is there already they become its next version.
+
     Args:
-        model_file: an ultralytics YOLOv8 or YOLO11 export.
+        model_file: the detector.
         repository: a Triton model repository; made if it is not there. Other models in it stay as
             they are.
         settings: of the pipeline.
-        replace: whether models of the same names may be replaced; they are kept until every new one
-            is in place.
+        detector: the file as it was read, when it was read with options.
+        source: what the manifest names as the pipeline's origin, when the file was exported.
+        replace: whether to begin anew with version 1, in place of whatever has these models' names
+            and of all its versions; they are kept until every new one is in place.
+        keep: old versions to keep.
+        approve: called with the finished models, laid out as a repository that can be served, and
+            with what they are; raises to refuse them.
 
     Returns:
         What was built.
@@ -64,23 +89,31 @@ def build_pipeline(
     Raises:
         BuilderError: nothing in ``repository`` has changed then.
     """
-    detector = read_detector(model_file)
+    check_keep(keep)
+    detector = detector or read_detector(model_file)
     spec = PipelineSpec(settings.with_defaults(detector.defaults), detector)
-    network = network_graph(spec.detector, settings.candidates)
+    network = network_graph(spec.detector, spec.settings)
     try:
-        if repository.exists() and not repository.is_dir():
-            raise RepositoryError(f"{repository} is a file, not a model repository: name a folder")
         repository.mkdir(parents=True, exist_ok=True)
-        with publishing(repository) as publication:
-            _refuse_overwriting(repository, spec, replace=replace)
-            write_pipeline(publication.models, spec, network)
-            validate_pipeline(publication.models, spec)
-            publication.publish(spec.names.all)
     except OSError as error:
-        raise RepositoryError(
-            f"cannot write the model repository {repository} ({error.strerror or error}): check "
-            "that the folder is writable and its disk has room"
-        ) from error
+        raise unwritable(repository, error) from error
+    with publishing(repository) as publication:
+        adds_version = not replace and is_whole(repository, settings.name)
+        if adds_version:
+            spec = with_fields(spec, version=next_version(repository, settings.name))
+        elif not replace:
+            _refuse_overwriting(repository, spec.names)
+        write_pipeline(publication.models, spec, network)
+        ensemble = publication.models / spec.names.ensemble
+        write_manifest(ensemble / str(spec.version), manifest_of(spec, source or model_file))
+        validate_pipeline(publication.models, spec)
+        if approve is not None:
+            approve(publication.models, spec)
+        if adds_version:
+            publish_version(publication, settings.name, spec.version, keep=keep)
+        else:
+            # A server that looks in between must not find an ensemble without its steps.
+            publication.publish_folders(tuple(reversed(spec.names.all)))
     return spec
 
 
@@ -89,7 +122,9 @@ def write_pipeline(folder: Path, spec: PipelineSpec, network: onnx.ModelProto) -
     version, names = str(spec.version), spec.names
     for name, config in pipeline_configs(spec).items():
         (folder / name / version).mkdir(parents=True)
-        (folder / name / "config.pbtxt").write_text(text_format.MessageToString(config))
+        # The copy in the version's folder is for going back to it.
+        for place in (folder / name, folder / name / version):
+            (place / CONFIG_FILE).write_text(config_text(config))
     for name in (names.ensemble, names.bls):
         labels = "\n".join(spec.detector.labels) + "\n"
         (folder / name / version / LABELS_FILE).write_text(labels)
@@ -97,12 +132,13 @@ def write_pipeline(folder: Path, spec: PipelineSpec, network: onnx.ModelProto) -
         text = json.dumps(settings, indent=1, ensure_ascii=False)
         (folder / name / version / SETTINGS_FILE).write_text(text + "\n")
     _copy_served(folder / names.preprocess / version, "preprocess/model.py", *PREPROCESS_FILES)
-    _copy_served(folder / names.network / version, "network/model.py", *NETWORK_FILES)
+    if spec.settings.runtime is Runtime.PYTHON:
+        _copy_served(folder / names.network / version, "network/model.py", *NETWORK_FILES)
     _copy_served(folder / names.postprocess / version, "postprocess/model.py", *POSTPROCESS_FILES)
     _copy_served(
         folder / names.bls / version, "pipeline/model.py", *PREPROCESS_FILES, *POSTPROCESS_FILES
     )
-    onnx.save(network, folder / names.network / version / "model.onnx")
+    onnx.save(network, folder / names.network / version / NETWORK_FILE)
 
 
 def _copy_served(target: Path, *files: str) -> None:
@@ -112,101 +148,13 @@ def _copy_served(target: Path, *files: str) -> None:
         (target / Path(file).name).write_bytes(source.read_bytes())
     contract = resources.files("thin_client") / "contract.py"
     (target / "contract.py").write_bytes(contract.read_bytes())
+    (target / NO_BYTECODE).touch()
 
 
-def validate_pipeline(folder: Path, spec: PipelineSpec) -> None:
-    """Read a written pipeline back and check that its parts fit each other.
-
-    1. Every config parses and says what was meant.
-    2. Every tensor of an ensemble step exists in the step's model, and every one that two models
-       share has the same type and dims in both.
-    3. The network's ONNX file takes and returns what its config promises.
-
-    Raises:
-        InvalidPipelineError: the first contradiction found.
-    """
-    configs = {name: read_config(folder / name) for name in spec.names.all}
-    for name, expected in pipeline_configs(spec).items():
-        if configs[name] != expected:
-            raise InvalidPipelineError(f"the config of {name} does not survive being written")
-    _check_steps(configs, spec.names.ensemble)
-    network = configs[spec.names.network]
-    graph = onnx.load(folder / network.name / str(spec.version) / "model.onnx").graph
-    _check_graph_values(network.name, network.input, graph.input)
-    _check_graph_values(network.name, network.output, graph.output)
-
-
-def read_config(model_folder: Path) -> pb.ModelConfig:
-    """Parse the config.pbtxt of a model.
-
-    Raises:
-        InvalidPipelineError: there is none, or it is not a ModelConfig.
-    """
-    try:
-        text = (model_folder / "config.pbtxt").read_text()
-        return text_format.Parse(text, pb.ModelConfig())
-    except (OSError, text_format.ParseError) as error:
-        raise InvalidPipelineError(
-            f"{model_folder.name} has no valid config.pbtxt ({error})"
-        ) from error
-
-
-def _check_steps(configs: Mapping[str, pb.ModelConfig], ensemble: str) -> None:
-    config = configs[ensemble]
-    known = {value.name: value for value in config.input}
-    for step in config.ensemble_scheduling.step:
-        model = configs[step.model_name]
-        for side, mapping in ((model.input, step.input_map), (model.output, step.output_map)):
-            values = {value.name: value for value in side}
-            for inside, outside in mapping.items():
-                if inside not in values:
-                    raise InvalidPipelineError(
-                        f"{ensemble} names the tensor {inside}, which {model.name} does not have"
-                    )
-                _check_same(outside, known.setdefault(outside, values[inside]), values[inside])
-    for output in config.output:
-        if output.name not in known:
-            raise InvalidPipelineError(f"no step of {ensemble} gives its output {output.name}")
-        _check_same(output.name, known[output.name], output)
-
-
-def _check_same(
-    name: str, one: pb.ModelInput | pb.ModelOutput, other: pb.ModelInput | pb.ModelOutput
-) -> None:
-    if one.data_type != other.data_type or not _same_dims(one.dims, other.dims):
-        raise InvalidPipelineError(
-            f"the tensor {name} is {pb.DataType.Name(one.data_type)}{list(one.dims)} in one model "
-            f"and {pb.DataType.Name(other.data_type)}{list(other.dims)} in another"
-        )
-
-
-def _same_dims(one: Sequence[int], other: Sequence[int]) -> bool:
-    return len(one) == len(other) and all(
-        a == b or OPEN in {a, b} for a, b in zip(one, other, strict=True)
-    )
-
-
-def _check_graph_values(
-    model: str,
-    promised: Iterable[pb.ModelInput | pb.ModelOutput],
-    found: Iterable[onnx.ValueInfoProto],
-) -> None:
-    shapes = {
-        value.name: [dim.dim_value for dim in value.type.tensor_type.shape.dim][1:]
-        for value in found
-    }
-    for value in promised:
-        if not _same_dims(shapes.get(value.name, []), value.dims):
-            raise InvalidPipelineError(
-                f"the config of {model} promises {value.name} {list(value.dims)}, its ONNX file "
-                f"has {shapes}"
-            )
-
-
-def _refuse_overwriting(repository: Path, spec: PipelineSpec, *, replace: bool) -> None:
-    taken = [name for name in spec.names.all if (repository / name).exists()]
-    if taken and not replace:
+def _refuse_overwriting(repository: Path, names: ModelNames) -> None:
+    taken = [name for name in names.all if (repository / name).exists()]
+    if taken:
         raise PipelineExistsError(
-            f"{repository} already holds {', '.join(taken)}: choose another --name, or add "
-            "--replace to replace them"
+            f"{repository} already holds {', '.join(taken)}, which is no whole pipeline of this "
+            "builder: choose another --name, or add --replace to replace them"
         )

@@ -13,6 +13,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 from builder.embedded import find_embedded_triton
+from builder.publication import mend_repository
 from builder.server_options import (
     ALLOCATOR,
     ONE_THREAD,
@@ -39,6 +40,7 @@ def triton_server(options: ServerOptions) -> Iterator[TritonServer]:
     """
     triton = find_embedded_triton()
     check_repository(options.repository)
+    mend_repository(options.repository)
     check_ports(options)
     if shortage := shared_memory_shortage(options.repository):
         print(f"framewire: warning: {shortage}", file=sys.stderr)
@@ -60,7 +62,7 @@ def triton_server(options: ServerOptions) -> Iterator[TritonServer]:
             errors="replace",
             # Its own group: a Ctrl-C reaches us alone, and we let Triton finish its requests.
             start_new_session=True,
-            preexec_fn=_die_with_parent,  # noqa: PLW1509 - one system call, no lock is taken
+            preexec_fn=die_with_parent,  # noqa: PLW1509 - one system call, no lock is taken
         )
         server = TritonServer(process, options)
         stack.callback(server.stop)
@@ -76,7 +78,8 @@ def _scratch_folder() -> Iterator[Path]:
         yield Path(folder)
 
 
-def _die_with_parent() -> None:
+def die_with_parent() -> None:
+    """Have the kernel end this process when its parent dies; for ``preexec_fn``."""
     pr_set_pdeathsig = 1
     ctypes.CDLL(None).prctl(pr_set_pdeathsig, signal.SIGTERM)
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import enum
 import errno
 import re
 import socket
 from dataclasses import dataclass
 from pathlib import Path
 
-from builder.errors import PortTakenError, RepositoryError
+from builder.errors import PortTakenError, RepositoryError, SettingsError
 from builder.shared_memory import SHM_DEFAULT_BYTES, SHM_GROWTH_BYTES
 
 LOOPBACK = "127.0.0.1"
@@ -30,6 +31,21 @@ ALLOCATOR = {
 ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
 
 
+# How often a server in poll mode looks for changes; Triton's own default.
+POLL_S = 15
+
+
+class ModelControl(str, enum.Enum):
+    """How a running server learns of a new version; the values are Triton's."""
+
+    NONE = "none"
+    """Not at all: it serves what was there when it started."""
+    POLL = "poll"
+    """It looks for changes every few seconds."""
+    EXPLICIT = "explicit"
+    """It is told, by `framewire load`."""
+
+
 @dataclass(frozen=True)
 class ServerOptions:
     """How to serve a model repository.
@@ -41,6 +57,11 @@ class ServerOptions:
         http_port: of the HTTP endpoint.
         metrics_port: of the Prometheus metrics.
         verbose: whether to pass all of Triton's log through, not only warnings and errors.
+        control: how it learns of new versions.
+        poll_s: seconds between two looks at the repository, where it polls.
+
+    Raises:
+        SettingsError: on creation, when ``poll_s`` is less than a second.
     """
 
     repository: Path
@@ -49,6 +70,13 @@ class ServerOptions:
     http_port: int = 8000
     metrics_port: int = 8002
     verbose: bool = False
+    control: ModelControl = ModelControl.NONE
+    poll_s: int = POLL_S
+
+    def __post_init__(self) -> None:
+        """Check what Triton would take and not do."""
+        if self.poll_s < 1:
+            raise SettingsError(f"--poll-seconds must be at least 1, got {self.poll_s}")
 
     @property
     def ports(self) -> dict[str, int]:
@@ -94,7 +122,17 @@ def triton_arguments(
         # Clients keep idle connections alive; Triton's default calls that abuse and hangs up.
         "--grpc-keepalive-permit-without-calls=true",
         "--grpc-http2-min-recv-ping-interval-without-data=5000",
+        *_control_arguments(options),
     ]
+
+
+def _control_arguments(options: ServerOptions) -> list[str]:
+    arguments = [f"--model-control-mode={options.control.value}"]
+    if options.control is ModelControl.POLL:
+        arguments.append(f"--repository-poll-secs={options.poll_s}")
+    if options.control is ModelControl.EXPLICIT:
+        arguments.append("--load-model=*")
+    return arguments
 
 
 def check_repository(repository: Path) -> None:

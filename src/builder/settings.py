@@ -32,6 +32,17 @@ class Runtime(str, enum.Enum):
     """A plan, compiled by `framewire engine` on the GPU that serves it."""
 
 
+class ExecutionProvider(str, enum.Enum):
+    """What computes in Triton's ONNX Runtime backend."""
+
+    AUTO = "auto"
+    """CUDA where Triton finds a GPU, else the processor."""
+    CPU = "cpu"
+    CUDA = "cuda"
+    TENSORRT = "tensorrt"
+    """TensorRT inside ONNX Runtime: it compiles the network when the model is loaded."""
+
+
 class Nms(str, enum.Enum):
     """Where overlapping boxes are suppressed, for heads that need it."""
 
@@ -60,6 +71,7 @@ class BuildSettings:
         precision: of the network.
         runtime: of the network.
         nms: where overlapping boxes are suppressed.
+        execution_provider: of the runtime ``onnxruntime``.
 
     ``conf``, ``iou``, ``max_det``, ``class_agnostic`` and ``multi_label`` may be None: then they
     are what the model's own NMS says if it has one, else :data:`PREDICT_DEFAULTS`;
@@ -82,6 +94,7 @@ class BuildSettings:
     precision: Precision = Precision.FP32
     runtime: Runtime = Runtime.PYTHON
     nms: Nms = Nms.PYTHON
+    execution_provider: ExecutionProvider = ExecutionProvider.AUTO
 
     def __post_init__(self) -> None:
         """Check every value."""

@@ -12,12 +12,11 @@ import time
 from collections import deque
 from collections.abc import Mapping
 from contextlib import suppress
-from pathlib import Path
-
-import grpc
-from tritonclient.grpc import service_pb2, service_pb2_grpc
+from functools import partial
 
 from builder.errors import ServerDiedError, ServerNotReadyError
+from builder.model_processes import ModelProcesses
+from builder.running_server import model_states
 from builder.server_options import DRAIN_S, ServerOptions
 
 POLL_S = 0.1
@@ -41,7 +40,6 @@ class TritonServer:
         # Without a GPU a healthy start logs errors about CUDA; until it is ready they only matter
         # if it dies, and then they are quoted.
         self._show_warnings = False
-        self._stubs: dict[int, str] = {}
         self._reader = threading.Thread(target=self._read_log, daemon=True)
         self._reader.start()
 
@@ -66,13 +64,13 @@ class TritonServer:
         while time.monotonic() < deadline:
             if self._process.poll() is not None:
                 raise self._death()
-            models = _model_states(self.grpc_url)
-            if models and all(state == "READY" for state in models.values()):
+            models = model_states(self.grpc_url)
+            if models and all(_is_ready(versions) for versions in models.values()):
                 self._show_warnings = True
-                self._stubs = _children(self.pid)
                 return tuple(sorted(models))
             time.sleep(POLL_S)
-        waiting = [name for name, state in _model_states(self.grpc_url).items() if state != "READY"]
+        models = model_states(self.grpc_url)
+        waiting = [name for name, versions in models.items() if not _is_ready(versions)]
         raise ServerNotReadyError(
             f"Triton was not ready after {timeout_s:g} s"
             + (f", it still waits for {', '.join(sorted(waiting))}" if waiting else "")
@@ -85,12 +83,12 @@ class TritonServer:
         Raises:
             ServerDiedError: always; ending is for :meth:`stop`.
         """
+        processes = ModelProcesses(self.pid)
         while self._process.poll() is None:
-            # Triton goes on without a stub, calls itself ready and fails that model's requests.
-            dead = [model for stub, model in self._stubs.items() if not _running(stub)]
-            if dead and self._process.poll() is None:
+            died = processes.died(partial(model_states, self.grpc_url))
+            if died and self._process.poll() is None:
                 raise ServerDiedError(
-                    f"the process of {dead[0]} ended (out of memory, perhaps: see the "
+                    f"the process of model {died.model} ended (out of memory, perhaps: see the "
                     "kernel's log), and Triton does not start it again: start the server again"
                 )
             time.sleep(WATCH_S)
@@ -126,6 +124,12 @@ class TritonServer:
         return ServerDiedError(f"Triton {how}: {_reason(list(self._log))}")
 
 
+def _is_ready(versions: Mapping[int, str]) -> bool:
+    # A version that was unloaded stays in the index.
+    states = set(versions.values())
+    return "READY" in states and "LOADING" not in states
+
+
 def _is_warning(line: str) -> bool:
     return line.startswith(("W", "E")) and not HARMLESS.search(line)
 
@@ -140,40 +144,3 @@ def _reason(log: list[str]) -> str:
     errors = polls or [LOG_LINE.sub("", line) for line in log if line.startswith(("E", "error:"))]
     last = errors or [line for line in log if line.strip()]
     return last[-1].strip('" ') if last else "it logged nothing; run `framewire serve --verbose`"
-
-
-def _children(pid: int) -> dict[int, str]:
-    """Return the child processes of a process, each with the model it runs."""
-    pids: list[int] = []
-    for task in Path(f"/proc/{pid}/task").iterdir():
-        with suppress(OSError):
-            pids += [int(child) for child in (task / "children").read_text().split()]
-    return {child: _model_of(child) for child in pids}
-
-
-def _model_of(pid: int) -> str:
-    # A stub's first argument is the path of its model's version folder's model.py.
-    with suppress(OSError, IndexError):
-        arguments = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
-        return f"model {Path(arguments[1].decode()).parts[-3]}"
-    return "a model"
-
-
-def _running(pid: int) -> bool:
-    try:
-        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
-    except OSError:
-        return False
-    return state != "Z"
-
-
-def _model_states(grpc_url: str) -> Mapping[str, str]:
-    """Return the state of every model, or nothing while the server does not answer."""
-    # A new channel each time: one that was refused waits a second before it tries again.
-    with grpc.insecure_channel(grpc_url) as channel:
-        stub = service_pb2_grpc.GRPCInferenceServiceStub(channel)
-        try:
-            index = stub.RepositoryIndex(service_pb2.RepositoryIndexRequest(), timeout=5)
-        except grpc.RpcError:
-            return {}
-    return {model.name: model.state for model in index.models}

@@ -9,10 +9,14 @@ import onnx
 import onnxruntime
 import pytest
 from numpy.typing import NDArray
-from onnx import TensorProto
+from onnx import TensorProto, helper
 
-from builder.heads import Detector, read_detector
+from builder.detector import Detector, read_detector
 from builder.network_graph import network_graph
+from builder.settings import BuildSettings, Nms, Precision
+from builder.surgery.graph_builder import GraphBuilder
+from builder.surgery.graph_nms import suppress_overlaps
+from nms import Thresholds, select_detections
 from tests.tiny_detector import anchor_boxes, save_tiny_detector, tiny_detector
 
 
@@ -36,21 +40,52 @@ def detector(tmp_path: Path, **options: object) -> Detector:
     return read_detector(save_tiny_detector(tmp_path / "model.onnx", tiny_detector(**options)))
 
 
-@pytest.mark.parametrize("opset", [13, 17, 18, 21])
+def network(source: Detector, **options: object) -> onnx.ModelProto:
+    settings = BuildSettings("x", **({"max_det": 10} | options))
+    return network_graph(source, settings.with_defaults(source.defaults))
+
+
+def random_frames(count: int, width: int = 64, height: int = 64) -> NDArray[np.uint8]:
+    return np.random.default_rng(0).integers(0, 256, (count, height, width, 3), dtype=np.uint8)
+
+
+def as_images(frames: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """What the original network takes of these frames."""
+    return frames[..., ::-1].transpose(0, 3, 1, 2).astype(np.float32) / 255
+
+
+@pytest.mark.parametrize("opset", [11, 12, 13, 17, 18, 21])
 @pytest.mark.parametrize("size", [(64, 64), (96, 64)])
 def test_candidates_are_the_best_rows_of_the_original(
     tmp_path: Path, opset: int, size: tuple[int, int]
 ) -> None:
     width, height = size
     source = detector(tmp_path, width=width, height=height, opset=opset)
-    frames = np.random.default_rng(0).integers(0, 256, (3, height, width, 3), dtype=np.uint8)
-    images = frames[..., ::-1].transpose(0, 3, 1, 2).astype(np.float32) / 255
-    raw = run(source.model, images)
-    candidates = run(network_graph(source, 20), frames)
+    frames = random_frames(3, width, height)
+    raw = run(source.model, as_images(frames))
+    candidates = run(network(source, candidates=20), frames)
     assert candidates.shape == (3, 20, 6)
     assert candidates.dtype == np.float32
     for rows, original in zip(candidates, raw, strict=True):
         np.testing.assert_allclose(rows, best_candidates(original, 20), rtol=1e-6)
+
+
+@pytest.mark.parametrize("opset", [11, 13, 21])
+def test_multi_label_candidates_are_the_best_pairs_of_box_and_class(
+    tmp_path: Path, opset: int
+) -> None:
+    source = detector(tmp_path, opset=opset)
+    frames = random_frames(2)
+    raw = run(source.model, as_images(frames))
+    candidates = run(network(source, candidates=40, multi_label=True), frames)
+    for rows, original in zip(candidates, raw, strict=True):
+        boxes, scores = original[:4].T, original[4:].T
+        best = np.argsort(-scores.reshape(-1), kind="stable")[:40]
+        np.testing.assert_allclose(rows[:, 4], scores.reshape(-1)[best], rtol=1e-6)
+        np.testing.assert_array_equal(rows[:, 5], best % 3)
+        centre, size = boxes[best // 3, :2], boxes[best // 3, 2:]
+        np.testing.assert_allclose(rows[:, :2], centre - size / 2)
+        np.testing.assert_allclose(rows[:, 2:4], centre + size / 2)
 
 
 def test_red_green_and_blue_are_not_swapped(tmp_path: Path) -> None:
@@ -58,40 +93,98 @@ def test_red_green_and_blue_are_not_swapped(tmp_path: Path) -> None:
     for class_index in range(3):
         frame = np.zeros((1, 64, 64, 3), np.uint8)
         frame[..., 2 - class_index] = 255  # BGR
-        best = run(network_graph(source, 5), frame)[0, 0]
+        best = run(network(source), frame)[0, 0]
         assert best[4] == 1
         assert best[5] == class_index
 
 
 def test_fewer_anchors_than_candidates_give_all_anchors(tmp_path: Path) -> None:
     source = detector(tmp_path)
-    frames = np.zeros((1, 64, 64, 3), np.uint8)
-    assert run(network_graph(source, 1000), frames).shape == (1, len(anchor_boxes(64, 64)), 6)
+    assert run(network(source), random_frames(1)).shape == (1, len(anchor_boxes(64, 64)), 6)
 
 
 def test_an_open_size_is_fixed(tmp_path: Path) -> None:
     source = detector(tmp_path, width=96, height=64, dynamic_size=True)
-    frames = np.zeros((2, 64, 96, 3), np.uint8)
-    assert run(network_graph(source, 10), frames).shape == (2, 10, 6)
+    assert run(network(source, candidates=10), random_frames(2, 96, 64)).shape == (2, 10, 6)
 
 
-def test_a_half_precision_network_returns_float32(tmp_path: Path) -> None:
-    source = detector(tmp_path, element_type=TensorProto.FLOAT16)
-    frames = np.random.default_rng(0).integers(0, 256, (1, 64, 64, 3), dtype=np.uint8)
-    candidates = run(network_graph(source, 10), frames)
+@pytest.mark.parametrize("opset", [11, 13, 17, 18, 21])
+def test_a_network_for_a_fixed_batch_takes_any_number_of_images(tmp_path: Path, opset: int) -> None:
+    fixed = detector(tmp_path, batch=4, opset=opset)
+    frames = random_frames(4)
+    expected = run(network(detector(tmp_path, opset=opset), candidates=20), frames)
+    for count in range(1, 5):
+        candidates = run(network(fixed, candidates=20), frames[:count])
+        np.testing.assert_allclose(candidates, expected[:count], rtol=1e-6)
+
+
+@pytest.mark.parametrize("element_type", [TensorProto.FLOAT, TensorProto.FLOAT16])
+def test_a_half_precision_network_returns_float32(tmp_path: Path, element_type: int) -> None:
+    source = detector(tmp_path, element_type=element_type)
+    frames = random_frames(1)
+    candidates = run(network(source, candidates=10, precision=Precision.FP16), frames)
     assert candidates.dtype == np.float32
-    expected = run(network_graph(detector(tmp_path), 10), frames)
+    expected = run(network(detector(tmp_path), candidates=10), frames)
     np.testing.assert_allclose(candidates[..., 4], expected[..., 4], atol=2e-3)
 
 
-def test_a_fixed_batch_stays_fixed(tmp_path: Path) -> None:
-    model = network_graph(detector(tmp_path, batch=1), 10)
-    shapes = [value.type.tensor_type.shape.dim[0].dim_value for value in model.graph.input]
-    assert shapes == [1]
+@pytest.mark.parametrize("opset", [11, 13, 17, 18, 21])
+@pytest.mark.parametrize("class_agnostic", [False, True])
+def test_nms_in_the_graph_keeps_what_nms_in_python_keeps(
+    tmp_path: Path, opset: int, class_agnostic: bool
+) -> None:
+    boxes = crowded_boxes()
+    candidates = graph_nms(boxes, opset, keep=30, iou=0.5, class_agnostic=class_agnostic)
+    for rows, found in zip(boxes, candidates, strict=True):
+        thresholds = Thresholds(0.0, 0.5, 30, class_agnostic=class_agnostic)
+        expected = select_detections(rows, thresholds)
+        assert 5 < len(expected) <= 30
+        np.testing.assert_array_equal(found[: len(expected)], expected)
+        assert not found[len(expected) :, 4].any()
+
+
+def test_nms_in_the_graph_of_a_detector_leaves_no_overlaps(tmp_path: Path) -> None:
+    source = detector(tmp_path)
+    frames = random_frames(3)
+    graph = run(network(source, nms=Nms.GRAPH, iou=0.1, max_det=20), frames)
+    candidates = run(network(source, iou=0.1), frames)
+    assert graph.shape == (3, 20, 6)
+    for found, rows in zip(graph, candidates, strict=True):
+        np.testing.assert_array_equal(found, select_detections(rows, Thresholds(0, 0.1, 20)))
+
+
+def crowded_boxes(images: int = 4, count: int = 100) -> NDArray[np.float32]:
+    """Float32 [images, count, 6], best first: many overlaps, chains of them too."""
+    random = np.random.default_rng(1)
+    corners = random.uniform(0, 100, (images, count, 2))
+    sizes = random.uniform(20, 60, (images, count, 2))
+    scores = -np.sort(-random.uniform(0.1, 1, (images, count, 1)), axis=1)
+    classes = random.integers(0, 2, (images, count, 1))
+    return np.concatenate([corners, corners + sizes, scores, classes], 2).astype(np.float32)
+
+
+def graph_nms(
+    rows: NDArray[np.float32], opset: int, *, keep: int, iou: float, class_agnostic: bool
+) -> NDArray[np.float32]:
+    value = helper.make_tensor_value_info("in", TensorProto.FLOAT, ["n", rows.shape[1], 6])
+    result = helper.make_tensor_value_info("out", TensorProto.FLOAT, ["n", keep, 6])
+    graph = helper.make_graph([], "nms", [value], [result])
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=8)
+    found = suppress_overlaps(
+        GraphBuilder(model, "nms"),
+        "in",
+        count=rows.shape[1],
+        keep=keep,
+        iou=iou,
+        class_agnostic=class_agnostic,
+    )
+    model.graph.node.append(helper.make_node("Identity", [found], ["out"]))
+    onnx.checker.check_model(model)
+    return run(model, rows)
 
 
 def test_the_detector_is_left_as_it_was(tmp_path: Path) -> None:
     source = detector(tmp_path)
     before = source.model.SerializeToString()
-    network_graph(source, 10)
+    network(source, precision=Precision.FP16, nms=Nms.GRAPH)
     assert source.model.SerializeToString() == before

@@ -15,7 +15,9 @@ from builder import publication, repository
 from builder.errors import InvalidPipelineError, PipelineExistsError, RepositoryError
 from builder.model_configs import PipelineSpec
 from builder.publication import publishing
-from builder.repository import build_pipeline, read_config, validate_pipeline
+from builder.config_files import read_config
+from builder.repository import build_pipeline
+from builder.validation import validate_pipeline
 from builder.settings import BuildSettings
 from tests.tiny_detector import LABELS, save_tiny_detector, tiny_detector
 from thin_client.contract import contract_fingerprint, model_names

@@ -65,7 +65,7 @@ class Answers:
 
 
 def test_every_request_is_answered_with_its_own_images_in_order() -> None:
-    loader = FrameLoader(64, 64, LIMITS, workers=3)
+    loader = FrameLoader(64, 64, LIMITS, "centre", workers=3)
     sizes = [
         [(10 + request + image, 20) for image in range(request % 5 + 1)] for request in range(40)
     ]
@@ -83,7 +83,7 @@ def test_every_request_is_answered_with_its_own_images_in_order() -> None:
 
 
 def test_bad_images_stay_in_their_place_among_good_ones() -> None:
-    loader = FrameLoader(64, 64, LIMITS, workers=2)
+    loader = FrameLoader(64, 64, LIMITS, "centre", workers=2)
     answers = Answers(1)
     loader.load([GOOD, b"", GOOD, b"junk"], answers.loaded(0), answers.failed(0))
     answers.wait()
@@ -95,7 +95,7 @@ def test_bad_images_stay_in_their_place_among_good_ones() -> None:
 
 
 def test_an_unexpected_error_is_reported_once_and_the_loader_goes_on() -> None:
-    loader = FrameLoader(64, 64, LIMITS, workers=2)
+    loader = FrameLoader(64, 64, LIMITS, "centre", workers=2)
     answers = Answers(2)
     loader.load([GOOD, 42, 43], answers.loaded(0), answers.failed(0))  # type: ignore[list-item]
     loader.load([GOOD], answers.loaded(1), answers.failed(1))
@@ -106,7 +106,7 @@ def test_an_unexpected_error_is_reported_once_and_the_loader_goes_on() -> None:
 
 
 def test_an_error_while_answering_is_reported_too() -> None:
-    loader = FrameLoader(64, 64, LIMITS, workers=1)
+    loader = FrameLoader(64, 64, LIMITS, "centre", workers=1)
     answers = Answers(1)
 
     def cannot_answer(*_: object) -> None:
@@ -119,7 +119,7 @@ def test_an_error_while_answering_is_reported_too() -> None:
 
 
 def test_closing_finishes_what_was_accepted() -> None:
-    loader = FrameLoader(64, 64, LIMITS, workers=1)
+    loader = FrameLoader(64, 64, LIMITS, "centre", workers=1)
     answers = Answers(2)
     for number in range(2):
         loader.load([GOOD], answers.loaded(number), answers.failed(number))

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
-from letterbox import PAD_VALUE, draw_letterboxed, plan_letterbox
+from letterbox import PAD_VALUE, STRETCH, TOP_LEFT, draw_letterboxed, plan_letterbox
 from nms import to_source_pixels
 from tests import images
 from tests.conftest import ROOT
@@ -65,3 +65,30 @@ def test_a_frame_in_the_middle_of_a_batch_is_filled_alone() -> None:
     assert batch[1].any()
     assert not batch[0].any()
     assert not batch[2].any()
+
+
+@pytest.mark.parametrize(("width", "height"), [(1919, 1079), (1001, 333), (7, 900), (64, 64)])
+def test_top_left_is_as_yolox_has_it(width: int, height: int) -> None:
+    image = images.photograph(width, height)
+    frame = np.full((416, 416, 3), 7, np.uint8)
+    box = draw_letterboxed(image, frame, TOP_LEFT)
+    ratio = min(416 / height, 416 / width)
+    resized = max(int(width * ratio), 1), max(int(height * ratio), 1)
+    expected = np.full((416, 416, 3), PAD_VALUE, np.uint8)
+    expected[: resized[1], : resized[0]] = cv2.resize(image, resized)
+    np.testing.assert_array_equal(frame, expected)
+    # YOLOX divides boxes by the ratio, whatever int() took off the sides.
+    corners = np.array([[0, 0, 100 * ratio, 50 * ratio]], np.float32)
+    back = to_source_pixels(corners, box.geometry())
+    np.testing.assert_allclose(back[0], [0, 0, min(100, width), min(50, height)], rtol=1e-5)
+
+
+def test_stretched_images_fill_the_frame() -> None:
+    image = images.photograph(300, 100)
+    frame = np.full((64, 96, 3), 7, np.uint8)
+    box = draw_letterboxed(image, frame, STRETCH)
+    np.testing.assert_array_equal(frame, cv2.resize(image, (96, 64)))
+    back = to_source_pixels(
+        np.array([[0, 0, 96, 64], [48, 32, 96, 64]], np.float32), box.geometry()
+    )
+    np.testing.assert_allclose(back, [[0, 0, 300, 100], [150, 50, 300, 100]], rtol=1e-5)

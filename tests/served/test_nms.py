@@ -38,6 +38,14 @@ def test_boxes_of_two_classes_suppress_each_other_only_when_asked() -> None:
     np.testing.assert_array_equal(agnostic, candidates[:1])
 
 
+def test_what_the_network_has_suppressed_is_only_filtered_and_sorted() -> None:
+    candidates = rows((0, 0, 9, 9, 0.5, 0), (0, 0, 9, 9, 0.9, 0), (0, 0, 9, 9, 0.2, 0))
+    chosen = select_detections(candidates, Thresholds(0.25, 0.1, 10, suppressed=True))
+    np.testing.assert_array_equal(chosen, candidates[[1, 0]])
+    first = select_detections(candidates, Thresholds(0.25, 0.1, 1, suppressed=True))
+    np.testing.assert_array_equal(first, candidates[[1]])
+
+
 def test_a_score_must_be_greater_than_the_threshold() -> None:
     candidates = rows((0, 0, 10, 10, 0.25, 0), (50, 0, 60, 10, 0.2500001, 0))
     np.testing.assert_array_equal(

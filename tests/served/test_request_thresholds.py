@@ -90,14 +90,34 @@ def test_a_long_value_is_not_sent_back_whole() -> None:
     assert len(str(refusal.value)) < 120
 
 
-def test_defaults_come_from_the_config() -> None:
-    config = {
+@pytest.mark.parametrize("nms", ["python", "graph", "none"])
+def test_defaults_come_from_the_settings(nms: str) -> None:
+    settings = {
         "conf": "0.4",
         "iou": "0.6",
         "max_det": "50",
         "class_agnostic": "true",
         "labels": '["a", "b"]',
+        "nms": nms,
     }
-    assert default_thresholds(config) == ThresholdDefaults(
-        Thresholds(0.4, 0.6, 50, None, class_agnostic=True), num_classes=2
+    assert default_thresholds(settings) == ThresholdDefaults(
+        Thresholds(0.4, 0.6, 50, None, class_agnostic=True, suppressed=nms != "python"),
+        num_classes=2,
+        nms=nms,
     )
+
+
+@pytest.mark.parametrize("parameters", [{"iou": 0.5}, {"class_agnostic": True}])
+def test_nms_that_runs_in_the_network_cannot_be_changed_by_a_request(
+    parameters: dict[str, object],
+) -> None:
+    thresholds = Thresholds(0.25, 0.7, 300, suppressed=True)
+    in_graph = ThresholdDefaults(thresholds, num_classes=3, nms="graph")
+    with pytest.raises(BadParameterError, match=r"iou 0\.7.*--nms python"):
+        thresholds_of_request(json.dumps(parameters), in_graph)
+    same = json.dumps({"iou": 0.7, "class_agnostic": "false", "conf": 0.6})
+    chosen = thresholds_of_request(same, in_graph)
+    assert chosen == Thresholds(0.6, 0.7, 300, suppressed=True)
+    # A head without NMS gives the same boxes whatever the overlap: nothing to refuse.
+    without = ThresholdDefaults(thresholds, num_classes=3, nms="none")
+    assert thresholds_of_request(json.dumps(parameters), without).suppressed

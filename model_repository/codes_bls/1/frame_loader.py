@@ -36,14 +36,18 @@ class FrameLoader:
         width: of the network's input, in pixels.
         height: of the network's input, in pixels.
         limits: what is refused before decoding.
+        placement: of the images in the frames.
         workers: threads.
     """
 
-    def __init__(self, width: int, height: int, limits: DecodeLimits, workers: int) -> None:
+    def __init__(
+        self, width: int, height: int, limits: DecodeLimits, placement: str, workers: int
+    ) -> None:
         # One thread per image: OpenCV's own threads would fight ours for the cores.
         cv2.setNumThreads(1)
         self._frame_shape = (height, width, 3)
         self._limits = limits
+        self._placement = placement
         self._pool = ThreadPoolExecutor(workers, thread_name_prefix="decode")
         # Twice the workers: enough that none idles, few enough that requests wait in Triton's
         # queue, where its limits, priorities and timeouts apply, and not in ours.
@@ -54,10 +58,13 @@ class FrameLoader:
 
         Blocks while all workers are busy. Exactly one of ``loaded`` and ``failed`` is called.
         """
-        work = _RequestWork(images, self._frame_shape, self._limits, loaded, failed)
+        work = _RequestWork(images, self._frame_shape, self._load, loaded, failed)
         for index in range(len(images)):
             self._slots.acquire()
             self._pool.submit(self._run, work, index)
+
+    def _load(self, image: bytes, frame: NDArray[np.uint8]) -> LoadedFrame:
+        return load_frame(image, frame, self._limits, self._placement)
 
     def _run(self, work: _RequestWork, index: int) -> None:
         try:
@@ -79,6 +86,7 @@ def frame_loader_from_settings(settings: Mapping[str, str]) -> FrameLoader:
             max_bytes=int(settings["max_image_bytes"]),
             max_pixels=int(settings["max_image_pixels"]),
         ),
+        placement=settings["placement"],
         workers=allowed_cores(),
     )
 
@@ -90,14 +98,14 @@ class _RequestWork:
         self,
         images: Sequence[bytes],
         frame_shape: tuple[int, int, int],
-        limits: DecodeLimits,
+        load: Callable[[bytes, NDArray[np.uint8]], LoadedFrame],
         loaded: Loaded,
         failed: Failed,
     ) -> None:
         self._images = images
         self._frames = np.empty((len(images), *frame_shape), np.uint8)
         self._results: list[LoadedFrame | None] = [None] * len(images)
-        self._limits = limits
+        self._load = load
         self._loaded = loaded
         self._failed = failed
         self._lock = threading.Lock()
@@ -106,9 +114,7 @@ class _RequestWork:
 
     def load(self, index: int) -> None:
         try:
-            self._results[index] = load_frame(
-                self._images[index], self._frames[index], self._limits
-            )
+            self._results[index] = self._load(self._images[index], self._frames[index])
         except BaseException as error:  # noqa: BLE001 - an answer is owed whatever happened
             self._error = error
         with self._lock:

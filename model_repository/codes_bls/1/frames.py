@@ -17,7 +17,7 @@ from contract import (
 )
 
 from decode import DecodeLimits, UnreadableImageError, decode_bgr
-from letterbox import PAD_VALUE, draw_letterboxed
+from letterbox import CENTRE, PAD_VALUE, draw_letterboxed
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -42,13 +42,16 @@ class LoadedFrame:
     size: tuple[int, int]
 
 
-def load_frame(data: bytes, frame: NDArray[np.uint8], limits: DecodeLimits) -> LoadedFrame:
+def load_frame(
+    data: bytes, frame: NDArray[np.uint8], limits: DecodeLimits, placement: str = CENTRE
+) -> LoadedFrame:
     """Decode an image and letterbox it into ``frame``; an unreadable one leaves plain padding.
 
     Args:
         data: one image file.
         frame: uint8 ``[height, width, 3]``, overwritten whole.
         limits: what is refused before decoding.
+        placement: of the image in the frame.
     """
     try:
         image = decode_bgr(data, limits)
@@ -57,7 +60,7 @@ def load_frame(data: bytes, frame: NDArray[np.uint8], limits: DecodeLimits) -> L
         return LoadedFrame(
             error.status, str(error), np.zeros(resolve_shape(GEOMETRY), np.float32), (0, 0)
         )
-    box = draw_letterboxed(image, frame)
+    box = draw_letterboxed(image, frame, placement)
     return LoadedFrame(
         ImageStatus.OK,
         STATUS_SENTENCES[ImageStatus.OK],

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 NUMBER = re.compile(r"\s*[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?\s*", re.ASCII)
+NMS_IN_PYTHON, NMS_IN_GRAPH = "python", "graph"
 TRUE_WORDS = frozenset({"true", "1", "yes", "on"})
 FALSE_WORDS = frozenset({"false", "0", "no", "off"})
 
@@ -32,10 +33,13 @@ class ThresholdDefaults:
         thresholds: the defaults; ``max_det`` is also the most a request may ask for, because the
             outputs have room for no more.
         num_classes: classes of the network.
+        nms: who suppresses overlaps: the postprocess step ("python"), the network with these
+            thresholds ("graph"), or nobody, because the network leaves none ("none").
     """
 
     thresholds: Thresholds
     num_classes: int
+    nms: str = NMS_IN_PYTHON
 
 
 def thresholds_of_request(parameters_json: str, defaults: ThresholdDefaults) -> Thresholds:
@@ -53,13 +57,27 @@ def thresholds_of_request(parameters_json: str, defaults: ThresholdDefaults) -> 
     default = defaults.thresholds
     if not parameters:
         return default
+    if defaults.nms == NMS_IN_GRAPH:
+        _refuse_other_nms(parameters, default)
     return Thresholds(
         conf=_fraction(parameters, "conf", default.conf),
         iou=_fraction(parameters, "iou", default.iou),
         max_det=_integer(parameters, "max_det", default.max_det, 1, default.max_det),
         classes=_classes(parameters, default.classes, defaults.num_classes),
         class_agnostic=_flag(parameters, "class_agnostic", default.class_agnostic),
+        suppressed=default.suppressed,
     )
+
+
+def _refuse_other_nms(parameters: Mapping[str, object], default: Thresholds) -> None:
+    iou = _fraction(parameters, "iou", default.iou)
+    agnostic = _flag(parameters, "class_agnostic", default.class_agnostic)
+    if (iou, agnostic) != (default.iou, default.class_agnostic):
+        raise BadParameterError(
+            f"this pipeline's network suppresses overlaps itself, with iou {default.iou:g} and "
+            f"class_agnostic {str(default.class_agnostic).lower()}: leave both out, or build the "
+            "pipeline with --nms python"
+        )
 
 
 def _parse(parameters_json: str) -> dict[str, object]:
@@ -146,6 +164,8 @@ def default_thresholds(settings: Mapping[str, str]) -> ThresholdDefaults:
             iou=float(settings[PipelineParameter.IOU.value]),
             max_det=int(settings[PipelineParameter.MAX_DET.value]),
             class_agnostic=settings[PipelineParameter.CLASS_AGNOSTIC.value] == "true",
+            suppressed=settings["nms"] != NMS_IN_PYTHON,
         ),
         num_classes=len(json.loads(settings[PipelineParameter.LABELS.value])),
+        nms=settings["nms"],
     )

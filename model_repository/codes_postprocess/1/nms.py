@@ -26,6 +26,7 @@ class Thresholds:
         max_det: the best so many are kept; at least 1.
         classes: only these class indices, or every class when None.
         class_agnostic: whether boxes of different classes suppress each other.
+        suppressed: whether the network has suppressed overlaps already, or knows none.
     """
 
     conf: float
@@ -33,6 +34,7 @@ class Thresholds:
     max_det: int
     classes: tuple[int, ...] | None = None
     class_agnostic: bool = False
+    suppressed: bool = False
 
 
 def select_detections(
@@ -52,6 +54,8 @@ def select_detections(
     if thresholds.classes is not None:
         candidates = candidates[np.isin(candidates[:, 5], thresholds.classes)]
     candidates = candidates[np.argsort(-candidates[:, 4], kind="stable")]
+    if thresholds.suppressed:
+        return candidates[: thresholds.max_det]
     boxes = candidates[:, :4]
     if not thresholds.class_agnostic:
         boxes = boxes + candidates[:, 5:6] * CLASS_OFFSET_PIXELS

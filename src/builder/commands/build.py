@@ -3,79 +3,131 @@
 from __future__ import annotations
 
 import argparse
-import enum
-from dataclasses import fields
+from collections.abc import Callable
 from pathlib import Path
 
+from builder.commands.build_options import (
+    add_pipeline_options,
+    add_reading_options,
+    settings_of,
+)
+from builder.commands.load import load_everywhere
 from builder.commands.options import Commands
+from builder.detector import Detector, read_detector
+from builder.errors import SettingsError
+from builder.labels import read_labels
+from builder.model_configs import PipelineSpec
 from builder.repository import build_pipeline
-from builder.settings import PREDICT_DEFAULTS, BuildSettings, Nms, Precision, Runtime
+from builder.settings import BuildSettings
+from builder.source_model import onnx_of
+from builder.verification.approval import DEFAULT_MAX_MAP_DROP, approval
+from builder.verification.report import report_lines
+from builder.version_changes import KEPT_OLD_VERSIONS
+
+Approve = Callable[[Path, PipelineSpec], None]
 
 
 def add_build(commands: Commands[argparse.ArgumentParser]) -> None:
     """Add the command."""
     parser = commands.add_parser("build", help="make the five models of a pipeline")
-    parser.add_argument("model", type=Path, help="an ONNX export of a detector")
+    add_reading_options(parser)
     parser.add_argument(
         "--name", required=True, help="of the pipeline, and the ensemble's in Triton"
     )
     parser.add_argument(
         "--repository", type=Path, required=True, help="Triton model repository; made if missing"
     )
-    parser.add_argument("--replace", action="store_true", help="replace models of the same names")
-    for option, name, kind, text in (
-        ("--conf", "conf", float, "default score threshold"),
-        ("--iou", "iou", float, "default overlap threshold of NMS"),
-        ("--max-detections", "max_det", int, "most detections of an image"),
-    ):
-        default = f"the model's own, else {getattr(PREDICT_DEFAULTS, name)}"
-        parser.add_argument(option, dest=name, type=kind, help=f"{text} ({default})")
-    for option, name, text in (
-        ("--candidates", "candidates", "rows that leave the network"),
-        ("--max-batch", "max_batch", "largest batch"),
-        ("--max-image-bytes", "max_image_bytes", "a larger file is refused"),
-        ("--max-image-pixels", "max_image_pixels", "an image with more pixels is refused"),
-    ):
-        parser.add_argument(
-            option,
-            dest=name,
-            type=int,
-            default=getattr(BuildSettings, name),
-            help=f"{text} (%(default)s)",
-        )
-    for option, name, text in (
-        ("--class-agnostic", "class_agnostic", "boxes of different classes suppress too"),
-        ("--multi-label", "multi_label", "a box may be several detections of different classes"),
-    ):
-        parser.add_argument(
-            option, dest=name, action=argparse.BooleanOptionalAction, default=None, help=text
-        )
-    choices: tuple[tuple[str, type[enum.Enum], str], ...] = (
-        ("precision", Precision, "of the network"),
-        ("runtime", Runtime, "what runs the network in Triton"),
-        ("nms", Nms, "where overlapping boxes are suppressed"),
+    parser.add_argument(
+        "--replace",
+        action="store_true",
+        help="begin anew with version 1, in place of whatever has these names",
     )
-    for name, choice, text in choices:
-        parser.add_argument(
-            f"--{name}",
-            type=choice,
-            default=getattr(BuildSettings, name),
-            metavar="|".join(each.value for each in choice),
-            help=f"{text} ({getattr(BuildSettings, name).value})",
-        )
+    parser.add_argument(
+        "--keep",
+        type=int,
+        default=KEPT_OLD_VERSIONS,
+        help="old versions to keep for `framewire rollback` (%(default)s)",
+    )
+    parser.add_argument(
+        "--url",
+        action="append",
+        default=[],
+        metavar="HOST:PORT",
+        help="then have this server take it, as `framewire load` does; may be given several times",
+    )
+    add_pipeline_options(parser)
+    proof = parser.add_argument_group("proof", "publish only what finds what the detector finds")
+    proof.add_argument(
+        "--verify", nargs="+", metavar="IMAGES", help="files, folders or patterns to compare with"
+    )
+    proof.add_argument(
+        "--ground-truth",
+        type=Path,
+        metavar="PATH",
+        help="labels of the images: a folder of YOLO .txt files or a COCO .json",
+    )
+    proof.add_argument(
+        "--max-map-drop",
+        type=float,
+        metavar="DROP",
+        help=f"what may be lost of mAP50 and of mAP50-95 ({DEFAULT_MAX_MAP_DROP})",
+    )
     parser.set_defaults(run=run_build)
 
 
 def run_build(arguments: argparse.Namespace) -> None:
-    """Build a pipeline and say what was built."""
-    names = {field.name for field in fields(BuildSettings)}
-    settings = BuildSettings(**{name: getattr(arguments, name) for name in names})
+    """Build a pipeline, or one for each precision, and say what was built."""
+    if not arguments.verify and (arguments.ground_truth or arguments.max_map_drop is not None):
+        raise SettingsError(
+            "--ground-truth and --max-map-drop compare the pipeline with its detector on images: "
+            "name these with --verify IMAGES"
+        )
+    wanted = settings_of(arguments)
+    labels = read_labels(arguments.labels) if arguments.labels else None
+    with onnx_of(arguments.model, arguments.size) as model_file:
+        detector = read_detector(
+            model_file,
+            head=arguments.head,
+            size=arguments.size,
+            labels=labels,
+            number_classes=arguments.number_classes,
+        )
+        for settings in wanted:
+            _build(arguments, model_file, detector, settings)
+    for settings in wanted:
+        load_everywhere(arguments.repository, settings.name, arguments.url)
+
+
+def _build(
+    arguments: argparse.Namespace, model_file: Path, detector: Detector, settings: BuildSettings
+) -> None:
     spec = build_pipeline(
-        arguments.model, arguments.repository, settings, replace=arguments.replace
+        model_file,
+        arguments.repository,
+        settings,
+        detector=detector,
+        source=Path(arguments.model),
+        replace=arguments.replace,
+        keep=arguments.keep,
+        approve=_approval(arguments, model_file),
     )
-    detector = spec.detector
     print(
-        f"built {settings.name} in {arguments.repository}: {detector.head.value} head, "
-        f"{detector.width}x{detector.height}, {len(detector.labels)} classes, "
-        f"batches up to {spec.max_batch}"
+        f"built {settings.name} in {arguments.repository}: version {spec.version}, "
+        f"{detector.head.value} head, {detector.width}x{detector.height}, "
+        f"{len(detector.labels)} classes, {settings.precision.value}, batches up to "
+        f"{spec.max_batch}",
+        flush=True,
+    )
+
+
+def _approval(arguments: argparse.Namespace, model_file: Path) -> Approve | None:
+    if not arguments.verify:
+        return None
+    drop = arguments.max_map_drop
+    return approval(
+        model_file,
+        arguments.verify,
+        ground_truth=arguments.ground_truth,
+        max_map_drop=DEFAULT_MAX_MAP_DROP if drop is None else drop,
+        tell=lambda verification: print(*report_lines(verification), sep="\n", flush=True),
     )

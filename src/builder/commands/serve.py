@@ -12,7 +12,7 @@ from builder.commands.options import (
     server_options,
 )
 from builder.server import serve
-from builder.server_options import ServerOptions
+from builder.server_options import ModelControl, ServerOptions
 
 
 def add_serve(commands: Commands[argparse.ArgumentParser]) -> None:
@@ -23,10 +23,33 @@ def add_serve(commands: Commands[argparse.ArgumentParser]) -> None:
         "--address", default=ServerOptions.address, help="IPv4 address to listen on (%(default)s)"
     )
     add_port_options(parser)
+    parser.add_argument(
+        "--control",
+        type=ModelControl,
+        default=ServerOptions.control,
+        metavar="|".join(each.value for each in ModelControl),
+        help="how it learns of new versions: not at all, by looking, or by `framewire load` "
+        f"({ServerOptions.control.value})",
+    )
+    parser.add_argument(
+        "--poll-seconds",
+        dest="poll_s",
+        type=int,
+        default=ServerOptions.poll_s,
+        help="between two looks with --control poll (%(default)s)",
+    )
     parser.add_argument("--verbose", action="store_true", help="show all of Triton's log")
     parser.set_defaults(run=run_serve)
 
 
 def run_serve(arguments: argparse.Namespace) -> None:
     """Serve a repository until a signal comes."""
-    serve(replace(server_options(arguments), address=arguments.address, verbose=arguments.verbose))
+    serve(
+        replace(
+            server_options(arguments),
+            address=arguments.address,
+            verbose=arguments.verbose,
+            control=arguments.control,
+            poll_s=arguments.poll_s,
+        )
+    )

@@ -5,113 +5,83 @@ For a YOLO11 at 640 that is 24 KB an image instead of 2.8 MB, and no Python touc
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
-import onnx
-from onnx import TensorProto, helper, numpy_helper
 
-PREFIX = "framewire_candidates/"
+from builder.surgery.boxes import GraphBoxes, GraphRows
+from builder.surgery.graph_builder import GraphBuilder
 
 
-def return_best_candidates(
-    model: onnx.ModelProto, *, tensor_name: str, num_classes: int, count: int
-) -> None:
-    """Replace the output ``[N, 4 + classes, anchors]`` of a YOLOv8 head, in place.
+def best_candidates(build: GraphBuilder, head: GraphBoxes, count: int) -> str:
+    """Return ``[N, count, 6]``: x1, y1, x2, y2, score, class of the best boxes, best first.
 
-    1. The best class of each anchor gives its score, as ultralytics' predict has it.
-    2. The ``count`` best anchors are kept, best first.
-    3. Their boxes turn from centre and size to corners, and ``[N, count, 6]`` float32 leaves the
-       network: x1, y1, x2, y2, score, class.
+    1. The best class of each box gives its score, as ultralytics' ``predict`` has it.
+    2. The ``count`` best boxes are kept.
 
     Args:
-        model: changed in place.
-        tensor_name: of the new output.
-        num_classes: rows after the four of the box.
-        count: anchors kept; not more than there are.
+        build: of the graph that holds the boxes.
+        head: what the graph gives.
+        count: boxes kept; not more than there are.
     """
-    graph = model.graph
-    old = graph.output[0]
-    batch = old.type.tensor_type.shape.dim[0]
-    batch_size = batch.dim_value if batch.dim_value > 0 else "batch"
-    build = _GraphBuilder(graph, onnx_opset(model))
+    best = build.reduce_max(head.scores, "best_score", axis=2)
+    top_scores, places = build.top_k(best, count, "top")
+    boxes = build.gather_rows(head.boxes, places, "boxes", columns=4)
+    scores = build.gather_rows(head.scores, places, "scores", columns=head.classes)
+    best_class = build.node("ArgMax", [scores], "best_class", axis=2, keepdims=1)
+    return _columns(build, boxes, head, top_scores, build.float32(best_class, "class"))
 
-    rows = build.node("Transpose", [old.name], "rows", perm=[0, 2, 1])
-    if old.type.tensor_type.elem_type != TensorProto.FLOAT:
-        rows = build.node("Cast", [rows], "rows_float32", to=TensorProto.FLOAT)
-    scores = build.slice(rows, "class_scores", 4, 4 + num_classes)
-    best_score = build.reduce_max(scores, "best_score")
-    top_scores, top_index = build.top_k(best_score, count)
-    # GatherND with one batch dimension picks whole rows: [N, count, 4 + classes].
-    last_axis = build.constant("last_axis", [-1])
-    picked_at = build.node("Unsqueeze", [top_index, last_axis], "picked_at")
-    picked = build.node("GatherND", [rows, picked_at], "picked", batch_dims=1)
-    centre = build.slice(picked, "centre", 0, 2)
-    size = build.slice(picked, "size", 2, 4)
-    half = build.node("Div", [size, build.constant("two", np.float32(2))], "half")
-    picked_scores = build.slice(picked, "picked_scores", 4, 4 + num_classes)
-    best_class = build.node("ArgMax", [picked_scores], "best_class", axis=2, keepdims=1)
-    columns = [
+
+def best_box_classes(build: GraphBuilder, head: GraphBoxes, count: int) -> str:
+    """Return ``[N, count, 6]`` in which a box comes once for each class it scores well in.
+
+    So ultralytics' ``val`` counts detections, and so EfficientNMS does (multi-label).
+    """
+    flat = build.constant("flat", [0, -1])
+    pairs = build.node("Reshape", [head.scores, flat], "pairs")
+    top_scores, places = build.top_k(pairs, count, "top")
+    classes = build.constant("classes", head.classes)
+    box_places = build.node("Div", [places, classes], "box_places")
+    first_pair = build.node("Mul", [box_places, classes], "first_pair")
+    class_index = build.node("Sub", [places, first_pair], "class_index")
+    boxes = build.gather_rows(head.boxes, box_places, "boxes", columns=4)
+    column = build.unsqueeze(class_index, "class_column", -1)
+    return _columns(build, boxes, head, top_scores, build.float32(column, "class"))
+
+
+def best_rows(build: GraphBuilder, head: GraphRows, count: int) -> str:
+    """Return ``[N, count, 6]``: the best of the rows, or all of them and rows of zeros."""
+    if head.count == count:
+        return head.rows
+    rows = head.rows
+    if head.count is None or head.count < count:
+        nothing = build.constant("no_rows", np.zeros((1, count, 6), np.float32))
+        padding = build.node("Expand", [nothing, _batch_shape(build, rows)], "padding")
+        rows = build.node("Concat", [rows, padding], "padded", axis=1)
+    scores = build.squeeze(build.slice(rows, "score_column", 4, 5), "row_scores", 2)
+    _, places = build.top_k(scores, count, "top_rows")
+    return build.gather_rows(rows, places, "best_rows", columns=6)
+
+
+def _batch_shape(build: GraphBuilder, rows: str) -> str:
+    batch = build.slice(build.node("Shape", [rows], "shape"), "batch", 0, 1, axis=0)
+    return build.node("Concat", [batch, build.constant("ones", [1, 1])], "batch_shape", axis=0)
+
+
+def _columns(
+    build: GraphBuilder, boxes: str, head: GraphBoxes, scores: str, class_column: str
+) -> str:
+    if not head.corners:
+        boxes = corners_of(build, boxes)
+    score_column = build.unsqueeze(scores, "score", -1)
+    return build.node("Concat", [boxes, score_column, class_column], "rows", axis=2)
+
+
+def corners_of(build: GraphBuilder, boxes: str) -> str:
+    """Turn centre and size, ``[N, K, 4]``, to corners."""
+    centre = build.slice(boxes, "centre", 0, 2)
+    size = build.slice(boxes, "size", 2, 4)
+    half = build.node("Div", [size, build.scalar("two", 2)], "half")
+    corners = [
         build.node("Sub", [centre, half], "top_left"),
         build.node("Add", [centre, half], "bottom_right"),
-        build.node("Unsqueeze", [top_scores, last_axis], "score"),
-        build.node("Cast", [best_class], "class", to=TensorProto.FLOAT),
     ]
-    graph.node.append(
-        helper.make_node("Concat", columns, [tensor_name], name=f"{PREFIX}candidates", axis=2)
-    )
-    new = helper.make_tensor_value_info(tensor_name, TensorProto.FLOAT, [batch_size, count, 6])
-    graph.output.remove(old)
-    graph.output.insert(0, new)
-
-
-def onnx_opset(model: onnx.ModelProto) -> int:
-    """Return the version of the default operator set that ``model`` imports."""
-    versions = (entry.version for entry in model.opset_import if entry.domain in {"", "ai.onnx"})
-    return int(next(versions))
-
-
-class _GraphBuilder:
-    """Appends nodes whose names say where they come from."""
-
-    def __init__(self, graph: onnx.GraphProto, opset: int) -> None:
-        self._graph = graph
-        self._opset = opset
-
-    def constant(self, name: str, value: object) -> str:
-        array = value if isinstance(value, np.generic) else np.array(value, np.int64)
-        tensor = numpy_helper.from_array(np.asarray(array), PREFIX + name)
-        self._graph.initializer.append(tensor)
-        return tensor.name
-
-    def node(self, op_type: str, inputs: list[str], output: str, **attributes: Any) -> str:
-        name = PREFIX + output
-        self._graph.node.append(helper.make_node(op_type, inputs, [name], name=name, **attributes))
-        return name
-
-    def slice(self, rows: str, output: str, start: int, end: int) -> str:
-        bounds = [
-            self.constant(f"{output}_start", [start]),
-            self.constant(f"{output}_end", [end]),
-            self.constant(f"{output}_axis", [2]),
-        ]
-        return self.node("Slice", [rows, *bounds], output)
-
-    def reduce_max(self, scores: str, output: str) -> str:
-        if self._opset >= 18:
-            axes = self.constant(f"{output}_axis", [2])
-            return self.node("ReduceMax", [scores, axes], output, keepdims=0)
-        return self.node("ReduceMax", [scores], output, axes=[2], keepdims=0)
-
-    def top_k(self, scores: str, count: int) -> tuple[str, str]:
-        values, indices = f"{PREFIX}top_scores", f"{PREFIX}top_index"
-        self._graph.node.append(
-            helper.make_node(
-                "TopK",
-                [scores, self.constant("count", [count])],
-                [values, indices],
-                name=f"{PREFIX}top",
-                axis=1,
-            )
-        )
-        return values, indices
+    return build.node("Concat", corners, "corners", axis=2)

@@ -6,57 +6,67 @@ quarter of the bytes travels between the steps and the runtime fuses them with i
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import onnx
+from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
+
+from builder.graph_facts import image_input
 
 PREFIX = "framewire_input/"
 
 
 def take_uint8_frames(
-    model: onnx.ModelProto, *, tensor_name: str, height: int, width: int, scale: float
+    model: onnx.ModelProto, *, tensor_name: str, height: int, width: int, scale: float, bgr: bool
 ) -> None:
     """Replace the network's only input, in place.
 
     1. ``[N, 3, height, width]`` floats become uint8 ``[N, height, width, 3]``, called
-       ``tensor_name``; a batch size that the graph fixes stays fixed.
-    2. The frame is cast to the type the network had, its channels are reversed (BGR to RGB), it is
-       transposed to NCHW and divided by ``scale`` (255 for networks trained on 0 to 1).
+       ``tensor_name``; its batch is open.
+    2. The frame is cast to the type the network had, transposed to NCHW, its channels are reversed
+       (BGR to RGB) unless the network wants them so, and it is divided by ``scale``.
     3. A height or width that the graph left open is fixed.
+
+    The cast comes first: TensorRT does nothing else to uint8.
 
     Args:
         model: changed in place.
         tensor_name: of the new input.
         height: in pixels.
         width: in pixels.
-        scale: a pixel of this value becomes 1.
+        scale: a pixel of this value becomes 1: 255 for networks trained on 0 to 1.
+        bgr: whether the network's first channel is blue.
     """
     graph = model.graph
-    weights = {tensor.name for tensor in graph.initializer}
-    old = next(value for value in graph.input if value.name not in weights)
+    old = image_input(model)[0]
     element_type = old.type.tensor_type.elem_type
-    batch = old.type.tensor_type.shape.dim[0]
-    batch_size = batch.dim_value if batch.dim_value > 0 else "batch"
-
-    new = helper.make_tensor_value_info(
-        tensor_name, TensorProto.UINT8, [batch_size, height, width, 3]
-    )
     dtype = helper.tensor_dtype_to_np_dtype(element_type)
-    reversed_channels = numpy_helper.from_array(
-        np.array([2, 1, 0], np.int64), f"{PREFIX}reversed_channels"
-    )
-    divisor = numpy_helper.from_array(np.array(scale, dtype), f"{PREFIX}scale")
-    nodes = [
-        helper.make_node("Cast", [tensor_name], [f"{PREFIX}floats"], to=element_type),
-        helper.make_node("Transpose", [f"{PREFIX}floats"], [f"{PREFIX}nchw"], perm=[0, 3, 1, 2]),
-        helper.make_node(
-            "Gather", [f"{PREFIX}nchw", reversed_channels.name], [f"{PREFIX}rgb"], axis=1
-        ),
-        helper.make_node("Div", [f"{PREFIX}rgb", divisor.name], [old.name]),
+    new = helper.make_tensor_value_info(tensor_name, TensorProto.UINT8, ["batch", height, width, 3])
+
+    steps: list[tuple[str, list[NDArray[Any]], dict[str, Any]]] = [
+        ("Cast", [], {"to": element_type}),
+        ("Transpose", [], {"perm": [0, 3, 1, 2]}),
     ]
-    for node in nodes:
-        node.name = f"{PREFIX}{node.op_type}"
-    graph.initializer.extend([reversed_channels, divisor])
+    if not bgr:
+        steps.append(("Gather", [np.array([2, 1, 0], np.int64)], {"axis": 1}))
+    if scale != 1:
+        steps.append(("Div", [np.array(scale, dtype)], {}))
+    nodes, tensor = [], tensor_name
+    for index, (op_type, constants, attributes) in enumerate(steps):
+        names = [f"{PREFIX}{op_type}_{place}" for place in range(len(constants))]
+        graph.initializer.extend(
+            numpy_helper.from_array(constant, name)
+            for constant, name in zip(constants, names, strict=True)
+        )
+        output = old.name if index == len(steps) - 1 else f"{PREFIX}{op_type.lower()}"
+        nodes.append(
+            helper.make_node(
+                op_type, [tensor, *names], [output], name=f"{PREFIX}{op_type}", **attributes
+            )
+        )
+        tensor = output
     _prepend(graph, nodes)
     graph.input.remove(old)
     graph.input.insert(0, new)

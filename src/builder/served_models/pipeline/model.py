@@ -6,6 +6,7 @@ One hop fewer than the ensemble: frames go straight from the decoding threads to
 from __future__ import annotations
 
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -44,6 +45,11 @@ if TYPE_CHECKING:
     from nms import Thresholds
 
 STEP = "pipeline"
+# Triton loads this model and its network at once and does not know that one needs the other. For so
+# long after the start requests wait for the network: a plan takes seconds to load, and OpenVINO's
+# compilation tens of them on a slow processor.
+NETWORK_WAIT_S = 120
+NETWORK_LOOK_S = 0.02
 
 
 class NetworkError(Exception):
@@ -52,6 +58,10 @@ class NetworkError(Exception):
 
 class NetworkUnavailableError(NetworkError):
     """The network takes no requests at the moment: its queue is full or the server is stopping."""
+
+
+class NetworkNotLoadedError(NetworkUnavailableError):
+    """The network has not been loaded yet, or no longer is."""
 
 
 class TritonPythonModel:
@@ -69,6 +79,7 @@ class TritonPythonModel:
         # largest batch, its dynamic batcher can fill one.
         self._waiters = ThreadPoolExecutor(in_flight, thread_name_prefix="network")
         self._slots = threading.BoundedSemaphore(in_flight + 2 * allowed_cores())
+        self._network_deadline = time.monotonic() + NETWORK_WAIT_S
 
     def execute(self, requests: list[Any]) -> None:
         """Accept every request, blocking while too many are under way."""
@@ -114,12 +125,23 @@ class TritonPythonModel:
         max_det = self._defaults.thresholds.max_det
         of_frames = frame_tensors(loaded)
         if any(frame.status == ImageStatus.OK for frame in loaded):
-            candidates = self._candidates(call, frames)
+            candidates = self._candidates_when_loaded(call, frames)
             tensors = detection_tensors(candidates, of_frames[GEOMETRY], call.thresholds, max_det)
         else:
             tensors = no_detections(len(loaded), max_det)
         tensors |= {tensor: of_frames[tensor] for tensor in (IMAGE_STATUS, IMAGE_SIZE)}
         return tensors
+
+    def _candidates_when_loaded(
+        self, call: _Call, frames: NDArray[np.uint8]
+    ) -> NDArray[np.float32]:
+        while True:
+            try:
+                return self._candidates(call, frames)
+            except NetworkNotLoadedError:
+                if time.monotonic() > self._network_deadline:
+                    raise
+            time.sleep(NETWORK_LOOK_S)
 
     def _candidates(self, call: _Call, frames: NDArray[np.uint8]) -> NDArray[np.float32]:
         # BLS forwards neither the request's id nor its trace by itself.
@@ -148,7 +170,9 @@ class TritonPythonModel:
 
 def _network_error(error: Any) -> NetworkError:
     message = error.message()
-    # Triton calls it an internal error when it is the server that no longer takes requests.
+    # Triton calls these internal errors, and has no other sign for them.
+    if message.endswith("is not ready."):
+        return NetworkNotLoadedError(message)
     if error.code() == pb_utils.TritonError.UNAVAILABLE or message.endswith("Server not ready"):
         return NetworkUnavailableError(message)
     return NetworkError(message)

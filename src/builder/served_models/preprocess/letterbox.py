@@ -1,4 +1,4 @@
-"""Letterboxing to the pixel as ultralytics does it (``LetterBox`` with ``auto=False``)."""
+"""Letterboxing to the pixel as the networks' own tools do it."""
 
 from __future__ import annotations
 
@@ -13,10 +13,16 @@ if TYPE_CHECKING:
 
 PAD_VALUE = 114
 
+# How an image is placed in the frame.
+CENTRE, TOP_LEFT, STRETCH = "centre", "top_left", "stretch"
+
 
 @dataclass(frozen=True)
 class Letterbox:
-    """Where a source image lies in a network frame; every size in pixels."""
+    """Where a source image lies in a network frame; every size in pixels.
+
+    The gains are frame pixels to a source pixel.
+    """
 
     source_width: int
     source_height: int
@@ -24,19 +30,17 @@ class Letterbox:
     resized_height: int
     left: int
     top: int
+    gain_x: float
+    gain_y: float
 
     def geometry(self) -> NDArray[np.float32]:
-        """Return the contract's geometry, float32 ``[6]``.
-
-        The gains are resized size over source size for each axis, as ``scale_boxes`` of
-        ultralytics 8.4 has it: rounding the resized size makes the two differ a little.
-        """
+        """Return the contract's geometry, float32 ``[6]``."""
         return np.array(
             [
                 self.source_width,
                 self.source_height,
-                self.resized_width / self.source_width,
-                self.resized_height / self.source_height,
+                self.gain_x,
+                self.gain_y,
                 self.left,
                 self.top,
             ],
@@ -45,37 +49,53 @@ class Letterbox:
 
 
 def plan_letterbox(
-    source_width: int, source_height: int, frame_width: int, frame_height: int
+    source_width: int,
+    source_height: int,
+    frame_width: int,
+    frame_height: int,
+    placement: str = CENTRE,
 ) -> Letterbox:
-    """Fit a source image into a frame: centred, aspect ratio kept, enlarged if it is smaller.
+    """Fit a source image into a frame.
 
-    The new size is ``round(size * ratio)``, at least 1, and the padding on the left and at the top
-    ``round(padding / 2 - 0.1)``: both as in ultralytics' ``LetterBox``.
+    ``centre``: aspect ratio kept, enlarged if it is smaller. The new size is ``round(size *
+    ratio)``, at least 1, and the padding on the left and at the top ``round(padding / 2 - 0.1)``:
+    both as in ultralytics' ``LetterBox``. The gains are resized size over source size for each
+    axis, as ``scale_boxes`` of ultralytics 8.4 has it: rounding makes the two differ a little.
+
+    ``top_left``: likewise, but ``int(size * ratio)``, all padding on the right and at the bottom,
+    and the ratio as gain of both axes, as YOLOX' ``preproc`` and its demos have it.
+
+    ``stretch``: the whole frame, as ultralytics' ``LetterBox`` with ``scale_fill``.
     """
     ratio = min(frame_height / source_height, frame_width / source_width)
-    resized_width = max(round(source_width * ratio), 1)
-    resized_height = max(round(source_height * ratio), 1)
-    return Letterbox(
-        source_width=source_width,
-        source_height=source_height,
-        resized_width=resized_width,
-        resized_height=resized_height,
-        left=round((frame_width - resized_width) / 2 - 0.1),
-        top=round((frame_height - resized_height) / 2 - 0.1),
-    )
+    left = top = 0
+    if placement == STRETCH:
+        width, height = frame_width, frame_height
+    elif placement == TOP_LEFT:
+        width, height = max(int(source_width * ratio), 1), max(int(source_height * ratio), 1)
+    else:
+        width, height = max(round(source_width * ratio), 1), max(round(source_height * ratio), 1)
+        left, top = round((frame_width - width) / 2 - 0.1), round((frame_height - height) / 2 - 0.1)
+    gains = width / source_width, height / source_height
+    if placement == TOP_LEFT:
+        gains = ratio, ratio
+    return Letterbox(source_width, source_height, width, height, left, top, *gains)
 
 
-def draw_letterboxed(image: NDArray[np.uint8], frame: NDArray[np.uint8]) -> Letterbox:
+def draw_letterboxed(
+    image: NDArray[np.uint8], frame: NDArray[np.uint8], placement: str = CENTRE
+) -> Letterbox:
     """Fill ``frame`` with ``image``, letterboxed.
 
     Args:
         image: uint8 ``[height, width, 3]``.
         frame: uint8 ``[frame height, frame width, 3]``, overwritten whole.
+        placement: see :func:`plan_letterbox`.
 
     Returns:
         Where the image came to lie.
     """
-    box = plan_letterbox(image.shape[1], image.shape[0], frame.shape[1], frame.shape[0])
+    box = plan_letterbox(image.shape[1], image.shape[0], frame.shape[1], frame.shape[0], placement)
     bottom, right = box.top + box.resized_height, box.left + box.resized_width
     frame[: box.top] = PAD_VALUE
     frame[bottom:] = PAD_VALUE

@@ -1,0 +1,109 @@
+"""``framewire verify``."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from contextlib import ExitStack
+from pathlib import Path
+
+from builder.commands.options import Commands, add_repository_option
+from builder.detector import Detector, read_detector
+from builder.errors import VerificationError
+from builder.heads import Head
+from builder.manifest import Manifest, pipelines, read_manifest
+from builder.model_configs import LABELS_FILE
+from builder.onnx_file import sha256_of
+from builder.verification.comparison import BLS, ENSEMBLE, Verification, verify_pipeline
+from builder.verification.images import image_files
+from builder.verification.reference import Reference
+from builder.verification.report import refuse_loss, report_json, report_lines
+from builder.verification.serving import served
+
+
+def add_verify(commands: Commands[argparse.ArgumentParser]) -> None:
+    """Add the command."""
+    parser = commands.add_parser(
+        "verify", help="compare a served pipeline with the detector it was built from"
+    )
+    parser.add_argument("model", type=Path, help="the ONNX file the pipeline was built from")
+    parser.add_argument("images", nargs="+", help="files, folders or patterns")
+    add_repository_option(parser, "that holds the pipeline")
+    parser.add_argument("--name", help="of the pipeline (the repository's only one)")
+    parser.add_argument(
+        "--url",
+        help="HOST:PORT of a server of this repository (one is started on free ports)",
+    )
+    parser.add_argument(
+        "--ground-truth",
+        type=Path,
+        metavar="PATH",
+        help="labels: a folder of YOLO .txt files or a COCO .json (YOLO files found as "
+        "ultralytics finds them, else what the detector itself finds)",
+    )
+    parser.add_argument(
+        "--max-map-drop",
+        type=float,
+        metavar="DROP",
+        help="fail when mAP50 or mAP50-95 falls by more, for instance 0.005",
+    )
+    parser.add_argument("--both", action="store_true", help="also verify the BLS variant")
+    parser.add_argument("--json", action="store_true", help="print the result as JSON")
+    parser.set_defaults(run=run_verify)
+
+
+def run_verify(arguments: argparse.Namespace) -> None:
+    """Verify, print, and fail when more was lost than allowed."""
+    verification = _verification(arguments)
+    if arguments.json:
+        print(json.dumps(report_json(verification), indent=1))
+    else:
+        print(*report_lines(verification), sep="\n")
+    if arguments.max_map_drop is not None:
+        refuse_loss(verification, arguments.max_map_drop)
+
+
+def _verification(arguments: argparse.Namespace) -> Verification:
+    repository: Path = arguments.repository
+    manifest = read_manifest(repository, arguments.name or _only_pipeline(repository))
+    files = image_files(arguments.images)
+    detector = _detector_of(manifest, repository, arguments.model)
+    reference = Reference(arguments.model, detector)
+    with ExitStack() as stack:
+        url = arguments.url or stack.enter_context(served(repository))
+        return verify_pipeline(
+            url,
+            manifest,
+            reference,
+            files,
+            labels=detector.labels,
+            ground_truth=arguments.ground_truth,
+            routes=(ENSEMBLE, BLS) if arguments.both else (ENSEMBLE,),
+        )
+
+
+def _only_pipeline(repository: Path) -> str:
+    found = pipelines(repository)
+    if len(found) != 1:
+        raise VerificationError(
+            f"{repository} has {len(found)} pipelines ({', '.join(found) or 'none'}): choose one "
+            "with --name, or another --repository"
+        )
+    return found[0]
+
+
+def _detector_of(manifest: Manifest, repository: Path, model: Path) -> Detector:
+    """Read the detector as the build read it, whatever it was told then."""
+    if model.is_file() and sha256_of(model) != manifest.source_sha256:
+        raise VerificationError(
+            f"{model.name} is not the file that {manifest.name} was built from "
+            f"({manifest.source}, sha256 {manifest.source_sha256[:12]}...): give that file, or "
+            "build the pipeline again"
+        )
+    labels = repository / manifest.name / str(manifest.version) / LABELS_FILE
+    return read_detector(
+        model,
+        head=Head(manifest.head),
+        size=(manifest.width, manifest.height),
+        labels=tuple(labels.read_text().splitlines()),
+    )

@@ -1,0 +1,83 @@
+"""Whether what a repository holds is whole: configs, network, plan."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from builder.config_files import named_versions, read_config
+from builder.errors import BuilderError, InvalidPipelineError, RepositoryError
+from builder.manifest import Manifest, pipelines, read_manifest
+from builder.onnx_file import load_onnx
+from builder.plan import ONNX_FILE, Machine, check_plan, network_folder
+from builder.settings import Runtime
+from builder.validation import check_fit
+from thin_client.contract import model_names
+
+
+def checked_names(repository: Path, name: str | None = None) -> tuple[str, ...]:
+    """Return the pipelines to check: ``name``, or every one, the damaged ones too.
+
+    Raises:
+        RepositoryError: there is no repository, or no pipeline in it.
+    """
+    if not repository.is_dir():
+        raise RepositoryError(f"there is no model repository {repository}: name one")
+    folders = {path.name for path in repository.iterdir() if path.is_dir()}
+    # One whose ensemble is damaged still has its steps.
+    damaged = {
+        folder.removesuffix("_network")
+        for folder in folders
+        if folder.endswith("_network") and folder.replace("_network", "_postprocess") in folders
+    }
+    found = sorted({*pipelines(repository), *damaged})
+    if not found or (name and name not in found):
+        raise RepositoryError(
+            f"{repository} has no pipeline{f' {name}' if name else ''}, its pipelines are: "
+            f"{', '.join(found) or 'none'} (make one with `framewire build`)"
+        )
+    return (name,) if name else tuple(found)
+
+
+def pipeline_problems(repository: Path, name: str, machine: Machine) -> tuple[str, ...]:
+    """Return what is wrong with a pipeline's active version, a sentence each; none if it is whole.
+
+    1. The manifest and the five configs can be read, and name the same version, which is there.
+    2. The steps fit each other and the network's graph, and that is valid ONNX.
+    3. A TensorRT plan is there and fits its graph and ``machine``.
+
+    Args:
+        repository: that holds it.
+        name: of the pipeline.
+        machine: that is to serve it; what is None in it is not compared.
+    """
+    try:
+        manifest = read_manifest(repository, name)
+    except BuilderError as error:
+        return (str(error),)
+    problems = []
+    for check in (_check_models, _check_plan):
+        try:
+            check(repository, manifest, machine)
+        except BuilderError as error:
+            problems.append(str(error))
+    return tuple(problems)
+
+
+def _check_models(repository: Path, manifest: Manifest, _machine: Machine) -> None:
+    names, version = model_names(manifest.name), manifest.version
+    configs = {model: read_config(repository / model) for model in names.all}
+    for model, config in configs.items():
+        named = named_versions(config)
+        if version not in named or not (repository / model / str(version)).is_dir():
+            raise InvalidPipelineError(
+                f"{model} serves the versions {list(named)} and has "
+                f"{'' if (repository / model / str(version)).is_dir() else 'no '}folder {version}, "
+                f"but {manifest.name} is at version {version}: build it again with --replace"
+            )
+    onnx_file = network_folder(repository, manifest.name, version) / ONNX_FILE
+    check_fit(configs, names, load_onnx(onnx_file).graph)
+
+
+def _check_plan(repository: Path, manifest: Manifest, machine: Machine) -> None:
+    if manifest.runtime is Runtime.TENSORRT:
+        check_plan(repository, manifest.name, machine)

@@ -1,0 +1,30 @@
+"""From what a user names to an ONNX file: a checkpoint is exported first."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+CHECKPOINT_SUFFIX = ".pt"
+
+
+@contextmanager
+def onnx_of(model: str, size: tuple[int, int] | None = None) -> Iterator[Path]:
+    """Give the ONNX file of a model while the context lasts.
+
+    Args:
+        model: an ONNX file, or a checkpoint that ultralytics knows or finds.
+        size: width and height to export a checkpoint for.
+
+    Raises:
+        ModelFileError: the checkpoint cannot be exported.
+    """
+    if Path(model).suffix.lower() != CHECKPOINT_SUFFIX:
+        yield Path(model)
+        return
+    from builder.export import export_to_onnx  # noqa: PLC0415
+
+    with tempfile.TemporaryDirectory(prefix="framewire-export-") as folder:
+        yield export_to_onnx(model, Path(folder), size=size)

@@ -1,0 +1,115 @@
+"""Appending nodes to a graph, written as each version of ONNX's operators wants them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+from onnx import TensorProto, helper, numpy_helper
+
+from builder.onnx_file import onnx_opset
+
+INT64_MAX = 2**63 - 1
+
+
+class GraphBuilder:
+    """Appends nodes whose names say where they come from.
+
+    Args:
+        model: its graph is changed in place.
+        prefix: of the names of all that is added.
+    """
+
+    def __init__(self, model: onnx.ModelProto, prefix: str) -> None:
+        self.graph = model.graph
+        self.opset = onnx_opset(model)
+        self._prefix = f"framewire_{prefix}/"
+
+    def name(self, short: str) -> str:
+        """Return the full name of something that is added."""
+        return self._prefix + short
+
+    def constant(self, short: str, value: NDArray[Any] | Sequence[int] | int) -> str:
+        """Add a constant; plain integers become int64."""
+        array = value if isinstance(value, np.ndarray) else np.array(value, np.int64)
+        tensor = numpy_helper.from_array(array, self.name(short))
+        self.graph.initializer.append(tensor)
+        return str(tensor.name)
+
+    def scalar(self, short: str, value: float) -> str:
+        """Add a float32 constant without dimensions."""
+        return self.constant(short, np.array(value, np.float32))
+
+    def node(self, op_type: str, inputs: Sequence[str], short: str, **attributes: Any) -> str:
+        """Add a node with one output and return the output's name."""
+        return self.nodes(op_type, inputs, [short], **attributes)[0]
+
+    def nodes(
+        self, op_type: str, inputs: Sequence[str], shorts: Sequence[str], **attributes: Any
+    ) -> list[str]:
+        """Add a node with several outputs and return their names."""
+        outputs = [self.name(short) for short in shorts]
+        node = helper.make_node(op_type, inputs, outputs, name=outputs[0], **attributes)
+        self.graph.node.append(node)
+        return outputs
+
+    def float32(self, tensor: str, short: str) -> str:
+        """Cast to float32; a no-op where it is that already."""
+        return self.node("Cast", [tensor], short, to=TensorProto.FLOAT)
+
+    def slice(
+        self, tensor: str, short: str, start: int, end: int = INT64_MAX, axis: int = 2
+    ) -> str:
+        """Cut ``start`` to ``end`` out of one axis."""
+        bounds = [
+            self.constant(f"{short}_start", [start]),
+            self.constant(f"{short}_end", [end]),
+            self.constant(f"{short}_axis", [axis]),
+        ]
+        return self.node("Slice", [tensor, *bounds], short)
+
+    def reduce_max(self, tensor: str, short: str, axis: int) -> str:
+        """The largest along an axis, which goes away; from opset 18 the axis is an input."""
+        if self.opset >= 18:
+            axes = self.constant(f"{short}_axis", [axis])
+            return self.node("ReduceMax", [tensor, axes], short, keepdims=0)
+        return self.node("ReduceMax", [tensor], short, axes=[axis], keepdims=0)
+
+    def unsqueeze(self, tensor: str, short: str, axis: int) -> str:
+        """Add an axis; from opset 13 the axis is an input."""
+        if self.opset >= 13:
+            axes = self.constant(f"{short}_axis", [axis])
+            return self.node("Unsqueeze", [tensor, axes], short)
+        return self.node("Unsqueeze", [tensor], short, axes=[axis])
+
+    def squeeze(self, tensor: str, short: str, axis: int) -> str:
+        """Drop an axis of size 1; from opset 13 the axis is an input."""
+        if self.opset >= 13:
+            axes = self.constant(f"{short}_axis", [axis])
+            return self.node("Squeeze", [tensor, axes], short)
+        return self.node("Squeeze", [tensor], short, axes=[axis])
+
+    def top_k(self, scores: str, count: int, short: str) -> tuple[str, str]:
+        """The ``count`` largest of axis 1 and their places, the largest first."""
+        values, places = self.nodes(
+            "TopK",
+            [scores, self.constant(f"{short}_count", [count])],
+            [f"{short}_values", f"{short}_places"],
+            axis=1,
+        )
+        return values, places
+
+    def gather_rows(self, rows: str, places: str, short: str, columns: int) -> str:
+        """Pick rows: ``[N, A, columns]`` at ``[N, K]`` gives ``[N, K, columns]``.
+
+        GatherND learnt batches in opset 12; before, GatherElements picks every number by itself.
+        """
+        places = self.unsqueeze(places, f"{short}_at", -1)
+        if self.opset >= 12:
+            return self.node("GatherND", [rows, places], short, batch_dims=1)
+        wide = self.constant(f"{short}_shape", [1, 1, columns])
+        everywhere = self.node("Expand", [places, wide], f"{short}_everywhere")
+        return self.node("GatherElements", [rows, everywhere], short, axis=1)

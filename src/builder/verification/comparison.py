@@ -1,0 +1,183 @@
+"""A served pipeline and its reference, shown the same images."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from builder.errors import VerificationError
+from builder.manifest import Manifest
+from builder.settings import Nms
+from builder.verification.evaluation import (
+    LOWEST_SCORE,
+    MOST_DETECTIONS,
+    Precision,
+    mean_average_precision,
+)
+from builder.verification.found import Found, Thresholds, found_by_pipeline
+from builder.verification.ground_truth import read_ground_truth
+from builder.verification.labelled import LabelledImage, Objects, objects_found
+from builder.verification.matching import Agreement, agreement
+from builder.verification.reference import Reference, choose
+from thin_client import Detector as Client
+from thin_client.errors import FramewireError
+from thin_client.parameters import RequestParameters
+
+IN_FLIGHT = 4
+# A large network on a small processor: an answer may take its time.
+TIMEOUT_S = 300.0
+ENSEMBLE, BLS = "ensemble", "bls"
+
+
+@dataclass(frozen=True)
+class RouteResult:
+    """What one of the two public models of a pipeline came to.
+
+    Attributes:
+        route: ``ensemble`` or ``bls``.
+        agreement: with the reference, at the pipeline's own thresholds.
+        precision: at the thresholds of the evaluation.
+    """
+
+    route: str
+    agreement: Agreement
+    precision: Precision
+
+
+@dataclass(frozen=True)
+class Verification:
+    """A pipeline compared with its reference.
+
+    Attributes:
+        manifest: of the pipeline.
+        images: how many were shown.
+        labels: where the labels came from, in words.
+        thresholds: those of ``agreement``: the pipeline's own.
+        evaluated: those of ``precision``.
+        reference: its precision.
+        routes: one or both ways through the pipeline.
+    """
+
+    manifest: Manifest
+    images: int
+    labels: str
+    thresholds: Thresholds
+    evaluated: Thresholds
+    reference: Precision
+    routes: tuple[RouteResult, ...]
+
+    def map_drop(self, route: RouteResult) -> float:
+        """Return what a route loses of mAP50 or mAP50-95, whichever is more; a gain is below 0."""
+        mine, best = route.precision, self.reference
+        return max(best.map50 - mine.map50, best.map50_95 - mine.map50_95)
+
+    @property
+    def worst_drop(self) -> float:
+        """What the worse route loses."""
+        return max(self.map_drop(route) for route in self.routes)
+
+
+def verify_pipeline(
+    url: str,
+    manifest: Manifest,
+    reference: Reference,
+    images: Sequence[Path],
+    *,
+    labels: Sequence[str],
+    ground_truth: Path | None = None,
+    routes: Sequence[str] = (ENSEMBLE,),
+) -> Verification:
+    """Show every image to the pipeline and to the reference and compare what they find.
+
+    1. At the pipeline's own thresholds, which the requests leave to it: which boxes are the same.
+    2. At the thresholds of ultralytics' ``val``, scores from 0.001 and 300 boxes, but with the
+       pipeline's own overlap, and one class to a box unless it was built with multi-label NMS:
+       mean average precision. NMS in the graph is fixed, so there its own thresholds stay.
+
+    Args:
+        url: gRPC address of the server.
+        manifest: of the pipeline it serves.
+        reference: of the same detector.
+        images: files.
+        labels: class names, in class order.
+        ground_truth: see :func:`read_ground_truth`; where there is none, what the reference finds
+            at the pipeline's thresholds counts as the labels.
+        routes: ``ensemble``, ``bls`` or both.
+
+    Raises:
+        VerificationError: an image, the labels or the server cannot be used.
+    """
+    if not images:
+        raise VerificationError("there are no images to verify with: name files or folders")
+    own = Thresholds(
+        manifest.conf,
+        manifest.iou,
+        manifest.max_det,
+        manifest.class_agnostic,
+        manifest.multi_label,
+    )
+    evaluated = own
+    if manifest.nms is not Nms.GRAPH:
+        most = min(MOST_DETECTIONS, manifest.max_det)
+        evaluated = replace(own, conf=min(LOWEST_SCORE, own.conf), max_det=most)
+
+    labelled: list[LabelledImage] = []
+    plain: list[Found] = []
+    low: list[Found] = []
+    for path in images:
+        seen = reference.look(_read(path))
+        if seen is None:
+            raise VerificationError(
+                f"{path.name} is no picture that OpenCV reads: leave it out of the images"
+            )
+        labelled.append(LabelledImage(path, seen[1].width, seen[1].height))
+        plain.append(choose(*seen, own))
+        low.append(choose(*seen, evaluated))
+
+    truth = read_ground_truth(ground_truth, labelled, labels)
+    objects: Sequence[Objects]
+    if truth is None:
+        objects = [objects_found(found) for found in plain]
+        source = f"none given: what the reference finds above {own.conf:g} counts"
+    else:
+        objects, source = truth.objects, truth.source
+
+    def judge(route: str) -> RouteResult:
+        pairs = zip(_ask(url, manifest.name, route, images, {}), plain, strict=True)
+        agreed = agreement(pairs)
+        parameters: RequestParameters = {"conf": evaluated.conf, "max_det": evaluated.max_det}
+        found = list(_ask(url, manifest.name, route, images, parameters))
+        return RouteResult(route, agreed, mean_average_precision(objects, found, len(labels)))
+
+    return Verification(
+        manifest=manifest,
+        images=len(images),
+        labels=source,
+        thresholds=own,
+        evaluated=evaluated,
+        reference=mean_average_precision(objects, low, len(labels)),
+        routes=tuple(judge(route) for route in routes),
+    )
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise VerificationError(
+            f"the image {path} cannot be read ({error.strerror}): check its name"
+        ) from error
+
+
+def _ask(
+    url: str, name: str, route: str, images: Sequence[Path], parameters: RequestParameters
+) -> Iterator[Found]:
+    """Yield what the pipeline finds in each image; several requests are under way at once."""
+    try:
+        with Client(url, name, bls=route == BLS, timeout_s=TIMEOUT_S) as client:
+            encoded = (_read(path) for path in images)
+            for detections in client.detect_stream(encoded, in_flight=IN_FLIGHT, **parameters):
+                yield found_by_pipeline(detections)
+    except FramewireError as error:
+        raise VerificationError(f"the pipeline could not be asked: {error}") from error

@@ -1,0 +1,24 @@
+"""What only verification needs, and the extra ``verify`` installs; imported when it is needed."""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+from builder.errors import VerificationError
+
+
+def needed(module: str) -> Any:
+    """Return a module.
+
+    Raises:
+        VerificationError: it is not installed.
+    """
+    try:
+        return importlib.import_module(module)
+    except ImportError as error:
+        package = module.partition(".")[0]
+        raise VerificationError(
+            f"verification needs {package}, which cannot be imported ({error}): "
+            "pip install 'framewire[verify]'"
+        ) from error
