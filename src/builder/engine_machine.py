@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import shutil
 import subprocess
 from collections.abc import Mapping
@@ -57,9 +58,9 @@ def ask_trtexec(repository: Path) -> Trtexec:
     if path is None:
         raise TrtexecError(
             "trtexec, TensorRT's compiler, is neither on PATH nor in "
-            f"{' or '.join(map(str, TRTEXEC_FOLDERS))}: run this in the image that serves, with "
-            f"`{docker_command(repository)}`, after `apt-get install libnvinfer-bin` in it where "
-            "it lacks trtexec (docs/tensorrt.md)"
+            f"{' or '.join(map(str, TRTEXEC_FOLDERS))}: run this in the image that serves "
+            f"(`{docker_command(repository)}`), after `apt-get install libnvinfer-bin` where the "
+            "image lacks trtexec; docs/tensorrt.md has the whole command"
         )
     text = _answer([str(path), "--help"])
     version = tensorrt_version(text)
@@ -72,12 +73,10 @@ def ask_trtexec(repository: Path) -> Trtexec:
 
 
 def docker_command(repository: Path) -> str:
-    """Return what runs ``framewire engine`` in NVIDIA's image, for a person to complete."""
-    resolved = repository.resolve()
+    """Return what starts NVIDIA's image beside a repository, for a person to complete."""
     return (
-        f"docker run --rm --gpus all -v {resolved.parent}:/work -w /work "
-        "nvcr.io/nvidia/tritonserver:<version>-py3 sh -c 'pip install framewire && framewire "
-        f"engine --repository {resolved.name}'"
+        f"docker run --rm -it --gpus all -v {shlex.quote(str(repository.resolve().parent))}:/work "
+        "-w /work nvcr.io/nvidia/tritonserver:<version>-py3"
     )
 
 

@@ -97,9 +97,7 @@ def check_plan(repository: Path, name: str, machine: Machine) -> Fingerprint:
     fingerprint = read_fingerprint(folder)
     reason = misfit(folder, machine)
     if not reason and fingerprint and fingerprint.max_batch < manifest.max_batch:
-        reason = (
-            f"takes {fingerprint.max_batch} images at a time, the pipeline {manifest.max_batch}"
-        )
+        reason = f"takes batches of {fingerprint.max_batch}, and the pipeline {manifest.max_batch}"
     if reason or not fingerprint:
         raise PlanError(
             f"the plan of {name} {reason}: run `framewire engine --repository {repository} --name "

@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from builder.export import export_to_onnx
+
 CHECKPOINT_SUFFIX = ".pt"
 
 
@@ -24,7 +26,5 @@ def onnx_of(model: str, size: tuple[int, int] | None = None) -> Iterator[Path]:
     if Path(model).suffix.lower() != CHECKPOINT_SUFFIX:
         yield Path(model)
         return
-    from builder.export import export_to_onnx  # noqa: PLC0415
-
     with tempfile.TemporaryDirectory(prefix="framewire-export-") as folder:
         yield export_to_onnx(model, Path(folder), size=size)

@@ -193,14 +193,16 @@ def _compile(
     config.num_compute_capabilities = len(members)
     for index, member in enumerate(members):
         config.set_compute_capability(member, index)
-    profile = parsed.builder.create_optimization_profile()
-    for index in range(parsed.network.num_inputs):
-        tensor = parsed.network.get_input(index)
-        if -1 in tuple(tensor.shape):
-            one = _without_open_sizes(model, tuple(tensor.shape))
-            most = (max_batch if tensor.shape[0] == -1 else one[0], *one[1:])
-            profile.set_shape(tensor.name, one, most, most)
-    config.add_optimization_profile(profile)
+    # TensorRT tries the shapes of a profile's optimum only; a graph with a batch baked in has to
+    # fail, whichever it is.
+    for batch in sorted({1, max_batch}):
+        profile = parsed.builder.create_optimization_profile()
+        for index in range(parsed.network.num_inputs):
+            tensor = parsed.network.get_input(index)
+            shape = tuple(tensor.shape)
+            if -1 in shape:
+                profile.set_shape(tensor.name, *_profile(model, shape, (1, batch, max_batch)))
+        config.add_optimization_profile(profile)
     compiled = parsed.builder.build_serialized_network(parsed.network, config)
     if compiled is not None:
         return int(compiled.nbytes), []
@@ -209,14 +211,19 @@ def _compile(
     ]
 
 
-def _without_open_sizes(model: onnx.ModelProto, shape: tuple[int, ...]) -> tuple[int, ...]:
-    """Return a shape with a batch of 1, and the image size in place of other open dims."""
+def _profile(
+    model: onnx.ModelProto, shape: tuple[int, ...], batches: tuple[int, int, int]
+) -> list[tuple[int, ...]]:
+    """Return a shape for each batch, with the model's image size in place of other open dims."""
     sizes = [int(size) for size in re.findall(r"\d+", metadata_of(model).get("imgsz", ""))]
     height, width = (sizes * 2)[:2] if sizes else (IMAGE_SIZE, IMAGE_SIZE)
-    fallbacks = {0: 1, 2: height, 3: width}
-    return tuple(
-        fallbacks.get(axis, IMAGE_SIZE) if size == -1 else size for axis, size in enumerate(shape)
-    )
+    return [
+        tuple(
+            {0: batch, 2: height, 3: width}.get(axis, IMAGE_SIZE) if size == -1 else size
+            for axis, size in enumerate(shape)
+        )
+        for batch in batches
+    ]
 
 
 def _blame(model: onnx.ModelProto, message: str) -> NodeProblem:

@@ -112,10 +112,11 @@ class TritonServer:
     def _read_log(self) -> None:
         # Always read to the end: a full pipe would stop Triton.
         assert self._process.stdout is not None  # noqa: S101 - for the type checker
-        for line in self._process.stdout:
-            self._log.append(line.rstrip("\n"))
-            if self._options.verbose or (self._show_warnings and _is_warning(line)):
-                sys.stderr.write(line)
+        with self._process.stdout as log:
+            for line in log:
+                self._log.append(line.rstrip("\n"))
+                if self._options.verbose or (self._show_warnings and _is_warning(line)):
+                    sys.stderr.write(line)
 
     def _death(self) -> ServerDiedError:
         self._reader.join(timeout=5)

@@ -6,11 +6,11 @@ See ``engine_stand_ins`` for what that proves and what it does not.
 from __future__ import annotations
 
 import json
-import os
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import onnx
@@ -19,12 +19,13 @@ import pytest
 from builder.cli import main
 from builder.config_files import named_versions, read_config
 from builder.manifest import active_version
+from builder.onnx_file import sha256_of
 from builder.plan import Machine, check_plan, read_fingerprint
 from builder.repository import build_pipeline
 from builder.settings import BuildSettings, Runtime
 from tests.builder.engine_stand_ins import StandIns
 from tests.serving import framewire
-from tests.tiny_detector import save_tiny_detector, tiny_detector
+from tests.tiny_detector import save_tiny_detector
 
 L4 = Machine("10.5.0.18", "8.9", "NVIDIA L4")
 
@@ -259,9 +260,9 @@ def test_a_stopped_engine_stops_trtexec_and_changes_nothing(
     assert not list(cache.glob("building-*"))
 
 
-def wait_until(condition: object) -> None:
+def wait_until(condition: Callable[[], bool]) -> None:
     deadline = time.monotonic() + 60
-    while not condition():  # type: ignore[operator]
+    while not condition():
         assert time.monotonic() < deadline
         time.sleep(0.05)
 
@@ -324,20 +325,30 @@ def test_the_gpu_that_is_asked_about_is_the_one_that_compiles(
 
 
 def test_a_graph_of_a_fixed_batch_brings_its_own_shapes(
-    tmp_path: Path, stand_ins: StandIns
+    repository: Path, stand_ins: StandIns
 ) -> None:
-    model = save_tiny_detector(tmp_path / "tiny.onnx", tiny_detector(batch=1))
-    settings = BuildSettings("tiny", max_batch=1, runtime=Runtime.TENSORRT)
-    build_pipeline(model, tmp_path / "r", settings)
-    graph = onnx.load(network(tmp_path / "r") / "model.onnx").graph
-    fixed = bool(graph.input[0].type.tensor_type.shape.dim[0].dim_value)
-    assert engine(tmp_path / "r") == 0
-    shapes = [each for each in stand_ins.build_options() if "Shapes" in each]
-    assert shapes == [] if fixed else len(shapes) == 3
-
-
-def test_the_fingerprint_is_readable_json(repository: Path, stand_ins: StandIns) -> None:
+    file = network(repository) / "model.onnx"
+    model = onnx.load(file)
+    model.graph.input[0].type.tensor_type.shape.dim[0].dim_value = 4
+    onnx.save(model, file)
     assert engine(repository) == 0
-    text = (network(repository) / "model.plan.json").read_text()
-    assert json.loads(text)["gpu"] == "NVIDIA L4"
-    assert os.linesep in text
+    assert stand_ins.build_options() == ["--stronglyTyped", "--skipInference"]
+
+
+def test_the_fingerprint_says_all_of_it(repository: Path, stand_ins: StandIns) -> None:
+    assert engine(repository, "--fp16") == 0
+    folder = network(repository)
+    assert json.loads((folder / "model.plan.json").read_text()) == {
+        "onnx_sha256": sha256_of(folder / "model.onnx"),
+        "tensorrt_version": "10.5.0.18",
+        "compute_capability": "8.9",
+        "gpu": "NVIDIA L4",
+        "options": [
+            "--minShapes=frame:1x64x64x3",
+            "--optShapes=frame:4x64x64x3",
+            "--maxShapes=frame:4x64x64x3",
+            "--fp16",
+        ],
+        "max_batch": 4,
+        "plan_sha256": sha256_of(folder / "model.plan"),
+    }

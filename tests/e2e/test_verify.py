@@ -113,7 +113,8 @@ def change_constant(
         if node.op_type == op_type and node.name.startswith("framewire_input")
     )
     tensor = next(each for each in network.graph.initializer if each.name == node.input[1])
-    changed = np.ascontiguousarray(change(numpy_helper.to_array(tensor)))
+    values = numpy_helper.to_array(tensor)
+    changed = np.array(change(values), values.dtype, order="C")
     tensor.CopyFrom(numpy_helper.from_array(changed, tensor.name))
 
 

@@ -1,0 +1,233 @@
+"""What each shortcut costs in accuracy: mean average precision and boxes against the reference.
+
+    .venv/bin/python benchmarks/accuracy.py network  MODEL.onnx held_out/images
+    .venv/bin/python benchmarks/accuracy.py decoding MODEL.onnx large_scenes/images
+
+The labels lie where ultralytics looks for them, in ``labels`` beside ``images``. ``network`` compares
+ways to compute on the same frames, ``decoding`` ways to come from a JPEG to a frame. Prints
+Markdown. Needs the extra ``verify``.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import cv2
+import numpy as np
+import openvino as ov
+import simplejpeg
+from numpy.typing import NDArray
+from openvino.properties import hint
+
+from builder.detector import Detector, read_detector
+from builder.network_graph import network_graph
+from builder.settings import BuildSettings, Precision
+from builder.verification.evaluation import mean_average_precision
+from builder.verification.found import Found, Thresholds
+from builder.verification.ground_truth import read_ground_truth
+from builder.verification.head_reading import RawBoxes, one_hot
+from builder.verification.images import image_files
+from builder.verification.labelled import LabelledImage
+from builder.verification.matching import agreement
+from builder.verification.reference import Reference, choose
+from builder.verification.source_image import Placed, decode, place
+
+# Encoded image to what a network says about it.
+Look = Callable[[bytes], tuple[RawBoxes, Placed]]
+Run = Callable[[NDArray[np.generic]], RawBoxes]
+
+PREDICT = Thresholds(conf=0.25, iou=0.7, max_det=300)
+EVALUATE = replace(PREDICT, conf=0.001)
+MOST_CANDIDATES = 3840
+
+
+def open_vino(detector: Detector, precision: Precision, arithmetic: ov.Type) -> Run:
+    """Return the network step that the builder makes, with as many candidates as it can give."""
+    settings = BuildSettings("accuracy", candidates=MOST_CANDIDATES, precision=precision)
+    graph = network_graph(detector, settings.with_defaults(detector.defaults))
+    model = ov.Core().compile_model(
+        ov.Core().read_model(graph.SerializeToString()),
+        "CPU",
+        {hint.inference_precision: arithmetic},
+    )
+    request = model.create_infer_request()
+
+    def run(frame: NDArray[np.generic]) -> RawBoxes:
+        request.infer({0: frame[None]})
+        rows = request.get_output_tensor(0).data[0]
+        table = one_hot(rows[:, 4], rows[:, 5], len(detector.labels))
+        return RawBoxes(rows[:, :4].copy(), table, finished=detector.finished)
+
+    return run
+
+
+def best_rows(run: Run, count: int) -> Run:
+    """Return the same with so many candidates; they come sorted by their score."""
+
+    def run_shortened(frame: NDArray[np.generic]) -> RawBoxes:
+        raw = run(frame)
+        return replace(
+            raw, boxes_xyxy=raw.boxes_xyxy[:count], class_scores=raw.class_scores[:count]
+        )
+
+    return run_shortened
+
+
+def whole(detector: Detector, run: Run) -> Look:
+    """Decode in full, letterbox in uint8: as ultralytics does and as is served."""
+
+    def look(encoded: bytes) -> tuple[RawBoxes, Placed]:
+        placed = place(decode(encoded), detector.width, detector.height, detector.input.placement)
+        return run(placed.frame), placed
+
+    return look
+
+
+def in_floats(detector: Detector, run: Run) -> Look:
+    """The same, but the resized picture is not rounded to whole numbers."""
+
+    def look(encoded: bytes) -> tuple[RawBoxes, Placed]:
+        picture = decode(encoded).astype(np.float32)
+        exact = place(picture, detector.width, detector.height, detector.input.placement, exact=True)
+        return run(exact.frame), exact
+
+    return look
+
+
+def shrunk(detector: Detector, run: Run, shrink: Callable[[bytes], NDArray[np.uint8]]) -> Look:
+    """Letterbox a picture that was decoded smaller; boxes are still in pixels of the whole one."""
+
+    def look(encoded: bytes) -> tuple[RawBoxes, Placed]:
+        height, width = decode(encoded).shape[:2]
+        small = shrink(encoded)
+        placed = place(small, detector.width, detector.height, detector.input.placement)
+        return run(placed.frame), replace(
+            placed,
+            width=width,
+            height=height,
+            gain_x=placed.gain_x * small.shape[1] / width,
+            gain_y=placed.gain_y * small.shape[0] / height,
+        )
+
+    return look
+
+
+def dct_scaled(flag: int) -> Callable[[bytes], NDArray[np.uint8]]:
+    """Return a decoder to a half or a quarter, in libjpeg's inverse DCT."""
+    return lambda encoded: cv2.imdecode(np.frombuffer(encoded, np.uint8), flag)
+
+
+def dct_scaled_to(size: int) -> Callable[[bytes], NDArray[np.uint8]]:
+    """Return a decoder to the smallest of n eighths that is no smaller than ``size`` pixels."""
+    return lambda encoded: simplejpeg.decode_jpeg(
+        encoded, colorspace="BGR", min_height=size, min_width=size, min_factor=1
+    )
+
+
+def averaged(size: tuple[int, int]) -> Callable[[bytes], NDArray[np.uint8]]:
+    """Return a decoder whose picture is shrunk by the mean of the pixels that fall together."""
+
+    def shrink(encoded: bytes) -> NDArray[np.uint8]:
+        picture = decode(encoded)
+        ratio = min(size[0] / picture.shape[1], size[1] / picture.shape[0])
+        new = round(picture.shape[1] * ratio), round(picture.shape[0] * ratio)
+        return cv2.resize(picture, new, interpolation=cv2.INTER_AREA)
+
+    return shrink
+
+
+def network_variants(detector: Detector, reference: Reference) -> Iterator[tuple[str, Look]]:
+    """Yield ways to compute, by name."""
+    yield "letterbox in floats, not rounded to uint8", in_floats(detector, reference.run)
+    run = open_vino(detector, Precision.FP32, ov.Type.f32)
+    for count in (MOST_CANDIDATES, 1000, 300, 100):
+        if detector.boxes is None or count <= detector.boxes or count == MOST_CANDIDATES:
+            most = min(count, detector.boxes or count)
+            yield f"float32, {most} candidates", whole(detector, best_rows(run, count))
+    yield "bfloat16 arithmetic", whole(detector, open_vino(detector, Precision.FP32, ov.Type.bf16))
+    yield "`--precision fp16`, float32 arithmetic", whole(
+        detector, open_vino(detector, Precision.FP16, ov.Type.f32)
+    )
+    yield "`--precision fp16`, float16 arithmetic", whole(
+        detector, open_vino(detector, Precision.FP16, ov.Type.f16)
+    )
+
+
+def decoding_variants(
+    detector: Detector, reference: Reference, smallest: int
+) -> Iterator[tuple[str, Look]]:
+    """Yield ways to decode pictures of at least ``smallest`` pixels a side, by name."""
+    size = max(detector.width, detector.height)
+    run = reference.run
+    for divisor, flag in ((2, cv2.IMREAD_REDUCED_COLOR_2), (4, cv2.IMREAD_REDUCED_COLOR_4)):
+        if smallest >= divisor * size:
+            yield f"DCT-scaled to 1/{divisor}", shrunk(detector, run, dct_scaled(flag))
+    yield "DCT-scaled to n/8, no smaller than the frame", shrunk(
+        detector, run, dct_scaled_to(size)
+    )
+    yield "decoded in full, shrunk by averaging", shrunk(
+        detector, run, averaged((detector.width, detector.height))
+    )
+
+
+def main() -> None:
+    """Print a table."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("shortcuts", choices=("network", "decoding"))
+    parser.add_argument("model", type=Path)
+    parser.add_argument("images", nargs="+")
+    arguments = parser.parse_args()
+
+    detector = read_detector(arguments.model)
+    files = image_files(arguments.images)
+    encoded = [file.read_bytes() for file in files]
+    sizes = [decode(each).shape[:2] for each in encoded]
+    labelled = [
+        LabelledImage(file, width, height)
+        for file, (height, width) in zip(files, sizes, strict=True)
+    ]
+    truth = read_ground_truth(None, labelled, detector.labels)
+    if truth is None:
+        parser.error("these images have no labels in a folder `labels` beside `images`")
+
+    def find(look: Look) -> tuple[list[Found], list[Found]]:
+        seen = [look(each) for each in encoded]
+        return [choose(*each, PREDICT) for each in seen], [choose(*each, EVALUATE) for each in seen]
+
+    reference = Reference(arguments.model, detector)
+    expected, low = find(whole(detector, reference.run))
+    best = mean_average_precision(truth.objects, low, len(detector.labels))
+    objects = sum(len(each.classes) for each in truth.objects)
+    smallest = min(min(size) for size in sizes)
+    print(
+        f"{arguments.model.name}, {detector.head.value} head at {detector.width}x"
+        f"{detector.height}; {len(files)} images of {smallest} pixels or more, {objects} objects, "
+        f"{sum(map(len, expected))} detections at 0.25.\n"
+    )
+    print(
+        "| | mAP50 | mAP50-95 | difference | matched | missing | extra | worst box | worst score |"
+    )
+    print("|---|---|---|---|---|---|---|---|---|")
+    print(f"| reference | {best.map50:.4f} | {best.map50_95:.4f} | | | | | | |")
+    variants = (
+        network_variants(detector, reference)
+        if arguments.shortcuts == "network"
+        else decoding_variants(detector, reference, smallest)
+    )
+    for name, look in variants:
+        plain, evaluated = find(look)
+        agreed = agreement(zip(plain, expected, strict=True))
+        mine = mean_average_precision(truth.objects, evaluated, len(detector.labels))
+        print(
+            f"| {name} | {mine.map50:.4f} | {mine.map50_95:.4f} "
+            f"| {mine.map50_95 - best.map50_95:+.4f} | {agreed.matched_share:.2%} "
+            f"| {agreed.missing} | {agreed.extra} | {agreed.box_px:.2f} px | {agreed.score:.4f} |",
+            flush=True,
+        )
+
+
+if __name__ == "__main__":
+    main()
