@@ -3,9 +3,9 @@
     .venv/bin/python benchmarks/accuracy.py network  MODEL.onnx held_out/images
     .venv/bin/python benchmarks/accuracy.py decoding MODEL.onnx large_scenes/images
 
-The labels lie where ultralytics looks for them, in ``labels`` beside ``images``. ``network`` compares
-ways to compute on the same frames, ``decoding`` ways to come from a JPEG to a frame. Prints
-Markdown. Needs the extra ``verify``.
+The labels lie where ultralytics looks for them, in ``labels`` beside ``images``. ``network``
+compares ways to compute on the same frames, ``decoding`` ways to come from a JPEG to a frame.
+Prints Markdown. Needs the extra ``verify``.
 """
 
 from __future__ import annotations
@@ -24,9 +24,10 @@ from openvino.properties import hint
 
 from builder.detector import Detector, read_detector
 from builder.network_graph import network_graph
-from builder.settings import BuildSettings, Precision
-from builder.verification.evaluation import mean_average_precision
-from builder.verification.found import Found, Thresholds
+from builder.settings import BuildSettings
+from builder.settings import Precision as NetworkPrecision
+from builder.verification.evaluation import Precision, mean_average_precision
+from builder.verification.found import Thresholds
 from builder.verification.ground_truth import read_ground_truth
 from builder.verification.head_reading import RawBoxes, one_hot
 from builder.verification.images import image_files
@@ -35,8 +36,9 @@ from builder.verification.matching import agreement
 from builder.verification.reference import Reference, choose
 from builder.verification.source_image import Placed, decode, place
 
-# Encoded image to what a network says about it.
-Look = Callable[[bytes], tuple[RawBoxes, Placed]]
+# What a network says about an encoded image, and where that lies in the frame.
+Answer = tuple[RawBoxes, Placed]
+Look = Callable[[bytes], Answer]
 Run = Callable[[NDArray[np.generic]], RawBoxes]
 
 PREDICT = Thresholds(conf=0.25, iou=0.7, max_det=300)
@@ -44,7 +46,7 @@ EVALUATE = replace(PREDICT, conf=0.001)
 MOST_CANDIDATES = 3840
 
 
-def open_vino(detector: Detector, precision: Precision, arithmetic: ov.Type) -> Run:
+def open_vino(detector: Detector, precision: NetworkPrecision, arithmetic: ov.Type) -> Run:
     """Return the network step that the builder makes, with as many candidates as it can give."""
     settings = BuildSettings("accuracy", candidates=MOST_CANDIDATES, precision=precision)
     graph = network_graph(detector, settings.with_defaults(detector.defaults))
@@ -79,7 +81,7 @@ def best_rows(run: Run, count: int) -> Run:
 def whole(detector: Detector, run: Run) -> Look:
     """Decode in full, letterbox in uint8: as ultralytics does and as is served."""
 
-    def look(encoded: bytes) -> tuple[RawBoxes, Placed]:
+    def look(encoded: bytes) -> Answer:
         placed = place(decode(encoded), detector.width, detector.height, detector.input.placement)
         return run(placed.frame), placed
 
@@ -89,10 +91,15 @@ def whole(detector: Detector, run: Run) -> Look:
 def in_floats(detector: Detector, run: Run) -> Look:
     """The same, but the resized picture is not rounded to whole numbers."""
 
-    def look(encoded: bytes) -> tuple[RawBoxes, Placed]:
-        picture = decode(encoded).astype(np.float32)
-        exact = place(picture, detector.width, detector.height, detector.input.placement, exact=True)
-        return run(exact.frame), exact
+    def look(encoded: bytes) -> Answer:
+        picture = decode(encoded)
+        placed = place(picture, detector.width, detector.height, detector.input.placement)
+        size = round(placed.width * placed.gain_x), round(placed.height * placed.gain_y)
+        frame = placed.frame.astype(np.float32)
+        frame[placed.top : placed.top + size[1], placed.left : placed.left + size[0]] = cv2.resize(
+            picture.astype(np.float32), size, interpolation=cv2.INTER_LINEAR
+        )
+        return run(frame), placed
 
     return look
 
@@ -100,7 +107,7 @@ def in_floats(detector: Detector, run: Run) -> Look:
 def shrunk(detector: Detector, run: Run, shrink: Callable[[bytes], NDArray[np.uint8]]) -> Look:
     """Letterbox a picture that was decoded smaller; boxes are still in pixels of the whole one."""
 
-    def look(encoded: bytes) -> tuple[RawBoxes, Placed]:
+    def look(encoded: bytes) -> Answer:
         height, width = decode(encoded).shape[:2]
         small = shrink(encoded)
         placed = place(small, detector.width, detector.height, detector.input.placement)
@@ -139,20 +146,23 @@ def averaged(size: tuple[int, int]) -> Callable[[bytes], NDArray[np.uint8]]:
     return shrink
 
 
-def network_variants(detector: Detector, reference: Reference) -> Iterator[tuple[str, Look]]:
+def network_variants(detector: Detector) -> Iterator[tuple[str, Look]]:
     """Yield ways to compute, by name."""
-    yield "letterbox in floats, not rounded to uint8", in_floats(detector, reference.run)
-    run = open_vino(detector, Precision.FP32, ov.Type.f32)
-    for count in (MOST_CANDIDATES, 1000, 300, 100):
-        if detector.boxes is None or count <= detector.boxes or count == MOST_CANDIDATES:
-            most = min(count, detector.boxes or count)
-            yield f"float32, {most} candidates", whole(detector, best_rows(run, count))
-    yield "bfloat16 arithmetic", whole(detector, open_vino(detector, Precision.FP32, ov.Type.bf16))
-    yield "`--precision fp16`, float32 arithmetic", whole(
-        detector, open_vino(detector, Precision.FP16, ov.Type.f32)
+    run = open_vino(detector, NetworkPrecision.FP32, ov.Type.f32)
+    counts = {min(count, detector.boxes or count) for count in (MOST_CANDIDATES, 1000, 300, 100)}
+    for count in sorted(counts, reverse=True):
+        yield f"float32, {count} candidates", whole(detector, best_rows(run, count))
+    yield (
+        "bfloat16 arithmetic",
+        whole(detector, open_vino(detector, NetworkPrecision.FP32, ov.Type.bf16)),
     )
-    yield "`--precision fp16`, float16 arithmetic", whole(
-        detector, open_vino(detector, Precision.FP16, ov.Type.f16)
+    yield (
+        "`--precision fp16`, float32 arithmetic",
+        whole(detector, open_vino(detector, NetworkPrecision.FP16, ov.Type.f32)),
+    )
+    yield (
+        "`--precision fp16`, float16 arithmetic",
+        whole(detector, open_vino(detector, NetworkPrecision.FP16, ov.Type.f16)),
     )
 
 
@@ -162,14 +172,14 @@ def decoding_variants(
     """Yield ways to decode pictures of at least ``smallest`` pixels a side, by name."""
     size = max(detector.width, detector.height)
     run = reference.run
+    yield "letterboxed in floats, not rounded to uint8", in_floats(detector, run)
     for divisor, flag in ((2, cv2.IMREAD_REDUCED_COLOR_2), (4, cv2.IMREAD_REDUCED_COLOR_4)):
         if smallest >= divisor * size:
             yield f"DCT-scaled to 1/{divisor}", shrunk(detector, run, dct_scaled(flag))
-    yield "DCT-scaled to n/8, no smaller than the frame", shrunk(
-        detector, run, dct_scaled_to(size)
-    )
-    yield "decoded in full, shrunk by averaging", shrunk(
-        detector, run, averaged((detector.width, detector.height))
+    yield "DCT-scaled to n/8, no smaller than the frame", shrunk(detector, run, dct_scaled_to(size))
+    yield (
+        "decoded in full, shrunk by averaging",
+        shrunk(detector, run, averaged((detector.width, detector.height))),
     )
 
 
@@ -193,13 +203,10 @@ def main() -> None:
     if truth is None:
         parser.error("these images have no labels in a folder `labels` beside `images`")
 
-    def find(look: Look) -> tuple[list[Found], list[Found]]:
-        seen = [look(each) for each in encoded]
-        return [choose(*each, PREDICT) for each in seen], [choose(*each, EVALUATE) for each in seen]
-
     reference = Reference(arguments.model, detector)
-    expected, low = find(whole(detector, reference.run))
-    best = mean_average_precision(truth.objects, low, len(detector.labels))
+    look_whole = whole(detector, reference.run)
+    seen = [look_whole(each) for each in encoded]
+    expected = [choose(*each, PREDICT) for each in seen]
     objects = sum(len(each.classes) for each in truth.objects)
     smallest = min(min(size) for size in sizes)
     print(
@@ -211,22 +218,36 @@ def main() -> None:
         "| | mAP50 | mAP50-95 | difference | matched | missing | extra | worst box | worst score |"
     )
     print("|---|---|---|---|---|---|---|---|---|")
-    print(f"| reference | {best.map50:.4f} | {best.map50_95:.4f} | | | | | | |")
-    variants = (
-        network_variants(detector, reference)
-        if arguments.shortcuts == "network"
-        else decoding_variants(detector, reference, smallest)
-    )
-    for name, look in variants:
-        plain, evaluated = find(look)
-        agreed = agreement(zip(plain, expected, strict=True))
-        mine = mean_average_precision(truth.objects, evaluated, len(detector.labels))
+
+    def precision_of(answers: list[Answer], thresholds: Thresholds) -> Precision:
+        found = [choose(*each, thresholds) for each in answers]
+        return mean_average_precision(truth.objects, found, len(detector.labels))
+
+    best = precision_of(seen, EVALUATE)
+    print(f"| reference | {best.map50:.4f} | {best.map50_95:.4f} | | | | | | |", flush=True)
+
+    def print_row(
+        name: str, answers: list[Answer], *, own: Thresholds = PREDICT, low: Thresholds = EVALUATE
+    ) -> None:
+        found = [choose(*each, own) for each in answers]
+        agreed = agreement(zip(found, expected, strict=True))
+        mine = precision_of(answers, low)
         print(
             f"| {name} | {mine.map50:.4f} | {mine.map50_95:.4f} "
             f"| {mine.map50_95 - best.map50_95:+.4f} | {agreed.matched_share:.2%} "
             f"| {agreed.missing} | {agreed.extra} | {agreed.box_px:.2f} px | {agreed.score:.4f} |",
             flush=True,
         )
+
+    if arguments.shortcuts == "decoding":
+        variants = decoding_variants(detector, reference, smallest)
+    else:
+        variants = network_variants(detector)
+        if not detector.finished:
+            own, low = (replace(each, multi_label=True) for each in (PREDICT, EVALUATE))
+            print_row("reference, multi-label", seen, own=own, low=low)
+    for name, look in variants:
+        print_row(name, [look(each) for each in encoded])
 
 
 if __name__ == "__main__":

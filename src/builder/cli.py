@@ -12,6 +12,7 @@ from builder.commands.build import add_build
 from builder.commands.check import add_check
 from builder.commands.demo import add_demo
 from builder.commands.engine import add_engine
+from builder.commands.inspect import add_inspect
 from builder.commands.list import add_list
 from builder.commands.load import add_load
 from builder.commands.prune import add_prune
@@ -28,6 +29,7 @@ def build_parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     for add_command in (
         add_build,
+        add_inspect,
         add_list,
         add_rollback,
         add_load,

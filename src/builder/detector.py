@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import math
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from builder.graph_facts import dims_of, image_input
 from builder.heads import Head, InputConvention
 from builder.onnx_file import load_onnx, metadata_of, onnx_opset, sha256_of
 from builder.recognition import recognise
-from builder.settings import NmsDefaults
+from builder.settings import NmsDefaults, Precision
 
 DEFAULT_IMAGE_SIZE = 640
 LARGEST_IMAGE_SIZE = 8192
@@ -41,6 +42,7 @@ class Detector:
         input: what the network was trained to see.
         defaults: thresholds the file brings with it.
         finished: whether the graph suppresses overlaps itself.
+        precision: of its weights.
         reason: what gave its head away, in words.
         sha256: of the file.
     """
@@ -56,6 +58,7 @@ class Detector:
     input: InputConvention
     defaults: NmsDefaults
     finished: bool
+    precision: Precision
     reason: str
     sha256: str
 
@@ -108,6 +111,7 @@ def read_detector(
         input=found.input,
         defaults=found.defaults,
         finished=found.finished,
+        precision=_precision(model),
         reason=found.reason,
         sha256=sha256_of(path),
     )
@@ -167,6 +171,15 @@ def _check_size(path: Path, width: int, height: int, stride: int) -> None:
                 f"stride {stride} up to {LARGEST_IMAGE_SIZE}: choose another --size, or export it "
                 "with another imgsz"
             )
+
+
+def _precision(model: onnx.ModelProto) -> Precision:
+    sizes = {TensorProto.FLOAT: 0, TensorProto.FLOAT16: 0}
+    for tensor in model.graph.initializer:
+        if tensor.data_type in sizes:
+            sizes[tensor.data_type] += math.prod(tensor.dims)
+    half = sizes[TensorProto.FLOAT16] > sizes[TensorProto.FLOAT]
+    return Precision.FP16 if half else Precision.FP32
 
 
 def _stride(metadata: dict[str, str]) -> int:

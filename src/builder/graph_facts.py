@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 import onnx
+from onnx import version_converter
 
 Dims = tuple[int | None, ...]
+
+# Of older ones, shape inference does not follow what Shape, Gather and Concat compute.
+INFERABLE_OPSET = 17
 
 # Operators that move numbers about and leave them as they are; the first input holds the numbers.
 MOVING = frozenset(
@@ -72,13 +78,14 @@ def _completed(declared: Dims, inferred: Dims) -> Dims:
 def _inferred_dims(
     model: onnx.ModelProto, width: int, height: int, names: set[str]
 ) -> dict[str, Dims]:
-    fixed = onnx.ModelProto()
-    fixed.CopyFrom(model)
+    fixed = _inferable(model)
     del fixed.graph.value_info[:]
     for value in fixed.graph.output:
         value.type.tensor_type.ClearField("shape")
     shape = image_input(fixed)[0].type.tensor_type.shape
-    shape.dim[2].dim_value, shape.dim[3].dim_value = height, width
+    # One image tells as much of the other dims as any number, and more than an unknown number.
+    for axis, size in ((0, shape.dim[0].dim_value or 1), (2, height), (3, width)):
+        shape.dim[axis].dim_value = size
     try:
         inferred = onnx.shape_inference.infer_shapes(fixed, data_prop=True)
     except Exception:  # noqa: BLE001 - a graph that contradicts itself tells nothing
@@ -89,6 +96,17 @@ def _inferred_dims(
         for value in values
         if value.name in names and value.type.tensor_type.HasField("shape")
     }
+
+
+def _inferable(model: onnx.ModelProto) -> onnx.ModelProto:
+    """Return a copy in an operator set whose computed shapes ONNX can follow."""
+    versions = [entry.version for entry in model.opset_import if entry.domain in {"", "ai.onnx"}]
+    if versions and versions[0] < INFERABLE_OPSET:
+        with suppress(Exception):  # some operators cannot be converted; then as it is
+            return version_converter.convert_version(model, INFERABLE_OPSET)
+    copy = onnx.ModelProto()
+    copy.CopyFrom(model)
+    return copy
 
 
 def box_operator(model: onnx.ModelProto) -> str | None:

@@ -47,7 +47,10 @@ class ModelProcesses:
         Args:
             states: asks Triton for the states of its models.
         """
-        present = _children(self._triton_pid)
+        # A dead process no longer says what it ran.
+        present = {
+            pid: self._known.get(pid, served) for pid, served in _children(self._triton_pid).items()
+        }
         ended = {pid for pid in (*self._known, *present) if not _running(pid)}
         unburied = ended & self._ended & set(present)
         vanished = {
@@ -81,7 +84,7 @@ def _served(pid: int) -> Served:
         arguments = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
         model, version = Path(arguments[1].decode()).parts[-3:-1]
         return Served(model, int(version))
-    return Served("a model", 0)
+    return Served("(unknown)", 0)
 
 
 def _running(pid: int) -> bool:

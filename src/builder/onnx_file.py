@@ -9,6 +9,7 @@ import onnx
 from onnx.external_data_helper import ExternalDataInfo, uses_external_data
 
 from builder.errors import ModelFileError
+from builder.graph_order import sort_nodes
 
 
 def load_onnx(path: Path) -> onnx.ModelProto:
@@ -31,6 +32,7 @@ def load_onnx(path: Path) -> onnx.ModelProto:
         )
     model = _parse(path)
     _load_external_weights(path, model)
+    sort_nodes(model)
     _check(path, model)
     return model
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from builder.config_files import named_versions, read_config
+from tritonclient.grpc import model_config_pb2 as pb
+
+from builder.config_files import CONFIG_FILE, named_versions, read_config
 from builder.errors import BuilderError, InvalidPipelineError, RepositoryError
 from builder.manifest import Manifest, pipelines, read_manifest
 from builder.onnx_file import load_onnx
@@ -41,7 +43,8 @@ def checked_names(repository: Path, name: str | None = None) -> tuple[str, ...]:
 def pipeline_problems(repository: Path, name: str, machine: Machine) -> tuple[str, ...]:
     """Return what is wrong with a pipeline's active version, a sentence each; none if it is whole.
 
-    1. The manifest and the five configs can be read, and name the same version, which is there.
+    1. The manifest and the five configs can be read and name the same version, and its files are
+       there.
     2. The steps fit each other and the network's graph, and that is valid ONNX.
     3. A TensorRT plan is there and fits its graph and ``machine``.
 
@@ -66,16 +69,27 @@ def pipeline_problems(repository: Path, name: str, machine: Machine) -> tuple[st
 def _check_models(repository: Path, manifest: Manifest, _machine: Machine) -> None:
     names, version = model_names(manifest.name), manifest.version
     configs = {model: read_config(repository / model) for model in names.all}
-    for model, config in configs.items():
-        named = named_versions(config)
-        if version not in named or not (repository / model / str(version)).is_dir():
-            raise InvalidPipelineError(
-                f"{model} serves the versions {list(named)} and has "
-                f"{'' if (repository / model / str(version)).is_dir() else 'no '}folder {version}, "
-                f"but {manifest.name} is at version {version}: build it again with --replace"
-            )
+    for config in configs.values():
+        _check_version(repository, config, version)
     onnx_file = network_folder(repository, manifest.name, version) / ONNX_FILE
     check_fit(configs, names, load_onnx(onnx_file).graph)
+
+
+def _check_version(repository: Path, config: pb.ModelConfig, version: int) -> None:
+    model = repository / config.name
+    if version not in named_versions(config):
+        raise InvalidPipelineError(
+            f"{config.name} serves the versions {list(named_versions(config))}, the pipeline is at "
+            f"{version}: build it again with --replace"
+        )
+    needed = [f"{version}/{CONFIG_FILE}", *(output.label_filename for output in config.output)]
+    if config.backend == "python":
+        needed.append(f"{version}/model.py")
+    missing = [file for file in needed if file and not (model / file).is_file()]
+    if missing:
+        raise InvalidPipelineError(
+            f"{config.name} lacks {', '.join(missing)}: build the pipeline again with --replace"
+        )
 
 
 def _check_plan(repository: Path, manifest: Manifest, machine: Machine) -> None:

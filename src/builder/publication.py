@@ -78,6 +78,11 @@ def publishing(repository: Path) -> Iterator[Publication]:
         RepositoryError: it is no folder, cannot be written, or the disk is full.
     """
     with _told_as_repository_error(repository):
+        if not repository.exists():
+            raise RepositoryError(
+                f"there is no model repository {repository}: make one with `framewire build "
+                f"MODEL.onnx --name NAME --repository {repository}`"
+            )
         resolved = repository.resolve()
         with _locked(resolved):
             for left_over in _left_overs(resolved):
@@ -146,17 +151,12 @@ def _told_as_repository_error(repository: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if not repository.exists():
-            raise RepositoryError(
-                f"there is no model repository {repository}: make one with `framewire build "
-                f"MODEL.onnx --name NAME --repository {repository}`"
-            ) from error
         raise unwritable(repository, error) from error
 
 
 def unwritable(repository: Path, error: OSError) -> RepositoryError:
     """Return what to say of an OSError while a repository was written."""
-    if repository.exists() and not repository.is_dir():
+    if isinstance(error, (FileExistsError, NotADirectoryError)):
         return RepositoryError(f"{repository} is a file, not a model repository: name a folder")
     return RepositoryError(
         f"cannot write the model repository {repository} ({error.strerror or error}): check "

@@ -23,7 +23,7 @@ from builder.model_configs import (
 )
 from builder.network_graph import network_graph
 from builder.publication import publishing, unwritable
-from builder.settings import BuildSettings, Runtime
+from builder.settings import BuildSettings, Precision, Runtime
 from builder.validation import validate_pipeline
 from builder.version_changes import KEPT_OLD_VERSIONS, check_keep, publish_version
 from builder.versions import is_whole, next_version
@@ -91,6 +91,9 @@ def build_pipeline(
     """
     check_keep(keep)
     detector = detector or read_detector(model_file)
+    if detector.precision is Precision.FP16:
+        # What was rounded away does not come back.
+        settings = with_fields(settings, precision=Precision.FP16)
     spec = PipelineSpec(settings.with_defaults(detector.defaults), detector)
     network = network_graph(spec.detector, spec.settings)
     try:

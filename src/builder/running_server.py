@@ -54,8 +54,17 @@ def load_version(url: str, name: str, version: int, timeout_s: float) -> None:
         VersionNotLoadedError: Triton refused the version; it still has the one before.
     """
     deadline = time.monotonic() + timeout_s
-    # The ensemble brings its steps with it, and they are there before it changes.
-    for model in (name, model_names(name).bls):
+    names = model_names(name)
+    # The ensemble would bring its steps with it; but where one of them does not load, Triton stops
+    # the ensemble too, unless it is told to load the steps by themselves first.
+    for step in (names.network, names.preprocess, names.postprocess):
+        try:
+            _load(url, step, version, deadline)
+        except VersionNotLoadedError:
+            # After a rollback from a version that does not load, that one still does not.
+            if model_states(url).get(step, {}).get(version) != "READY":
+                raise
+    for model in (names.ensemble, names.bls):
         _load(url, model, version, deadline)
         _await(url, model, version, deadline, timeout_s)
 

@@ -20,7 +20,7 @@ import onnx
 from builder.errors import SettingsError, TensorRtMissingError
 from builder.onnx_file import load_onnx, metadata_of
 
-# Turing, 7.5, is known too, but tensorrt-rtx multiplies no float32 matrices on it, TensorRT does.
+# Turing, 7.5, is known too, but there tensorrt-rtx refuses to multiply float32 matrices.
 COMPUTE_CAPABILITIES = ("8.0", "8.6", "8.9", "12.0", "12.1")
 # Of a file that leaves its size open and has no `imgsz` in its metadata.
 IMAGE_SIZE = 640

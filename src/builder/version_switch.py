@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import time
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,6 +36,10 @@ from thin_client.contract import ModelNames, model_names
 SWITCH_JOURNAL = "switch.json"
 REMOVAL_JOURNAL = "removal.json"
 WRITTEN, REMOVED = "written", "removed"
+# A server in poll mode looks at one model after the other. One that had looked at the steps before
+# they changed must have looked at the ensemble too before that changes: it would find it without
+# its steps, unload it, and not try again.
+LOOK_S = 1.0
 
 
 @dataclass(frozen=True)
@@ -106,7 +111,10 @@ def switch_version(repository: Path, staging: Path, switch: Switch) -> None:
         if switch.staged:
             for name in reversed(switch.names.all):
                 move(models / name / str(switch.new), _version(repository, name, switch.new))
-        for name in (*switch.steps, switch.names.ensemble, switch.names.bls):
+        for step in switch.steps:
+            move(written / step, repository / step / CONFIG_FILE)
+        time.sleep(LOOK_S)
+        for name in (switch.names.ensemble, switch.names.bls):
             move(written / name, repository / name / CONFIG_FILE)
     except BaseException:
         mend_switch(repository, staging)

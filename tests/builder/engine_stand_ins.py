@@ -18,6 +18,12 @@ from pathlib import Path
 
 import pytest
 
+from builder.cli import main
+from builder.plan import Machine
+from builder.repository import build_pipeline
+from builder.settings import BuildSettings, Runtime
+from tests.tiny_detector import save_tiny_detector
+
 TRTEXEC = """#!{python}
 import hashlib, json, os, signal, sys, time
 from pathlib import Path
@@ -89,7 +95,34 @@ SHARED_OPTIONS = (
 TENSORRT_10 = (*SHARED_OPTIONS, "--stronglyTyped", "--fp16", "--best")
 TENSORRT_11 = SHARED_OPTIONS
 TENSORRT_8 = (*SHARED_OPTIONS, "--fp16", "--best")
-BUILD = ("--onnx", "--saveEngine", "--timingCacheFile")
+NAMING_FILES = ("--onnx", "--saveEngine", "--timingCacheFile")
+
+# What the stand-ins say until they are told otherwise.
+L4 = Machine("10.5.0.18", "8.9", "NVIDIA L4")
+
+
+def tensorrt_repository(folder: Path, name: str = "tiny", **settings: object) -> Path:
+    """Build a pipeline of the tiny detector whose network is a TensorRT plan."""
+    options = {"max_batch": 4, "runtime": Runtime.TENSORRT, **settings}
+    model = save_tiny_detector(folder / "tiny.onnx")
+    build_pipeline(model, folder / "r", BuildSettings(name, **options))
+    return folder / "r"
+
+
+def network_folder(repository: Path, version: int = 1) -> Path:
+    return repository / "tiny_network" / str(version)
+
+
+def engine(repository: Path, *options: str) -> int:
+    return main(["engine", "--repository", str(repository), *options])
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {
+        str(path.relative_to(folder)): path.read_bytes()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+    }
 
 
 class StandIns:
@@ -131,7 +164,7 @@ class StandIns:
         """The options of one build but for those that name files."""
         arguments = self.builds[index]["arguments"]
         assert isinstance(arguments, list)
-        return [each for each in arguments if not each.startswith(BUILD)]
+        return [each for each in arguments if not each.startswith(NAMING_FILES)]
 
     def option(self, name: str, index: int = -1) -> str:
         """The value of one option of a build."""

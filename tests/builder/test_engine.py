@@ -6,53 +6,23 @@ See ``engine_stand_ins`` for what that proves and what it does not.
 from __future__ import annotations
 
 import json
-import signal
-import subprocess
-import sys
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import onnx
 import pytest
 
-from builder.cli import main
 from builder.config_files import named_versions, read_config
 from builder.manifest import active_version
 from builder.onnx_file import sha256_of
-from builder.plan import Machine, check_plan, read_fingerprint
-from builder.repository import build_pipeline
-from builder.settings import BuildSettings, Runtime
-from tests.builder.engine_stand_ins import StandIns
-from tests.serving import framewire
-from tests.tiny_detector import save_tiny_detector
-
-L4 = Machine("10.5.0.18", "8.9", "NVIDIA L4")
-
-# Puts a plan into the repository and dies, as by SIGKILL, before one of the renames.
-KILLED_PUT = """
-import os, sys
-from pathlib import Path
-from builder.onnx_file import sha256_of
-from builder.plan import Fingerprint
-from builder.plan_publication import put_plan
-
-repository, plan, renames_left = Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3])
-rename = Path.replace
-
-def rename_or_die(self, other):
-    global renames_left
-    if renames_left == 0:
-        os._exit(9)
-    renames_left -= 1
-    return rename(self, other)
-
-Path.replace = rename_or_die
-network = repository / "tiny_network" / "1" / "model.onnx"
-put_plan(repository, "tiny", plan, Fingerprint(
-    sha256_of(network), "10.5.0.18", "8.9", "NVIDIA L4", ("--stronglyTyped",), 4, sha256_of(plan)
-))
-"""
+from builder.plan import check_plan, read_fingerprint
+from tests.builder.engine_stand_ins import (
+    L4,
+    StandIns,
+    contents,
+    engine,
+    network_folder,
+    tensorrt_repository,
+)
 
 
 @pytest.fixture
@@ -65,30 +35,7 @@ def stand_ins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> StandIns:
 
 @pytest.fixture
 def repository(tmp_path: Path) -> Path:
-    return build(tmp_path)
-
-
-def build(tmp_path: Path, **settings: object) -> Path:
-    options = {"max_batch": 4, "runtime": Runtime.TENSORRT, **settings}
-    model = save_tiny_detector(tmp_path / "tiny.onnx")
-    build_pipeline(model, tmp_path / "r", BuildSettings("tiny", **options))
-    return tmp_path / "r"
-
-
-def network(repository: Path, version: int = 1) -> Path:
-    return repository / "tiny_network" / str(version)
-
-
-def engine(repository: Path, *options: str) -> int:
-    return main(["engine", "--repository", str(repository), *options])
-
-
-def contents(folder: Path) -> dict[str, bytes]:
-    return {
-        str(path.relative_to(folder)): path.read_bytes()
-        for path in sorted(folder.rglob("*"))
-        if path.is_file()
-    }
+    return tensorrt_repository(tmp_path)
 
 
 def test_trtexec_is_told_shapes_types_and_files(repository: Path, stand_ins: StandIns) -> None:
@@ -164,17 +111,14 @@ def test_a_plan_that_does_not_fit_is_replaced_by_a_new_version(
     reason: str,
 ) -> None:
     assert engine(repository) == 0
-    before = contents(network(repository))
+    before = contents(network_folder(repository))
     stand_ins.tell(**told)
     assert engine(repository, *options) == 0
     said = capsys.readouterr().out
     assert "version 2 has a plan" in said
     assert reason in said
     assert active_version(repository, "tiny") == 2
-    assert contents(network(repository)) == before
-    assert read_fingerprint(network(repository, 2)) != read_fingerprint(network(repository, 1)) or (
-        options == ["--force"]
-    )
+    assert contents(network_folder(repository)) == before
     # A server that reads this keeps the old one until it has the new one.
     assert set(named_versions(read_config(repository / "tiny_network"))) == {1, 2}
     assert engine(repository, *(["--fp16"] if "--fp16" in options else [])) == 0
@@ -185,115 +129,13 @@ def test_a_network_that_is_not_the_compiled_one_is_compiled_again(
     repository: Path, stand_ins: StandIns
 ) -> None:
     assert engine(repository) == 0
-    file = network(repository) / "model.onnx"
+    file = network_folder(repository) / "model.onnx"
     model = onnx.load(file)
     model.producer_name = "somebody else"
     onnx.save(model, file)
     assert engine(repository) == 0
     assert active_version(repository, "tiny") == 2
     check_plan(repository, "tiny", L4)
-
-
-def test_a_failing_trtexec_is_quoted_and_changes_nothing(
-    repository: Path, stand_ins: StandIns, capsys: pytest.CaptureFixture[str]
-) -> None:
-    before = contents(repository)
-    stand_ins.tell(ends="fails")
-    assert engine(repository) == 1
-    said = capsys.readouterr().err
-    assert said.count("\n") == 1
-    assert "exit code 1 (Error[4]: In node 3 with name: /nms and operator: NonZero)" in said
-    assert contents(repository) == before
-    cache = repository.parent / ".r.framewire-cache"
-    assert [path.name for path in cache.iterdir()] == ["tiny.trtexec.log"]
-    assert "Engine set up failed" in (cache / "tiny.trtexec.log").read_text()
-
-
-def test_a_killed_trtexec_changes_nothing(
-    repository: Path, stand_ins: StandIns, capsys: pytest.CaptureFixture[str]
-) -> None:
-    before = contents(repository)
-    stand_ins.tell(ends="killed")
-    assert engine(repository) == 1
-    assert "killed by SIGKILL" in capsys.readouterr().err
-    assert contents(repository) == before
-
-
-def test_a_trtexec_without_a_plan_is_not_believed(
-    repository: Path, stand_ins: StandIns, capsys: pytest.CaptureFixture[str]
-) -> None:
-    stand_ins.tell(ends="without a plan")
-    assert engine(repository) == 1
-    assert "without a plan of tiny" in capsys.readouterr().err
-    assert not (network(repository) / "model.plan").exists()
-
-
-def test_a_network_built_anew_meanwhile_gets_no_plan_of_the_old_one(
-    repository: Path, stand_ins: StandIns, capsys: pytest.CaptureFixture[str]
-) -> None:
-    stand_ins.tell(overwrites=str(network(repository) / "model.onnx"))
-    assert engine(repository) == 1
-    assert "was built anew while its plan was compiled" in capsys.readouterr().err
-    assert not (network(repository) / "model.plan").exists()
-
-
-@pytest.mark.parametrize(
-    ("stopped_by", "code"), [(signal.SIGTERM, 130), (signal.SIGKILL, -signal.SIGKILL)]
-)
-def test_a_stopped_engine_stops_trtexec_and_changes_nothing(
-    repository: Path, stand_ins: StandIns, stopped_by: signal.Signals, code: int
-) -> None:
-    before = contents(repository)
-    stand_ins.tell(ends="never")
-    command = framewire("engine", "--repository", str(repository))
-    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
-        hangs = stand_ins.home / "hangs"
-        wait_until(hangs.exists)
-        process.send_signal(stopped_by)
-        process.communicate(timeout=60)
-    assert process.returncode == code
-    wait_until(lambda: ended(int(hangs.read_text())))
-    assert contents(repository) == before
-    stand_ins.tell(ends="well")
-    assert engine(repository) == 0
-    cache = repository.parent / ".r.framewire-cache"
-    assert not list(cache.glob("building-*"))
-
-
-def wait_until(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 60
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
-
-
-def ended(pid: int) -> bool:
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] == "Z"
-    except OSError:
-        return True
-
-
-@pytest.mark.parametrize("renames", range(3))
-def test_a_kill_while_the_plan_is_put_in_place_leaves_it_whole_or_absent(
-    repository: Path, stand_ins: StandIns, tmp_path: Path, renames: int
-) -> None:
-    plan = tmp_path / "made.plan"
-    plan.write_bytes(b"plan")
-    killed = subprocess.run(
-        [sys.executable, "-c", KILLED_PUT, str(repository), str(plan), str(renames)], check=False
-    )
-    finished = killed.returncode == 0
-    assert finished == (renames == 2)
-    assert killed.returncode in {0, 9}
-    if finished:
-        check_plan(repository, "tiny", L4)
-    else:
-        assert not (network(repository) / "model.plan").exists()
-    assert engine(repository, "--force") == 0
-    check_plan(repository, "tiny", L4)
-    assert active_version(repository, "tiny") == (2 if finished else 1)
-    assert [path.name for path in tmp_path.glob(".r.*")] == [".r.framewire-cache"]
 
 
 def test_timings_are_kept_for_the_next_build_of_the_same_kind(
@@ -319,7 +161,7 @@ def test_the_gpu_that_is_asked_about_is_the_one_that_compiles(
     assert engine(repository, "--device", "1") == 0
     environment = stand_ins.builds[-1]["environment"]
     assert environment == {"CUDA_VISIBLE_DEVICES": "1", "CUDA_DEVICE_ORDER": "PCI_BUS_ID"}
-    made = read_fingerprint(network(repository))
+    made = read_fingerprint(network_folder(repository))
     assert made is not None
     assert made.compute_capability == "8.9"
 
@@ -327,7 +169,7 @@ def test_the_gpu_that_is_asked_about_is_the_one_that_compiles(
 def test_a_graph_of_a_fixed_batch_brings_its_own_shapes(
     repository: Path, stand_ins: StandIns
 ) -> None:
-    file = network(repository) / "model.onnx"
+    file = network_folder(repository) / "model.onnx"
     model = onnx.load(file)
     model.graph.input[0].type.tensor_type.shape.dim[0].dim_value = 4
     onnx.save(model, file)
@@ -337,7 +179,7 @@ def test_a_graph_of_a_fixed_batch_brings_its_own_shapes(
 
 def test_the_fingerprint_says_all_of_it(repository: Path, stand_ins: StandIns) -> None:
     assert engine(repository, "--fp16") == 0
-    folder = network(repository)
+    folder = network_folder(repository)
     assert json.loads((folder / "model.plan.json").read_text()) == {
         "onnx_sha256": sha256_of(folder / "model.onnx"),
         "tensorrt_version": "10.5.0.18",

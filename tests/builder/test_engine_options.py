@@ -11,17 +11,16 @@ from pathlib import Path
 import pytest
 
 from builder import engine_machine
-from builder.cli import main
 from builder.engine_machine import tensorrt_version
-from builder.repository import build_pipeline
-from builder.settings import BuildSettings, Precision, Runtime
+from builder.settings import Precision, Runtime
 from tests.builder.engine_stand_ins import (
     TENSORRT_8,
     TENSORRT_10,
     TENSORRT_11,
     StandIns,
+    engine,
+    tensorrt_repository,
 )
-from tests.tiny_detector import save_tiny_detector
 
 
 @pytest.fixture(autouse=True)
@@ -41,23 +40,12 @@ def stand_ins(no_trtexec: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     return made
 
 
-def build(folder: Path, name: str = "tiny", **settings: object) -> Path:
-    options = {"max_batch": 4, "runtime": Runtime.TENSORRT, **settings}
-    model = save_tiny_detector(folder / "tiny.onnx")
-    build_pipeline(model, folder / "r", BuildSettings(name, **options))
-    return folder / "r"
-
-
-def engine(repository: Path, *options: str) -> int:
-    return main(["engine", "--repository", str(repository), *options])
-
-
 def test_a_dry_run_prints_the_command_without_gpu_and_trtexec(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     folder = tmp_path / "with a space"
     folder.mkdir()
-    repository = build(folder)
+    repository = tensorrt_repository(folder)
     before = sorted(folder.rglob("*"))
     assert engine(repository, "--dry-run", "--workspace", "1024", "--opt-batch", "1") == 0
     printed = capsys.readouterr().out
@@ -81,8 +69,8 @@ def test_a_dry_run_prints_the_command_without_gpu_and_trtexec(
 def test_a_dry_run_asks_the_trtexec_that_is_there_and_compiles_nothing(
     tmp_path: Path, stand_ins: StandIns, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    repository = build(tmp_path)
-    build(tmp_path, "other")
+    repository = tensorrt_repository(tmp_path)
+    tensorrt_repository(tmp_path, "other")
     stand_ins.tell(options=TENSORRT_11, version="110100", build="106")
     assert engine(repository, "--dry-run", "--device", "0") == 0
     first, second = capsys.readouterr().out.splitlines()
@@ -96,7 +84,7 @@ def test_a_dry_run_asks_the_trtexec_that_is_there_and_compiles_nothing(
 def test_without_trtexec_the_image_that_has_it_is_named(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert engine(build(tmp_path)) == 1
+    assert engine(tensorrt_repository(tmp_path)) == 1
     said = capsys.readouterr().err
     assert said.count("\n") == 1
     for part in ("docker run", "nvcr.io/nvidia/tritonserver:<version>-py3", "libnvinfer-bin"):
@@ -106,7 +94,7 @@ def test_without_trtexec_the_image_that_has_it_is_named(
 def test_without_a_gpu_it_says_so(
     tmp_path: Path, stand_ins: StandIns, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    repository = build(tmp_path)
+    repository = tensorrt_repository(tmp_path)
     stand_ins.tell(gpus=[])
     assert engine(repository) == 1
     assert "no GPU can be seen here (No devices were found)" in capsys.readouterr().err
@@ -139,7 +127,7 @@ def test_types_are_those_of_the_graph_unless_asked_otherwise(
     expected: list[str],
 ) -> None:
     stand_ins.tell(options=known)
-    assert engine(build(tmp_path, precision=precision), *options) == 0
+    assert engine(tensorrt_repository(tmp_path, precision=precision), *options) == 0
     said = [each for each in stand_ins.build_options() if "Shapes" not in each]
     assert said == [*expected, "--skipInference"]
 
@@ -148,7 +136,7 @@ def test_a_precision_that_trtexec_no_longer_has_is_refused(
     tmp_path: Path, stand_ins: StandIns, capsys: pytest.CaptureFixture[str]
 ) -> None:
     stand_ins.tell(options=TENSORRT_11)
-    assert engine(build(tmp_path), "--fp16") == 1
+    assert engine(tensorrt_repository(tmp_path), "--fp16") == 1
     assert "build tiny with `--precision fp16`" in capsys.readouterr().err
     assert stand_ins.builds == []
 
@@ -156,7 +144,7 @@ def test_a_precision_that_trtexec_no_longer_has_is_refused(
 def test_further_options_reach_trtexec_and_the_fingerprint(
     tmp_path: Path, stand_ins: StandIns, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    repository = build(tmp_path)
+    repository = tensorrt_repository(tmp_path)
     assert engine(repository, "--trtexec-option=--noTF32") == 0
     assert "--noTF32" in stand_ins.build_options()
     assert '"--noTF32"' in (repository / "tiny_network/1/model.plan.json").read_text()
@@ -182,7 +170,7 @@ def test_options_out_of_range_are_refused(
     options: list[str],
     complaint: str,
 ) -> None:
-    assert engine(build(tmp_path), *options) == 1
+    assert engine(tensorrt_repository(tmp_path), *options) == 1
     said = capsys.readouterr().err
     assert complaint in said
     assert said.count("\n") == 1
@@ -190,7 +178,7 @@ def test_options_out_of_range_are_refused(
 
 
 def test_a_larger_batch_than_the_pipelines_is_possible(tmp_path: Path, stand_ins: StandIns) -> None:
-    assert engine(build(tmp_path), "--max-batch", "8") == 0
+    assert engine(tensorrt_repository(tmp_path), "--max-batch", "8") == 0
     assert stand_ins.option("--maxShapes") == "frame:8x64x64x3"
     assert stand_ins.option("--optShapes") == "frame:8x64x64x3"
 
@@ -198,10 +186,10 @@ def test_a_larger_batch_than_the_pipelines_is_possible(tmp_path: Path, stand_ins
 def test_pipelines_without_a_plan_of_their_own_are_left_alone(
     tmp_path: Path, stand_ins: StandIns, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    repository = build(tmp_path, "on_cpu", runtime=Runtime.PYTHON)
+    repository = tensorrt_repository(tmp_path, "on_cpu", runtime=Runtime.PYTHON)
     assert engine(repository) == 1
     assert "found on_cpu (python): build one with" in capsys.readouterr().err
-    build(tmp_path)
+    tensorrt_repository(tmp_path)
     assert engine(repository) == 0
     assert len(stand_ins.builds) == 1
     assert "tiny" in capsys.readouterr().out
@@ -210,7 +198,7 @@ def test_pipelines_without_a_plan_of_their_own_are_left_alone(
 def test_a_cache_that_cannot_be_written_is_refused(
     tmp_path: Path, stand_ins: StandIns, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert engine(build(tmp_path), "--cache", str(tmp_path / "tiny.onnx")) == 1
+    assert engine(tensorrt_repository(tmp_path), "--cache", str(tmp_path / "tiny.onnx")) == 1
     said = capsys.readouterr().err
     assert "name another with --cache" in said
     assert stand_ins.builds == []
@@ -239,6 +227,6 @@ def test_a_trtexec_that_does_not_run_is_reported(
 ) -> None:
     broken = "#!/bin/sh\necho error while loading shared libraries: libnvinfer.so.10\nexit 127\n"
     (stand_ins.home / "trtexec").write_text(broken)
-    assert engine(build(tmp_path)) == 1
+    assert engine(tensorrt_repository(tmp_path)) == 1
     said = capsys.readouterr().err
     assert "did not say which TensorRT it is (error while loading shared libraries" in said

@@ -122,14 +122,14 @@ def test_written_configs_are_canonical_protobuf_text(model_file: Path, tmp_path:
 
 
 def test_the_manifest_says_how_it_was_built(model_file: Path, tmp_path: Path) -> None:
-    build(model_file, tmp_path / "r", conf=0.4, candidates=60, max_batch=4)
+    build(model_file, tmp_path / "r", conf=0.4, candidates=60, max_det=50, max_batch=4)
     manifest = read_manifest(tmp_path / "r", "tiny")
     assert manifest.source == "tiny.onnx"
     assert manifest.source_sha256 == hashlib.sha256(model_file.read_bytes()).hexdigest()
     assert (manifest.name, manifest.version, manifest.builder_version) == ("tiny", 1, __version__)
     assert (manifest.head, manifest.width, manifest.height) == ("yolov8", 64, 64)
     assert (manifest.candidates, manifest.max_batch, manifest.num_classes) == (60, 4, len(LABELS))
-    assert (manifest.conf, manifest.iou, manifest.max_det) == (0.4, 0.7, 60)
+    assert (manifest.conf, manifest.iou, manifest.max_det) == (0.4, 0.7, 50)
     assert (manifest.precision, manifest.runtime) == (Precision.FP32, Runtime.PYTHON)
     text = json.loads((tmp_path / "r" / "tiny" / "1" / "pipeline.json").read_text())
     assert text["runtime"] == "python"
@@ -138,7 +138,7 @@ def test_the_manifest_says_how_it_was_built(model_file: Path, tmp_path: Path) ->
 def test_a_damaged_manifest_is_told(model_file: Path, tmp_path: Path) -> None:
     build(model_file, tmp_path / "r")
     (tmp_path / "r" / "tiny" / "1" / "pipeline.json").write_text('{"name": "tiny"}')
-    with pytest.raises(InvalidPipelineError, match="damaged.*build the pipeline again"):
+    with pytest.raises(InvalidPipelineError, match=r"damaged.*build the pipeline again"):
         read_manifest(tmp_path / "r", "tiny")
 
 

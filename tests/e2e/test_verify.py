@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -70,13 +71,16 @@ def test_the_demo_pipeline_finds_what_its_detector_finds(server: Serving) -> Non
         assert route["map_drop"] < 0.001
 
 
-def test_it_serves_the_repository_itself_and_finds_the_labels(
+def test_it_serves_the_pipeline_itself_and_finds_the_labels(
     tiny_repository: Path, squares: Path, tmp_path: Path
 ) -> None:
     model = save_tiny_detector(tmp_path / "tiny.onnx")
-    done = verify(model, squares / "images", "--repository", tiny_repository)
+    repository = tmp_path / "repository"
+    shutil.copytree(tiny_repository, repository)
+    (repository / "broken").mkdir()
+    (repository / "broken" / "config.pbtxt").write_text('name: "broken" backend: "none"')
+    done = verify(model, squares / "images", "--repository", repository)
     assert done.returncode == 0, done.stderr
-    # Cells of the coarser strides see the square too, as a larger box of a lower score.
     assert "tiny version 1 against tiny.onnx: yolov8 head, 64x64, fp32, 9 images" in done.stdout
     assert "YOLO labels of 9 of 9 images" in done.stdout
     assert " ensemble          9        0        0" in done.stdout

@@ -61,10 +61,11 @@ def run_check(arguments: argparse.Namespace) -> None:
         name = arguments.model.name
         problems = _compile(arguments.model, name, capabilities, arguments.max_batch)
     else:
+        names, machine = checked_names(arguments.repository, arguments.name), this_machine()
         problems = [
             problem
-            for name in checked_names(arguments.repository, arguments.name)
-            for problem in _check_pipeline(arguments, name, capabilities)
+            for name in names
+            for problem in _check_pipeline(arguments, name, capabilities, machine)
         ]
     if problems:
         count = "1 problem was" if len(problems) == 1 else f"{len(problems)} problems were"
@@ -72,9 +73,9 @@ def run_check(arguments: argparse.Namespace) -> None:
 
 
 def _check_pipeline(
-    arguments: argparse.Namespace, name: str, capabilities: Sequence[str]
+    arguments: argparse.Namespace, name: str, capabilities: Sequence[str], machine: Machine
 ) -> list[str]:
-    repository, machine = arguments.repository, this_machine()
+    repository = arguments.repository
     problems = list(pipeline_problems(repository, name, machine))
     for problem in problems:
         print(f"{name}: {problem}", flush=True)

@@ -8,16 +8,24 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from builder.commands.options import Commands, add_repository_option
-from builder.detector import Detector, read_detector
+from builder.detector import read_detector
 from builder.errors import VerificationError
 from builder.heads import Head
 from builder.manifest import Manifest, pipelines, read_manifest
 from builder.model_configs import LABELS_FILE
 from builder.onnx_file import sha256_of
+from builder.source_model import onnx_of
 from builder.verification.comparison import BLS, ENSEMBLE, Verification, verify_pipeline
+from builder.verification.ground_truth import check_ground_truth
 from builder.verification.images import image_files
+from builder.verification.optional import check_installed
 from builder.verification.reference import Reference
-from builder.verification.report import refuse_loss, report_json, report_lines
+from builder.verification.report import (
+    check_max_map_drop,
+    refuse_loss,
+    report_json,
+    report_lines,
+)
 from builder.verification.serving import served
 
 
@@ -26,7 +34,7 @@ def add_verify(commands: Commands[argparse.ArgumentParser]) -> None:
     parser = commands.add_parser(
         "verify", help="compare a served pipeline with the detector it was built from"
     )
-    parser.add_argument("model", type=Path, help="the ONNX file the pipeline was built from")
+    parser.add_argument("model", help="the file the pipeline was built from")
     parser.add_argument("images", nargs="+", help="files, folders or patterns")
     add_repository_option(parser, "that holds the pipeline")
     parser.add_argument("--name", help="of the pipeline (the repository's only one)")
@@ -54,6 +62,10 @@ def add_verify(commands: Commands[argparse.ArgumentParser]) -> None:
 
 def run_verify(arguments: argparse.Namespace) -> None:
     """Verify, print, and fail when more was lost than allowed."""
+    check_installed()
+    if arguments.max_map_drop is not None:
+        check_max_map_drop(arguments.max_map_drop)
+    check_ground_truth(arguments.ground_truth)
     verification = _verification(arguments)
     if arguments.json:
         print(json.dumps(report_json(verification), indent=1))
@@ -67,10 +79,21 @@ def _verification(arguments: argparse.Namespace) -> Verification:
     repository: Path = arguments.repository
     manifest = read_manifest(repository, arguments.name or _only_pipeline(repository))
     files = image_files(arguments.images)
-    detector = _detector_of(manifest, repository, arguments.model)
-    reference = Reference(arguments.model, detector)
+    _check_same_file(Path(arguments.model), manifest)
+    size = (manifest.width, manifest.height)
     with ExitStack() as stack:
-        url = arguments.url or stack.enter_context(served(repository))
+        model_file = stack.enter_context(onnx_of(arguments.model, size))
+        # As the build read it, whatever it was told then.
+        detector = read_detector(
+            model_file,
+            head=Head(manifest.head),
+            size=size,
+            labels=_labels(repository, manifest),
+        )
+        reference = Reference(model_file, detector)
+        url = arguments.url or stack.enter_context(
+            served(repository, manifest.name, manifest.runtime)
+        )
         return verify_pipeline(
             url,
             manifest,
@@ -92,18 +115,15 @@ def _only_pipeline(repository: Path) -> str:
     return found[0]
 
 
-def _detector_of(manifest: Manifest, repository: Path, model: Path) -> Detector:
-    """Read the detector as the build read it, whatever it was told then."""
+def _check_same_file(model: Path, manifest: Manifest) -> None:
     if model.is_file() and sha256_of(model) != manifest.source_sha256:
         raise VerificationError(
             f"{model.name} is not the file that {manifest.name} was built from "
             f"({manifest.source}, sha256 {manifest.source_sha256[:12]}...): give that file, or "
             "build the pipeline again"
         )
-    labels = repository / manifest.name / str(manifest.version) / LABELS_FILE
-    return read_detector(
-        model,
-        head=Head(manifest.head),
-        size=(manifest.width, manifest.height),
-        labels=tuple(labels.read_text().splitlines()),
-    )
+
+
+def _labels(repository: Path, manifest: Manifest) -> tuple[str, ...]:
+    file = repository / manifest.name / str(manifest.version) / LABELS_FILE
+    return tuple(file.read_text().splitlines())

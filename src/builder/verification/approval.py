@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from builder.errors import VerificationError
 from builder.manifest import read_manifest
 from builder.model_configs import PipelineSpec
-from builder.settings import Runtime
 from builder.verification.comparison import BLS, ENSEMBLE, Verification, verify_pipeline
+from builder.verification.ground_truth import check_ground_truth
 from builder.verification.images import image_files
+from builder.verification.optional import check_installed
 from builder.verification.reference import Reference
-from builder.verification.report import refuse_loss
+from builder.verification.report import check_max_map_drop, refuse_loss
 from builder.verification.serving import served
 
 DEFAULT_MAX_MAP_DROP = 0.005
@@ -42,20 +42,18 @@ def approval(
         VerificationError: at once, when an image is missing; by the check, when it cannot compare.
         AccuracyLostError: by the check, when the pipeline loses more.
     """
+    check_installed()
+    check_max_map_drop(max_map_drop)
+    check_ground_truth(ground_truth)
     files = image_files(images)
 
     def approve(staged: Path, spec: PipelineSpec) -> None:
-        if spec.settings.runtime is not Runtime.PYTHON:
-            raise VerificationError(
-                f"--verify serves the pipeline with the embedded Triton, which cannot run a "
-                f"network built with --runtime {spec.settings.runtime.value}: build it without "
-                "--verify, serve it where it can run and use `framewire verify --url`"
-            )
         reference = Reference(model_file, spec.detector)
-        with served(staged) as url:
+        manifest = read_manifest(staged, spec.settings.name)
+        with served(staged, manifest.name, manifest.runtime) as url:
             verification = verify_pipeline(
                 url,
-                read_manifest(staged, spec.settings.name),
+                manifest,
                 reference,
                 files,
                 labels=spec.detector.labels,

@@ -8,7 +8,6 @@ from pathlib import Path
 
 from builder.errors import VerificationError
 from builder.manifest import Manifest
-from builder.settings import Nms
 from builder.verification.evaluation import (
     LOWEST_SCORE,
     MOST_DETECTIONS,
@@ -17,7 +16,7 @@ from builder.verification.evaluation import (
 )
 from builder.verification.found import Found, Thresholds, found_by_pipeline
 from builder.verification.ground_truth import read_ground_truth
-from builder.verification.labelled import LabelledImage, Objects, objects_found
+from builder.verification.labelled import GroundTruth, LabelledImage, objects_found
 from builder.verification.matching import Agreement, agreement
 from builder.verification.reference import Reference, choose
 from thin_client import Detector as Client
@@ -93,7 +92,7 @@ def verify_pipeline(
     1. At the pipeline's own thresholds, which the requests leave to it: which boxes are the same.
     2. At the thresholds of ultralytics' ``val``, scores from 0.001 and 300 boxes, but with the
        pipeline's own overlap, and one class to a box unless it was built with multi-label NMS:
-       mean average precision. NMS in the graph is fixed, so there its own thresholds stay.
+       mean average precision.
 
     Args:
         url: gRPC address of the server.
@@ -108,8 +107,6 @@ def verify_pipeline(
     Raises:
         VerificationError: an image, the labels or the server cannot be used.
     """
-    if not images:
-        raise VerificationError("there are no images to verify with: name files or folders")
     own = Thresholds(
         manifest.conf,
         manifest.iou,
@@ -117,48 +114,60 @@ def verify_pipeline(
         manifest.class_agnostic,
         manifest.multi_label,
     )
-    evaluated = own
-    if manifest.nms is not Nms.GRAPH:
-        most = min(MOST_DETECTIONS, manifest.max_det)
-        evaluated = replace(own, conf=min(LOWEST_SCORE, own.conf), max_det=most)
+    evaluated = replace(
+        own, conf=min(LOWEST_SCORE, own.conf), max_det=min(MOST_DETECTIONS, own.max_det)
+    )
+    expected = _expected(reference, images, own, evaluated)
+    truth = read_ground_truth(ground_truth, expected.images, labels)
+    if truth is None:
+        truth = GroundTruth(
+            f"none given, what the reference finds above {own.conf:g} counts",
+            tuple(objects_found(found) for found in expected.plain),
+        )
 
-    labelled: list[LabelledImage] = []
-    plain: list[Found] = []
-    low: list[Found] = []
+    def precision(found: Sequence[Found]) -> Precision:
+        return mean_average_precision(truth.objects, found, len(labels))
+
+    def judge(route: str) -> RouteResult:
+        plain = _ask(url, manifest.name, route, images, {})
+        agreed = agreement(zip(plain, expected.plain, strict=True))
+        parameters: RequestParameters = {"conf": evaluated.conf, "max_det": evaluated.max_det}
+        found = list(_ask(url, manifest.name, route, images, parameters))
+        return RouteResult(route, agreed, precision(found))
+
+    return Verification(
+        manifest=manifest,
+        images=len(images),
+        labels=truth.source,
+        thresholds=own,
+        evaluated=evaluated,
+        reference=precision(expected.evaluated),
+        routes=tuple(judge(route) for route in routes),
+    )
+
+
+@dataclass(frozen=True)
+class _Expected:
+    """What the reference finds: at the pipeline's own thresholds, and at the evaluation's."""
+
+    images: tuple[LabelledImage, ...]
+    plain: tuple[Found, ...]
+    evaluated: tuple[Found, ...]
+
+
+def _expected(
+    reference: Reference, images: Sequence[Path], own: Thresholds, evaluated: Thresholds
+) -> _Expected:
+    rows = []
     for path in images:
         seen = reference.look(_read(path))
         if seen is None:
             raise VerificationError(
                 f"{path.name} is no picture that OpenCV reads: leave it out of the images"
             )
-        labelled.append(LabelledImage(path, seen[1].width, seen[1].height))
-        plain.append(choose(*seen, own))
-        low.append(choose(*seen, evaluated))
-
-    truth = read_ground_truth(ground_truth, labelled, labels)
-    objects: Sequence[Objects]
-    if truth is None:
-        objects = [objects_found(found) for found in plain]
-        source = f"none given: what the reference finds above {own.conf:g} counts"
-    else:
-        objects, source = truth.objects, truth.source
-
-    def judge(route: str) -> RouteResult:
-        pairs = zip(_ask(url, manifest.name, route, images, {}), plain, strict=True)
-        agreed = agreement(pairs)
-        parameters: RequestParameters = {"conf": evaluated.conf, "max_det": evaluated.max_det}
-        found = list(_ask(url, manifest.name, route, images, parameters))
-        return RouteResult(route, agreed, mean_average_precision(objects, found, len(labels)))
-
-    return Verification(
-        manifest=manifest,
-        images=len(images),
-        labels=source,
-        thresholds=own,
-        evaluated=evaluated,
-        reference=mean_average_precision(objects, low, len(labels)),
-        routes=tuple(judge(route) for route in routes),
-    )
+        image = LabelledImage(path, seen[1].width, seen[1].height)
+        rows.append((image, choose(*seen, own), choose(*seen, evaluated)))
+    return _Expected(*zip(*rows, strict=True))
 
 
 def _read(path: Path) -> bytes:

@@ -11,6 +11,19 @@ from builder.verification.labelled import GroundTruth, LabelledImage
 from builder.verification.yolo_labels import read_yolo
 
 
+def check_ground_truth(path: Path | None) -> None:
+    """Check that there is something to read, before anything takes its time.
+
+    Raises:
+        VerificationError: ``path`` is neither a file nor a folder.
+    """
+    if path is not None and not path.exists():
+        raise VerificationError(
+            f"there are no labels at {path}: give --ground-truth a folder of YOLO .txt files or a "
+            "COCO .json"
+        )
+
+
 def read_ground_truth(
     path: Path | None, images: Sequence[LabelledImage], labels: Sequence[str]
 ) -> GroundTruth | None:
@@ -28,11 +41,7 @@ def read_ground_truth(
     Raises:
         VerificationError: the labels cannot be read or do not go with the images or the classes.
     """
+    check_ground_truth(path)
     if path is not None and path.is_file():
         return read_coco(path, images, labels)
-    if path is not None and not path.is_dir():
-        raise VerificationError(
-            f"there are no labels at {path}: give --ground-truth a folder of YOLO .txt files or a "
-            "COCO .json"
-        )
     return read_yolo(path, images, len(labels))

@@ -10,8 +10,10 @@ import numpy as np
 from builder.verification.found import Found
 from builder.verification.overlaps import overlaps
 
-# The same object when of one class and overlapping by this much.
+# The same object when of one class and overlapping by this much, or nowhere further apart than
+# this: a box of a few pixels, or one without area, overlaps nothing much.
 SAME_OBJECT_IOU = 0.5
+SAME_OBJECT_PX = 1.0
 
 
 @dataclass(frozen=True)
@@ -67,8 +69,11 @@ def agreement(pairs: Iterable[tuple[Found, Found]]) -> Agreement:
 
 
 def match(one: Found, other: Found) -> list[tuple[int, int]]:
-    """Return the pairs of indices that are the same object, the best overlaps first."""
+    """Return the pairs of indices that are the same object, those that are most alike first."""
     table = overlaps(one.boxes_xyxy, other.boxes_xyxy)
+    apart = np.abs(one.boxes_xyxy[:, None] - other.boxes_xyxy[None]).max(2, initial=0)
+    near = apart <= SAME_OBJECT_PX
+    table[near] = np.maximum(table[near], 1 - apart[near] * (1 - SAME_OBJECT_IOU))
     table[one.classes[:, None] != other.classes[None]] = 0
     pairs: list[tuple[int, int]] = []
     while table.size and table.max() >= SAME_OBJECT_IOU:

@@ -59,9 +59,7 @@ class NmsInputs:
             width: of the network's input, pixels.
             height: likewise.
         """
-        given: dict[str, Any] = {
-            each.name: helper.get_attribute_value(each) for each in self.node.attribute
-        }
+        given = {each.name: _number(each) for each in self.node.attribute}
         rows, table = boxes[0].astype(np.float32), scores[0].astype(np.float32)
         rows = rows.reshape(len(rows), 4)
         if self.node.op_type == ONNX_NMS:
@@ -79,6 +77,12 @@ class NmsInputs:
         if self.node.op_type in BATCHED_NMS and given.get("isNormalized", 1):
             rows = rows * np.array([width, height, width, height], np.float32)
         return RawBoxes(corners(rows) if centred else rows, table)
+
+
+def _number(attribute: onnx.AttributeProto) -> Any:
+    # Exporters write a plugin's numbers as lists of one.
+    value = helper.get_attribute_value(attribute)
+    return value[0] if isinstance(value, (list, tuple)) and value else value
 
 
 def cut_before_nms(model: onnx.ModelProto) -> NmsInputs | None:

@@ -7,6 +7,18 @@ from typing import Any
 
 from builder.errors import VerificationError
 
+EXTRA = ("cv2", "onnxruntime", "pycocotools")
+
+
+def check_installed() -> None:
+    """Import all of it, before anything takes its time.
+
+    Raises:
+        VerificationError: a package is not installed.
+    """
+    for package in EXTRA:
+        needed(package)
+
 
 def needed(module: str) -> Any:
     """Return a module.

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import asdict
 from typing import Any
 
-from builder.errors import AccuracyLostError
+from builder.errors import AccuracyLostError, VerificationError
 from builder.verification.comparison import Verification
 from builder.verification.found import Thresholds
 
@@ -52,6 +52,18 @@ def report_json(verification: Verification) -> dict[str, Any]:
         entry["agreement"]["matched_share"] = route.agreement.matched_share
         entry["map_drop"] = verification.map_drop(route)
     return content
+
+
+def check_max_map_drop(max_map_drop: float) -> None:
+    """Check that a loss can be compared with it.
+
+    Raises:
+        VerificationError: it is not from 0 to 1.
+    """
+    if not 0 <= max_map_drop <= 1:
+        raise VerificationError(
+            f"--max-map-drop must be from 0 to 1, got {max_map_drop:g}: give half a point as 0.005"
+        )
 
 
 def refuse_loss(verification: Verification, max_map_drop: float) -> None:

@@ -1,30 +1,48 @@
-"""A repository served for as long as it takes to ask it something."""
+"""One pipeline served for as long as it takes to ask it something."""
 
 from __future__ import annotations
 
 import socket
+import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
+from builder.errors import VerificationError
 from builder.server import triton_server
 from builder.server_options import LOOPBACK, ServerOptions
+from builder.settings import Runtime
+from thin_client.contract import model_names
 
 
 @contextmanager
-def served(repository: Path) -> Iterator[str]:
-    """Serve a repository with the embedded Triton on free ports; yields the gRPC address.
+def served(repository: Path, name: str, runtime: Runtime) -> Iterator[str]:
+    """Serve a pipeline with the embedded Triton on free ports; yields the gRPC address.
+
+    Args:
+        repository: that holds it; what else is in there is left alone.
+        name: of the pipeline.
+        runtime: of its network.
 
     Raises:
+        VerificationError: the embedded Triton cannot run its network.
         ServerError: it cannot be started, or does not become ready.
     """
+    if runtime is not Runtime.PYTHON:
+        raise VerificationError(
+            f"the embedded Triton cannot run {name}, whose network is built with --runtime "
+            f"{runtime.value}: serve it where it can run and use `framewire verify --url`"
+        )
     grpc_port, http_port, metrics_port = _free_ports(3)
-    options = ServerOptions(
-        repository, grpc_port=grpc_port, http_port=http_port, metrics_port=metrics_port
-    )
-    with triton_server(options) as server:
-        server.wait_until_ready()
-        yield server.grpc_url
+    with tempfile.TemporaryDirectory(prefix="framewire-verify-") as folder:
+        for model in model_names(name).all:
+            (Path(folder) / model).symlink_to((repository / model).resolve())
+        options = ServerOptions(
+            Path(folder), grpc_port=grpc_port, http_port=http_port, metrics_port=metrics_port
+        )
+        with triton_server(options) as server:
+            server.wait_until_ready()
+            yield server.grpc_url
 
 
 def _free_ports(count: int) -> list[int]:

@@ -67,7 +67,7 @@ def test_detections_past_coco_s_hundred_count_up_to_300() -> None:
 
 def test_to_find_a_crowd_counts_neither_way() -> None:
     truth = [objects((*BOX, 0)), objects((*OTHER, 0), crowd=True)]
-    answers = [found((*BOX, 0.8, 0)), found((*OTHER, 0.9, 0))]
+    answers = [found((*BOX, 0.8, 0)), found((*OTHER, 0.95, 0), (*OTHER, 0.9, 0))]
     assert mean_average_precision(truth, answers, 1).map50 == pytest.approx(1)
 
 

@@ -27,7 +27,7 @@ def test_yolov5_multiplies_by_the_objectness() -> None:
 
 
 def test_end_to_end_rows_are_finished() -> None:
-    rows = np.array([[1, 2, 3, 4, 0.9, 2], [0, 0, 0, 0, 0, -1]], np.float32)
+    rows = np.array([[1, 2, 3, 4, 0.9, 2], [0, 0, 0, 0, 0.5, -1]], np.float32)
     found = read(Head.END2END, rows)
     np.testing.assert_array_equal(found.boxes_xyxy[0], [1, 2, 3, 4])
     np.testing.assert_allclose(found.class_scores, [[0, 0, 0.9], [0, 0, 0]])

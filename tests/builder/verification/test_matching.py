@@ -29,6 +29,14 @@ def test_another_class_is_another_object() -> None:
     assert result.unmatched_score == pytest.approx(0.9)
 
 
+def test_boxes_without_area_match_by_where_they_are() -> None:
+    flat = found((0, 10, 0, 60, 0.9, 0), (640, 10, 640, 60, 0.8, 0))
+    moved = found((640, 10.5, 640, 60, 0.8, 0), (0, 10, 0, 60, 0.9, 0), (0, 20, 0, 60, 0.7, 0))
+    result = agreement([(flat, moved)])
+    assert (result.matched, result.missing, result.extra) == (2, 1, 0)
+    assert (result.box_px, result.score) == (0.5, 0)
+
+
 def test_a_box_is_matched_once() -> None:
     served = found((0, 0, 10, 10, 0.9, 0), (0, 0, 10, 9, 0.8, 0))
     result = agreement([(served, found((0, 0, 10, 9, 0.7, 0)))])

@@ -58,6 +58,7 @@ GRAPHS = {
     "EfficientNMS": graph("EfficientNMS_TRT", BOXES, SCORES),
     "EfficientNMS, centred": graph("EfficientNMS_TRT", CENTRED, SCORES, box_coding=1),
     "EfficientNMS, logits": graph("EfficientNMS_TRT", BOXES, LOGITS, score_activation=1),
+    "EfficientNMS, lists": graph("EfficientNMS_TRT", BOXES, SCORES, box_coding=[0]),
     "BatchedNMS": graph("BatchedNMSDynamic_TRT", BOXES[:, None], SCORES, isNormalized=0),
     "BatchedNMS, shares": graph("BatchedNMS_TRT", SHARES[:, None], SCORES, isNormalized=1),
     "NonMaxSuppression": graph("NonMaxSuppression", Y_FIRST, SCORES.T, outputs=1),

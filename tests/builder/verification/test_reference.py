@@ -112,6 +112,8 @@ def test_a_box_counts_once_unless_multi_label() -> None:
 
 def test_a_score_must_be_above_the_threshold() -> None:
     assert scores_of(Thresholds(0.25, 0.5, 300)) == [0.9]
+    every_class = Thresholds(0.25, 0.5, 300, multi_label=True)
+    assert scores_of(every_class) == [0.9, 0.6]
 
 
 def test_classes_suppress_each_other_when_agnostic() -> None:
@@ -126,3 +128,4 @@ def test_no_finished_detection_is_suppressed_or_doubled() -> None:
 
 def test_the_best_stay_when_there_are_too_many() -> None:
     assert scores_of(Thresholds(0.1, 0.9, 2)) == [0.9, 0.8]
+    assert scores_of(Thresholds(0.1, 0.9, 2), finished=True) == [0.9, 0.8]
