@@ -7,10 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import onnx
-
 from builder.errors import PlanError, SettingsError
 from builder.manifest import Manifest
+from builder.onnx_file import load_onnx
 from builder.settings import Precision
 from thin_client.contract import FRAME
 
@@ -138,6 +137,7 @@ def plan_options(
     Raises:
         SettingsError: an option does not suit the pipeline or this trtexec.
         PlanError: the network's input is not a frame of images.
+        ModelFileError: the network is missing or damaged.
     """
     chosen = [*_shapes(batches_of(options, manifest), _frame_shape(onnx_file))]
     chosen += _precision(options.precision, manifest, known)
@@ -199,7 +199,7 @@ def _shapes(batches: Batches, frame: Sequence[int | None]) -> list[str]:
 
 
 def _frame_shape(onnx_file: Path) -> list[int | None]:
-    graph = onnx.load(onnx_file, load_external_data=False).graph
+    graph = load_onnx(onnx_file).graph
     shapes = {
         value.name: [dim.dim_value or None for dim in value.type.tensor_type.shape.dim]
         for value in graph.input

@@ -125,7 +125,8 @@ def misfit(folder: Path, machine: Machine, options: Sequence[str] | None = None)
 def _wrong_files(folder: Path, fingerprint: Fingerprint) -> str | None:
     if sha256_of(folder / PLAN_FILE) != fingerprint.plan_sha256:
         return f"is not the file that {FINGERPRINT_FILE} describes"
-    if sha256_of(folder / ONNX_FILE) != fingerprint.onnx_sha256:
+    onnx_file = folder / ONNX_FILE
+    if not onnx_file.is_file() or sha256_of(onnx_file) != fingerprint.onnx_sha256:
         return f"was compiled from another {ONNX_FILE} than the one beside it"
     return None
 

@@ -40,9 +40,22 @@ def test_a_refusal_is_one_sentence_and_a_failing_exit(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("command", [[], ["build"], ["serve"], ["demo"]])
+COMMANDS = (
+    *("build", "check", "demo", "engine", "inspect", "list", "load"),
+    *("prune", "rollback", "serve", "verify"),
+)
+
+
+@pytest.mark.parametrize("command", [[], *([command] for command in COMMANDS)])
 def test_help_is_there(command: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as end:
         main([*command, "--help"])
     assert end.value.code == 0
     assert "usage: framewire" in capsys.readouterr().out
+
+
+def test_help_names_every_command(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["--help"])
+    listed = {line.split()[0] for line in capsys.readouterr().out.splitlines() if line.split()}
+    assert set(COMMANDS) <= listed

@@ -167,3 +167,16 @@ def test_a_kill_while_the_plan_is_put_in_place_leaves_it_whole_or_absent(
     check_plan(repository, "tiny", L4)
     assert active_version(repository, "tiny") == (2 if finished else 1)
     assert [path.name for path in tmp_path.glob(".r.*")] == [".r.framewire-cache"]
+
+
+def test_a_damaged_network_is_not_compiled(
+    repository: Path, stand_ins: StandIns, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (network_folder(repository) / "model.onnx").write_bytes(b"half a network")
+    assert engine(repository) == 1
+    (network_folder(repository) / "model.onnx").unlink()
+    assert engine(repository) == 1
+    first, second = capsys.readouterr().err.splitlines()
+    assert "model.onnx is not an ONNX file, or a truncated one" in first
+    assert "there is no model file" in second
+    assert stand_ins.builds == []

@@ -86,7 +86,11 @@ def test_a_plan_that_does_not_fit_is_refused_with_the_command_that_mends_it(
 
 @pytest.mark.parametrize(
     ("missing", "complaint"),
-    [(PLAN_FILE, "the plan of tiny is missing"), (FINGERPRINT_FILE, "has no readable model.plan")],
+    [
+        (PLAN_FILE, "the plan of tiny is missing"),
+        (FINGERPRINT_FILE, "has no readable model.plan"),
+        (ONNX_FILE, "was compiled from another model.onnx"),
+    ],
 )
 def test_a_missing_file_is_named(repository: Path, missing: str, complaint: str) -> None:
     (folder(repository) / missing).unlink()

@@ -99,16 +99,14 @@ def loaded(server: Serving) -> set[int]:
     return {version for model in states for version, state in model.items() if state in at_work}
 
 
-def test_a_polling_server_answers_on_while_builds_are_killed(
-    repository: Path, tmp_path: Path
-) -> None:
+def test_a_polling_server_answers_on_while_builds_are_killed(repository: Path) -> None:
     command = ["build", str(detector(repository, 96)), "--name", "tiny"]
     command += ["--repository", str(repository)]
     killed_at = set()
     with serving(repository, *POLL) as server, Killer() as killer:
         with Traffic(server.url, SQUARE, PUBLIC, threads_each=2) as traffic:
             # From before the first rename to after the last.
-            for step in range(8, 60, 4):
+            for step in range(7, 60, 5):
                 before = active_version(repository, "tiny")
                 if killer.run(step, *command) == 0:
                     break
@@ -117,6 +115,8 @@ def test_a_polling_server_answers_on_while_builds_are_killed(
                 polls = time.monotonic() + 2.5
                 wait_until(lambda at=polls: time.monotonic() > at)
                 assert sum(traffic.answers.values()) > seen
+                # Mends, and waits until the server has what it mended.
+                assert load(repository, server.url) == 0
             final = build(repository, 160)
             assert load(repository, server.url) == 0
             wait_until(lambda: all(final in traffic.versions(model) for model in PUBLIC))

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import signal
 import subprocess
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -22,7 +25,15 @@ from builder.verification.approval import approval
 from builder.verification.comparison import Verification
 from tests.conftest import ROOT
 from tests.images import encoded
-from tests.serving import Serving, framewire
+from tests.serving import (
+    READY_TIMEOUT_S,
+    STOP_TIMEOUT_S,
+    Serving,
+    children,
+    framewire,
+    running,
+    shared_memory_of,
+)
 from tests.tiny_detector import LABELS, coloured_square, save_tiny_detector, tiny_detector
 
 CODES = ROOT / "samples" / "code_detector" / "codes.onnx"
@@ -95,6 +106,34 @@ def test_another_model_than_the_pipeline_s_is_refused(
     assert done.returncode == 1
     assert "other.onnx is not the file that tiny was built from (tiny.onnx" in done.stderr
     assert len(done.stderr.splitlines()) == 1
+
+
+def test_sigterm_leaves_nothing_behind(
+    tiny_repository: Path, squares: Path, tmp_path: Path
+) -> None:
+    model = save_tiny_detector(tmp_path / "tiny.onnx")
+    images = [str(squares / "images")] * 1000
+    command = framewire("verify", str(model), *images, "--repository", str(tiny_repository))
+    environment = {**os.environ, "TMPDIR": str(tmp_path)}
+    environment.pop("ORT_DISABLE_TELEMETRY", None)
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment) as process:
+        wait_for(lambda: shared_memory_of(process.pid))
+        (triton,) = children(process.pid)
+        process.send_signal(signal.SIGTERM)
+        _, errors = process.communicate(timeout=STOP_TIMEOUT_S)
+    assert process.returncode == 130
+    assert errors == "framewire: interrupted\n"
+    assert not running(triton)
+    assert not shared_memory_of(process.pid)
+    # ONNX Runtime's telemetry would leave a file too.
+    assert [entry.name for entry in tmp_path.iterdir()] == ["tiny.onnx"]
+
+
+def wait_for(condition: Callable[[], object]) -> None:
+    deadline = time.monotonic() + READY_TIMEOUT_S
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
 
 
 def swap_channels(network: onnx.ModelProto) -> None:

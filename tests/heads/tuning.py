@@ -19,7 +19,7 @@ from torch import nn
 from tests.heads.mosaics import letterboxed_mosaics
 
 # The deviation of what BatchNorm gives.
-SMALL = 0.5
+SMALL = 0.25
 # The share of anchors below the threshold, and below the best score.
 BELOW_THRESHOLD, BELOW_BEST = 0.92, 0.999
 THRESHOLD_LOGIT, BEST_LOGIT = math.log(0.25 / 0.75), math.log(0.9 / 0.1)

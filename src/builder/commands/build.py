@@ -18,7 +18,7 @@ from builder.errors import SettingsError
 from builder.labels import read_labels
 from builder.model_configs import PipelineSpec
 from builder.repository import build_pipeline
-from builder.settings import BuildSettings
+from builder.settings import BuildSettings, Runtime
 from builder.source_model import onnx_of
 from builder.verification.approval import DEFAULT_MAX_MAP_DROP, approval
 from builder.verification.report import report_lines
@@ -118,6 +118,12 @@ def _build(
         f"{spec.max_batch}",
         flush=True,
     )
+    if settings.runtime is Runtime.TENSORRT:
+        print(
+            f"it has no plan yet: run `framewire engine --repository {arguments.repository} "
+            f"--name {settings.name}` in the image and on the GPU that serve it, before they do",
+            flush=True,
+        )
 
 
 def _approval(arguments: argparse.Namespace, model_file: Path) -> Approve | None:

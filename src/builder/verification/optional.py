@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import os
 from typing import Any
 
 from builder.errors import VerificationError
@@ -26,6 +27,8 @@ def needed(module: str) -> Any:
     Raises:
         VerificationError: it is not installed.
     """
+    # ONNX Runtime 1.29 and later tells Microsoft the names and hashes of models unless told not to.
+    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
     try:
         return importlib.import_module(module)
     except ImportError as error:

@@ -9,7 +9,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from builder.errors import VerificationError
-from builder.server import triton_server
+from builder.server import sigterm_interrupts, triton_server
 from builder.server_options import LOOPBACK, ServerOptions
 from builder.settings import Runtime
 from thin_client.contract import model_names
@@ -18,6 +18,8 @@ from thin_client.contract import model_names
 @contextmanager
 def served(repository: Path, name: str, runtime: Runtime) -> Iterator[str]:
     """Serve a pipeline with the embedded Triton on free ports; yields the gRPC address.
+
+    SIGTERM ends it as Ctrl-C does, and nothing is left behind.
 
     Args:
         repository: that holds it; what else is in there is left alone.
@@ -34,7 +36,7 @@ def served(repository: Path, name: str, runtime: Runtime) -> Iterator[str]:
             f"{runtime.value}: serve it where it can run and use `framewire verify --url`"
         )
     grpc_port, http_port, metrics_port = _free_ports(3)
-    with tempfile.TemporaryDirectory(prefix="framewire-verify-") as folder:
+    with sigterm_interrupts(), tempfile.TemporaryDirectory(prefix="framewire-verify-") as folder:
         for model in model_names(name).all:
             (Path(folder) / model).symlink_to((repository / model).resolve())
         options = ServerOptions(
