@@ -1,8 +1,9 @@
 # make demo   see boxes: a real Triton, a sample picture, build/demo.png
 # make test   run every test, the real server included
+# make heads  a table of every head: built, served, equal to the reference, known to TensorRT
 # make check  ruff, mypy --strict, the import rule
 .DEFAULT_GOAL := demo
-.PHONY: demo test check model_repository clean
+.PHONY: demo test heads check model_repository clean
 
 PORTS := $(if $(GRPC_PORT),--grpc-port $(GRPC_PORT)) $(if $(HTTP_PORT),--http-port $(HTTP_PORT)) \
     $(if $(METRICS_PORT),--metrics-port $(METRICS_PORT))
@@ -14,6 +15,9 @@ demo: .venv/.embedded
 
 test: .venv/.test
 	.venv/bin/python -m pytest -m "not gpu"
+
+heads: .venv/.test
+	@.venv/bin/python -m tests.heads.table
 
 check: .venv/.test
 	.venv/bin/ruff check

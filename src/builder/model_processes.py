@@ -35,61 +35,42 @@ class ModelProcesses:
 
     def __init__(self, triton_pid: int) -> None:
         self._triton_pid = triton_pid
-        self._known = _children(triton_pid)
-        self._ended: set[int] = set()
+        self._expected = _running_models(triton_pid)
+        self._suspected: set[Served] = set()
 
     def died(self, states: Callable[[], VersionStates]) -> Served | None:
-        """Return what a process ran that ended unasked since the last call, or None.
+        """Return what a process ran that ended unasked, or None.
 
-        Triton ends the process of a version that it unloads or loads anew, and buries it: a dead
-        one that is still there the next time was not ended by Triton.
+        Triton ends processes itself, when it unloads a version or has loaded it anew; it does not
+        call that version ready then, or another process runs it. To be sure, a death is told when
+        two calls have seen it.
 
         Args:
             states: asks Triton for the states of its models.
         """
-        # A dead process no longer says what it ran.
-        present = {
-            pid: self._known.get(pid, served) for pid, served in _children(self._triton_pid).items()
-        }
-        ended = {pid for pid in (*self._known, *present) if not _running(pid)}
-        unburied = ended & self._ended & set(present)
-        vanished = {
-            pid
-            for pid, served in self._known.items()
-            if pid not in present and served not in present.values()
-        }
-        known, self._known, self._ended = self._known | present, present, ended
-        if unburied:
-            return known[unburied.pop()]
-        ready = states() if vanished else {}
-        for pid in vanished:
-            served = known[pid]
-            if ready.get(served.model, {}).get(served.version) == "READY":
-                return served
-        return None
+        running = _running_models(self._triton_pid)
+        missing = self._expected - running
+        ready = states() if missing else {}
+        dead = {each for each in missing if ready.get(each.model, {}).get(each.version) == "READY"}
+        confirmed = dead & self._suspected
+        self._expected, self._suspected = running | dead, dead
+        return next(iter(confirmed), None)
 
 
-def _children(pid: int) -> dict[int, Served]:
-    pids: list[int] = []
+def _running_models(pid: int) -> set[Served]:
+    found = set()
     with suppress(OSError):
         for task in Path(f"/proc/{pid}/task").iterdir():
             with suppress(OSError):
-                pids += [int(child) for child in (task / "children").read_text().split()]
-    return {child: _served(child) for child in pids}
+                children = (task / "children").read_text().split()
+                found |= {served for child in children if (served := _served(int(child)))}
+    return found
 
 
-def _served(pid: int) -> Served:
-    # A stub's first argument is the path of its version's model.py.
+def _served(pid: int) -> Served | None:
+    # A stub's first argument is the path of its version's model.py. A dead process has none.
     with suppress(OSError, IndexError, ValueError):
         arguments = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
         model, version = Path(arguments[1].decode()).parts[-3:-1]
         return Served(model, int(version))
-    return Served("(unknown)", 0)
-
-
-def _running(pid: int) -> bool:
-    try:
-        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
-    except OSError:
-        return False
-    return state != "Z"
+    return None

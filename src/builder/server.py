@@ -25,6 +25,7 @@ from builder.server_options import (
 )
 from builder.shared_memory import SHM_FOLDER, shared_memory_shortage
 from builder.triton_process import TritonServer
+from builder.versions import prune_hints
 
 FALLBACK_TEMPORARY = "/tmp"  # noqa: S108 - a folder of our own is made in it
 
@@ -44,6 +45,8 @@ def triton_server(options: ServerOptions) -> Iterator[TritonServer]:
     check_ports(options)
     if shortage := shared_memory_shortage(options.repository):
         print(f"framewire: warning: {shortage}", file=sys.stderr)
+    for hint in prune_hints(options.repository):
+        print(f"framewire: {hint}", file=sys.stderr)
     shm_prefix = f"framewire_{os.getpid()}_{options.grpc_port}_"
     with ExitStack() as stack:
         scratch = stack.enter_context(_scratch_folder())

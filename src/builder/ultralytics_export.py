@@ -84,7 +84,6 @@ def _pretrained(name: str) -> Path:
     # A relative folder of weights would be one in whatever folder the user happens to be in.
     kept = Path(USER_CONFIG_DIR, SETTINGS["weights_dir"], name)
     if not kept.is_file():
-        kept.parent.mkdir(parents=True, exist_ok=True)
         try:
             attempt_download_asset(kept)
         except Exception as error:

@@ -67,7 +67,7 @@ def publish_version(
     repository = publication.repository
     old = active_version(repository, name)
     switch = Switch(name, old=old, new=version, staged=True)
-    switch_version(repository, publication.staging, switch)
+    switch_version(repository, publication.staging, switch, keep=keep)
     needed = {version, *loaded_versions(repository, name)}
     others = [each for each in kept_versions(repository, name) if each not in {version, old}]
     for superfluous in reversed([old, *reversed(others)][keep:]):
@@ -147,7 +147,9 @@ def roll_back(repository: Path, name: str, to: int | None = None) -> Manifest:
             )
         if chosen != active:
             switch = Switch(name, old=active, new=chosen, staged=False)
-            switch_version(publication.repository, publication.staging, switch)
+            switch_version(
+                publication.repository, publication.staging, switch, keep=KEPT_OLD_VERSIONS
+            )
         return read_manifest(repository, name)
 
 

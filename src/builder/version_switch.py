@@ -4,7 +4,7 @@ Every step is one rename, and after each of them the old version answers or the 
 
 1. The new version's folders go into the five models, the ensemble's last. No config names them yet.
 2. The configs of the three steps are replaced; they name both versions, so that a server which
-   reads them has both when the ensemble changes.
+   reads them has both when the ensemble changes, and those before that nobody has pruned.
 3. The ensemble's config is replaced: the new version is the pipeline's. Then ``NAME_bls``'s.
 
 A journal tells the next command what a killed one was at. Before the third step it takes the
@@ -75,13 +75,15 @@ def step_models(name: str) -> tuple[str, str, str]:
     return (names.preprocess, names.network, names.postprocess)
 
 
-def switch_version(repository: Path, staging: Path, switch: Switch) -> None:
+def switch_version(repository: Path, staging: Path, switch: Switch, *, keep: int) -> None:
     """Make another version the active one.
 
     Args:
         repository: that holds the pipeline; no other process is writing to it.
         staging: folder on the same file system; a new version is staged in ``models/NAME_x/<new>``.
         switch: what to do.
+        keep: how many of the versions that servers load may stay loaded beside the new one, the
+            latest of them first. A server that missed the last change still serves one of them.
 
     Raises:
         OSError: the old version is the active one then.
@@ -91,9 +93,7 @@ def switch_version(repository: Path, staging: Path, switch: Switch) -> None:
     source = models if switch.staged else repository
     configs = {name: _kept_config(source, name, switch.new) for name in switch.names.all}
     policies = {
-        step: [switch.old, switch.new]
-        if _one_config_serves(configs[step], _kept_config(repository, step, switch.old))
-        else [switch.new]
+        step: [switch.new, *_served_beside(repository, step, switch, configs[step])[:keep]]
         for step in switch.steps
     }
     # Everything is written before anything moves: renames need no room on the disk.
@@ -179,6 +179,18 @@ def unshareable_steps(repository: Path, name: str, old: int, new: int) -> tuple[
             _kept_config(repository, step, new), _kept_config(repository, step, old)
         )
     )
+
+
+def _served_beside(
+    repository: Path, step: str, switch: Switch, config: pb.ModelConfig
+) -> list[int]:
+    """Return the versions that servers load and the new config can serve too, latest first."""
+    named = set(named_versions(read_config(repository / step))) - {switch.old, switch.new}
+    return [
+        version
+        for version in (switch.old, *sorted(named, reverse=True))
+        if _one_config_serves(config, _kept_config(repository, step, version))
+    ]
 
 
 def _one_config_serves(new: pb.ModelConfig, old: pb.ModelConfig) -> bool:

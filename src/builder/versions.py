@@ -8,7 +8,14 @@ from datetime import datetime
 from pathlib import Path
 
 from builder.config_files import CONFIG_FILE, named_versions, read_config, version_folders
-from builder.manifest import MANIFEST_FILE, Manifest, active_version, is_pipeline, read_manifest
+from builder.manifest import (
+    MANIFEST_FILE,
+    Manifest,
+    active_version,
+    is_pipeline,
+    pipelines,
+    read_manifest,
+)
 from builder.version_switch import step_models, unshareable_steps
 from thin_client.contract import model_names
 
@@ -98,6 +105,20 @@ def versions_of(repository: Path, name: str) -> tuple[PipelineVersion, ...]:
     )
 
 
+def prune_hints(repository: Path) -> list[str]:
+    """Return a sentence for each pipeline of which servers load more than the active version."""
+    hints = []
+    for name in pipelines(repository):
+        others = set(loaded_versions(repository, name)) - {active_version(repository, name)}
+        if others:
+            hints.append(
+                f"version {', '.join(map(str, sorted(others)))} of {name} is loaded beside the "
+                f"active one: once no server needs it, `framewire prune {name} --repository "
+                f"{repository}` frees its memory"
+            )
+    return hints
+
+
 def publication_line(repository: Path, name: str) -> str:
     """Return one line on the version that was published last: what else is there, what servers do.
 
@@ -119,8 +140,13 @@ def publication_line(repository: Path, name: str) -> str:
             "and framewire-client tries again"
         )
     if loaded:
+        stay = (
+            f"version {previous} stays"
+            if len(loaded) == 1
+            else f"versions {' and '.join(map(str, loaded))} stay"
+        )
         return (
-            f"{line}; version {previous} stays loaded beside it until `framewire load {name} "
-            f"--url SERVER` or `framewire prune {name}`"
+            f"{line}; {stay} loaded beside it until `framewire load {name} --url SERVER` or "
+            f"`framewire prune {name}`"
         )
     return f"{line}; kept for `framewire rollback {name}`: {', '.join(map(str, others))}"

@@ -14,7 +14,7 @@ from builder.manifest import active_version, pipelines, read_manifest
 from builder.repository import build_pipeline
 from builder.settings import BuildSettings
 from builder.version_changes import new_version, prune, roll_back
-from builder.versions import VersionState, kept_versions, publication_line, versions_of
+from builder.versions import VersionState, kept_versions, prune_hints, publication_line, versions_of
 from tests.tiny_detector import save_tiny_detector, tiny_detector
 from thin_client.contract import model_names
 
@@ -54,9 +54,14 @@ def test_a_build_over_a_pipeline_makes_its_next_version(repository: Path) -> Non
         96,
         64,
     )
-    # A third drops the first from the configs.
+    # A server that has not looked yet still serves the first.
     assert build(repository, conf=0.7) == 3
-    assert {policies(repository)[step] for step in STEPS} == {(2, 3)}
+    assert {policies(repository)[step] for step in STEPS} == {(1, 2, 3)}
+    assert "versions 1 and 2 stay loaded" in publication_line(repository, "tiny")
+    assert "version 1, 2 of tiny is loaded" in prune_hints(repository)[0]
+    prune(repository, "tiny")
+    assert {policies(repository)[step] for step in STEPS} == {(3,)}
+    assert prune_hints(repository) == []
 
 
 def test_the_oldest_versions_are_deleted(repository: Path) -> None:
@@ -162,6 +167,7 @@ def test_versions_are_listed_newest_first(
     repository: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     build(repository, 96)
+    prune(repository, "tiny")
     build(repository, 128)
     (repository / "somebody_elses" / "1").mkdir(parents=True)
     (repository / "somebody_elses" / "config.pbtxt").write_text("name: 'somebody_elses'")

@@ -208,6 +208,33 @@ def test_a_harmed_pipeline_is_not_published(
     assert not [entry.name for entry in repository.iterdir() if not entry.name.startswith(".")]
 
 
+def test_the_bls_variant_is_checked_too(tmp_path: Path, squares: Path) -> None:
+    model = save_tiny_detector(tmp_path / "tiny.onnx")
+    check = approval(model, [str(squares / "images")])
+
+    def blind_and_check(staged: Path, spec: PipelineSpec) -> None:
+        with (staged / spec.names.bls / str(spec.version) / "nms.py").open("a") as file:
+            file.write("\n\ndef select_detections(candidates, thresholds):\n")
+            file.write("    return candidates[:0]\n")
+        check(staged, spec)
+
+    with pytest.raises(AccuracyLostError, match=r"mAP50 1.0000 to 0.0000.*, bls\)"):
+        build_pipeline(
+            model, tmp_path / "repository", BuildSettings("tiny"), approve=blind_and_check
+        )
+
+
+def test_images_that_only_the_pipeline_refuses_are_lost(tmp_path: Path, squares: Path) -> None:
+    model = save_tiny_detector(tmp_path / "tiny.onnx")
+    settings = BuildSettings("tiny", max_image_pixels=64 * 64 - 1)
+    told: list[Verification] = []
+    check = approval(model, [str(squares / "images")], tell=told.append)
+    with pytest.raises(AccuracyLostError):
+        build_pipeline(model, tmp_path / "repository", settings, approve=check)
+    assert [route.agreement.refused for route in told[0].routes] == [9, 9]
+    assert [route.agreement.missing for route in told[0].routes] == [9, 9]
+
+
 def test_a_harmed_version_leaves_the_old_one_in_place(tmp_path: Path, squares: Path) -> None:
     model, repository = save_tiny_detector(tmp_path / "tiny.onnx"), tmp_path / "repository"
     settings = BuildSettings("tiny")

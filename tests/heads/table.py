@@ -26,7 +26,7 @@ from builder.verification.found import Found, Thresholds, found_by_pipeline
 from builder.verification.matching import Agreement, agreement
 from builder.verification.reference import Reference, choose
 from tests.heads.mosaics import encoded_mosaics
-from tests.heads.sources import BUILDS, Build, labels_of, write_sources
+from tests.heads.sources import BUILDS, NOT_COMPILED, Build, labels_of, write_sources
 from tests.serving import serving
 from thin_client import Detector as Client
 from thin_client.contract import model_names
@@ -37,6 +37,8 @@ MAX_BATCH = 4
 COMPUTE_CAPABILITIES = ("8.6",)
 # What OpenVINO and ONNX Runtime may differ in, computing the same in float32 and in float16.
 LARGEST_DIFFERENCE = {Precision.FP32: (0.1, 0.001), Precision.FP16: (4.0, 0.05)}
+# What one layer rounds, the many layers of an untrained network make more of.
+LARGEST_OF_NOISY = {"yolov9t": (2.0, 0.002)}
 COLUMNS = ("pipeline", "head", "input", "boxes", "worst px", "worst score", "TensorRT", "")
 WIDTHS = (28, 8, 8, 6, 9, 12, 9, 0)
 
@@ -126,7 +128,9 @@ def _row(url: str, repository: Path, file: Path, build: Build, detector: Detecto
     compared = _compared(url, manifest, Reference(file, detector))
     network = repository / model_names(build.name).network / str(manifest.version) / NETWORK_FILE
     report = compile_network(network, COMPUTE_CAPABILITIES, max_batch=MAX_BATCH)
-    problems = [*_disagreements(build, detector, compared), *map(str, report.problems)]
+    problems = list(_disagreements(build, detector, compared))
+    if report.accepted is (build.source in NOT_COMPILED):
+        problems += map(str, report.problems or ("TensorRT takes it and was not to",))
     return Row(build, detector, compared, report.accepted, "; ".join(problems))
 
 
@@ -153,7 +157,8 @@ def _disagreements(build: Build, detector: Detector, found: Agreement) -> Iterat
     if not found.matched:
         yield "nothing was found"
     is_half = build.precision is Precision.FP16 or "fp16" in build.source
-    box_px, score = LARGEST_DIFFERENCE[Precision.FP16 if is_half else Precision.FP32]
+    usual = LARGEST_DIFFERENCE[Precision.FP16 if is_half else Precision.FP32]
+    box_px, score = LARGEST_OF_NOISY.get(build.source, usual)
     if found.box_px > box_px or found.score > score:
         yield f"differs by more than {box_px} px or {score}"
     if (found.missing or found.extra) and not is_half:

@@ -23,6 +23,7 @@ from builder.source_model import onnx_of
 from builder.verification.approval import DEFAULT_MAX_MAP_DROP, approval
 from builder.verification.report import report_lines
 from builder.version_changes import KEPT_OLD_VERSIONS
+from builder.versions import publication_line
 
 Approve = Callable[[Path, PipelineSpec], None]
 
@@ -118,6 +119,8 @@ def _build(
         f"{spec.max_batch}",
         flush=True,
     )
+    if spec.version > 1 and not arguments.url:
+        print(publication_line(arguments.repository, settings.name), flush=True)
     if settings.runtime is Runtime.TENSORRT:
         print(
             f"it has no plan yet: run `framewire engine --repository {arguments.repository} "
