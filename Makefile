@@ -7,6 +7,9 @@
 
 PORTS := $(if $(GRPC_PORT),--grpc-port $(GRPC_PORT)) $(if $(HTTP_PORT),--http-port $(HTTP_PORT)) \
     $(if $(METRICS_PORT),--metrics-port $(METRICS_PORT))
+# ONNX Runtime 1.29 and later tells Microsoft about models unless told not to.
+export ORT_DISABLE_TELEMETRY := 1
+
 PROJECTS := pyproject.toml thin_client/pyproject.toml .ci/make-environment
 SERVED := src/builder/served_models
 
@@ -34,7 +37,7 @@ check: .venv/.test
 # The demo pipeline in the tree, made anew; a test fails when it is not what the builder makes.
 model_repository: .venv/.embedded
 	.venv/bin/framewire build samples/code_detector/codes.onnx --name codes \
-	    --repository model_repository --replace
+	    --repository model_repository --runtime python --replace
 
 .venv/.test: $(PROJECTS)
 	@.ci/make-environment test

@@ -15,8 +15,11 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
 from builder.detector import Detector, read_detector
 from builder.errors import BuilderError
+from builder.heads import Head
 from builder.manifest import Manifest, read_manifest
 from builder.model_configs import NETWORK_FILE
 from builder.repository import build_pipeline
@@ -26,8 +29,18 @@ from builder.verification.found import Found, Thresholds, found_by_pipeline
 from builder.verification.matching import Agreement, agreement
 from builder.verification.reference import Reference, choose
 from tests.heads.mosaics import encoded_mosaics
-from tests.heads.sources import BUILDS, NOT_COMPILED, Build, labels_of, write_sources
+from tests.heads.sources import (
+    BUILDS,
+    LAYOUT_SIZE,
+    NOT_COMPILED,
+    Build,
+    labels_of,
+    write_sources,
+)
+from tests.images import encoded
 from tests.serving import serving
+from tests.tiny_detector import LABELS
+from tests.tiny_layouts import LAYOUTS
 from thin_client import Detector as Client
 from thin_client.contract import model_names
 
@@ -39,8 +52,19 @@ COMPUTE_CAPABILITIES = ("8.6",)
 LARGEST_DIFFERENCE = {Precision.FP32: (0.1, 0.001), Precision.FP16: (4.0, 0.05)}
 # What one layer rounds, the many layers of an untrained network make more of.
 LARGEST_OF_NOISY = {"yolov9t": (2.0, 0.002)}
-COLUMNS = ("pipeline", "head", "input", "boxes", "worst px", "worst score", "TensorRT", "")
-WIDTHS = (28, 8, 8, 6, 9, 12, 9, 0)
+COLUMNS = (
+    "file",
+    "NMS",
+    "head",
+    "input",
+    "network",
+    "boxes",
+    "worst px",
+    "worst score",
+    "TensorRT",
+    "",
+)
+WIDTHS = (20, 7, 8, 8, 8, 6, 9, 12, 9, 0)
 
 
 @dataclass(frozen=True)
@@ -66,9 +90,11 @@ class Row:
         found = self.agreement
         size = "" if self.detector is None else f"{self.detector.width}x{self.detector.height}"
         cells = (
-            self.build.name,
+            self.build.source,
+            "multi" if self.build.multi_label else self.build.nms.value,
             self.build.head.value,
             size,
+            self.build.precision.value,
             "" if found is None else str(found.matched),
             "" if found is None else f"{found.box_px:.4f}",
             "" if found is None else f"{found.score:.6f}",
@@ -128,7 +154,7 @@ def _row(url: str, repository: Path, file: Path, build: Build, detector: Detecto
     compared = _compared(url, manifest, Reference(file, detector))
     network = repository / model_names(build.name).network / str(manifest.version) / NETWORK_FILE
     report = compile_network(network, COMPUTE_CAPABILITIES, max_batch=MAX_BATCH)
-    problems = list(_disagreements(build, detector, compared))
+    problems = [*_disagreements(build, detector, compared), *_missed_squares(url, build)]
     if report.accepted is (build.source in NOT_COMPILED):
         problems += map(str, report.problems or ("TensorRT takes it and was not to",))
     return Row(build, detector, compared, report.accepted, "; ".join(problems))
@@ -149,6 +175,23 @@ def _compared(url: str, manifest: Manifest, reference: Reference) -> Agreement:
             assert seen is not None
             pairs.append((found_by_pipeline(client.detect(encoded)), choose(*seen, own)))
     return agreement(pairs)
+
+
+def _missed_squares(url: str, build: Build) -> Iterator[str]:
+    """Ask the tiny layouts what needs no reference: where a square of one colour is."""
+    if build.source not in LAYOUTS:
+        return
+    width, height = LAYOUT_SIZE
+    if build.head is not Head.RTDETR:
+        height //= 2  # a letterbox then shows where it puts the picture
+    with Client(url, build.name) as client:
+        for index, colour in enumerate(LABELS):
+            picture = np.zeros((height, width, 3), np.uint8)
+            picture[8:16, 64:72, 2 - index] = 255
+            found = client.detect(encoded(picture, ".png"))
+            best = (*found.boxes_xyxy[0], found.scores[0]) if len(found) else ()
+            if not np.allclose(best, (64, 8, 72, 16, 1), atol=0.01) or found.classes[0] != index:
+                yield f"the {colour} square at 64, 8 is found as {best}"
 
 
 def _disagreements(build: Build, detector: Detector, found: Agreement) -> Iterator[str]:

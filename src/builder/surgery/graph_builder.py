@@ -105,11 +105,19 @@ class GraphBuilder:
     def gather_rows(self, rows: str, places: str, short: str, columns: int) -> str:
         """Pick rows: ``[N, A, columns]`` at ``[N, K]`` gives ``[N, K, columns]``.
 
-        GatherND learnt batches in opset 12; before, GatherElements picks every number by itself.
+        GatherND learnt batches in opset 12. Before, the rows of all images are numbered through and
+        picked by one Gather. (GatherElements would do, but OpenVINO 2026.4 loses a Slice before it.)
         """
-        places = self.unsqueeze(places, f"{short}_at", -1)
         if self.opset >= 12:
+            places = self.unsqueeze(places, f"{short}_at", -1)
             return self.node("GatherND", [rows, places], short, batch_dims=1)
-        wide = self.constant(f"{short}_shape", [1, 1, columns])
-        everywhere = self.node("Expand", [places, wide], f"{short}_everywhere")
-        return self.node("GatherElements", [rows, everywhere], short, axis=1)
+        shape = self.node("Shape", [rows], f"{short}_shape")
+        images = self.squeeze(self.slice(shape, f"{short}_images", 0, 1, axis=0), f"{short}_n", 0)
+        in_image = self.slice(shape, f"{short}_in_image", 1, 2, axis=0)
+        bounds = [self.constant(f"{short}_zero", 0), images, self.constant(f"{short}_one", 1)]
+        image = self.unsqueeze(self.node("Range", bounds, f"{short}_image"), f"{short}_column", 1)
+        first = self.node("Mul", [image, in_image], f"{short}_first")
+        numbers = self.node("Add", [places, first], f"{short}_numbers")
+        flat = self.constant(f"{short}_flat", [-1, columns])
+        all_rows = self.node("Reshape", [rows, flat], f"{short}_all")
+        return self.node("Gather", [all_rows, numbers], short, axis=0)

@@ -85,7 +85,12 @@ def _returns_indices(model: onnx.ModelProto, node: onnx.NodeProto, returned: set
 
 
 def _attributes(node: onnx.NodeProto) -> dict[str, Any]:
-    return {each.name: helper.get_attribute_value(each) for each in node.attribute}
+    attributes = {each.name: helper.get_attribute_value(each) for each in node.attribute}
+    # torch writes a plugin's numbers as lists of one.
+    return {
+        name: value[0] if isinstance(value, list) and len(value) == 1 else value
+        for name, value in attributes.items()
+    }
 
 
 def _efficient(node: onnx.NodeProto) -> NmsNode:
