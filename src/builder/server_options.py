@@ -18,6 +18,9 @@ MAX_PORT = 65535
 SHELL_SAFE = re.compile(r"[A-Za-z0-9/._-]+")
 # Triton gives requests in flight this long when it is told to stop.
 DRAIN_S = 30
+# A model's process may take so long to start. Triton's 30 s are not enough where many models start
+# on few cores, and the Triton of the wheel may crash when it gives one up.
+STUB_START_S = 120
 
 # glibc may return the pages of a decoded frame to the kernel and fault them in again for the next
 # (docs/performance.md). These make it keep what frames up to 8K need, and still give back what a
@@ -117,6 +120,7 @@ def triton_arguments(
         f"--exit-timeout-secs={DRAIN_S}",
         f"--backend-config=python,shm-default-byte-size={SHM_DEFAULT_BYTES}",
         f"--backend-config=python,shm-growth-byte-size={SHM_GROWTH_BYTES}",
+        f"--backend-config=python,stub-timeout-seconds={STUB_START_S}",
         # A name of our own, so that we can remove what a crashed stub leaves and nothing else.
         f"--backend-config=python,shm-region-prefix-name={shm_prefix}",
         # Clients keep idle connections alive; Triton's default calls that abuse and hangs up.

@@ -18,7 +18,7 @@ from builder.heads import LAYOUTS as HEADS
 from builder.manifest import pipelines
 from tests.conftest import ROOT
 from tests.heads.sources import QUIET
-from tests.tiny_detector import LABELS, save_tiny_detector, tiny_detector
+from tests.tiny_detector import LABELS
 from tests.tiny_layouts import LAYOUTS
 
 DOCUMENT = (ROOT / "docs" / "builder.md").read_text()
@@ -32,11 +32,15 @@ STAND_INS = {
     "yolov7-nms.onnx": "efficient_nms",
     "yolox_s.onnx": "yolox",
 }
-CHECKPOINT = """
+ULTRALYTICS = """
+import sys
 from pathlib import Path
 from tests.heads.architectures import Architecture
-from tests.heads.export_architectures import build, save_checkpoint
-save_checkpoint(build(Architecture("best", "yolo11n.yaml", size=(64, 64))), Path("FILE"))
+from tests.heads.export_architectures import build, export, save_checkpoint
+folder, architecture = Path(sys.argv[1]), Architecture("best", "yolo11n.yaml", size=(64, 64))
+network = build(architecture)
+save_checkpoint(network, folder / "best.pt")
+export(network, architecture, folder / "yolo11n.onnx")
 """
 
 
@@ -44,8 +48,6 @@ save_checkpoint(build(Architecture("best", "yolo11n.yaml", size=(64, 64))), Path
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("documented")
     names = str(dict(enumerate(LABELS)))
-    metadata = {"names": names, "imgsz": "64", "stride": "32"}
-    save_tiny_detector(folder / "yolo11n.onnx", tiny_detector(dynamic_size=True, metadata=metadata))
     for file, layout in STAND_INS.items():
         model = LAYOUTS[layout](96, 64)
         if layout in {"end2end", "queries"}:
@@ -53,8 +55,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         onnx.save(model, folder / file)
     (folder / "coco.txt").write_text("\n".join(LABELS))
     (folder / "coco.yaml").write_text(f"names: {list(LABELS)}")
-    code = CHECKPOINT.replace("FILE", str(folder / "best.pt"))
-    run([sys.executable, "-c", code], ROOT)
+    run([sys.executable, "-c", ULTRALYTICS, str(folder)], ROOT)
     return folder
 
 

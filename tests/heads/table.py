@@ -189,8 +189,9 @@ def _missed_squares(url: str, build: Build) -> Iterator[str]:
             picture = np.zeros((height, width, 3), np.uint8)
             picture[8:16, 64:72, 2 - index] = 255
             found = client.detect(encoded(picture, ".png"))
-            best = (*found.boxes_xyxy[0], found.scores[0]) if len(found) else ()
-            if not np.allclose(best, (64, 8, 72, 16, 1), atol=0.01) or found.classes[0] != index:
+            best = (*found.boxes_xyxy[0], found.scores[0], found.classes[0]) if len(found) else ()
+            expected = (64, 8, 72, 16, 1, index)
+            if len(best) != len(expected) or not np.allclose(best, expected, atol=0.01):
                 yield f"the {colour} square at 64, 8 is found as {best}"
 
 
