@@ -1,6 +1,7 @@
 """Compare CPU runtimes for the network step: time, and whether they agree on the candidates.
 
-    ORT_DISABLE_TELEMETRY=1 .venv/bin/python benchmarks/runtimes.py model_repository/codes_network/1/model.onnx
+    export ORT_DISABLE_TELEMETRY=1
+    .venv/bin/python benchmarks/runtimes.py model_repository/codes_network/1/model.onnx
 
 Rounds alternate between the runtimes, so that noise hits all of them; times are per frame.
 """

@@ -51,7 +51,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         arguments.run(arguments)
         sys.stdout.flush()
     except BuilderError as error:
-        print(f"framewire: {error}", file=sys.stderr)
+        print(f"framewire: {_one_line(str(error))}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print("framewire: interrupted", file=sys.stderr)
@@ -62,6 +62,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"framewire: cannot write the output: {error.strerror}", file=sys.stderr)
         return 1
     return 0
+
+
+def _one_line(message: str) -> str:
+    """Return a message without what files, and their names, may bring along to play tricks."""
+    return "".join(each if each.isprintable() else " " for each in message)
 
 
 if __name__ == "__main__":

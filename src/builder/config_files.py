@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 from google.protobuf import text_format
@@ -10,6 +11,8 @@ from tritonclient.grpc import model_config_pb2 as pb
 from builder.errors import InvalidPipelineError
 
 CONFIG_FILE = "config.pbtxt"
+# Triton takes no folder whose name begins with 0 for a version, and counts in 64 bits.
+VERSION_FOLDER = re.compile(r"[1-9][0-9]{0,17}")
 
 
 def read_config(model_folder: Path) -> pb.ModelConfig:
@@ -30,8 +33,12 @@ def parse_config(file: Path) -> pb.ModelConfig:
     try:
         return text_format.Parse(file.read_text(), pb.ModelConfig())
     except (OSError, UnicodeDecodeError, text_format.ParseError) as error:
+        folder = file.parent
+        model = folder.parent.name + "/" if folder.name.isdecimal() else ""
+        why = error.strerror if isinstance(error, OSError) else error
         raise InvalidPipelineError(
-            f"{file.parent.name} has no valid {file.name} ({error})"
+            f"{model}{folder.name} has no valid {file.name} ({why}): build the pipeline again with "
+            "--replace"
         ) from error
 
 
@@ -59,5 +66,4 @@ def version_folders(model_folder: Path) -> tuple[int, ...]:
     if not model_folder.is_dir():
         return ()
     names = [path.name for path in model_folder.iterdir() if path.is_dir()]
-    # Triton takes no folder whose name begins with 0 for a version.
-    return tuple(sorted(int(name) for name in names if name.isdecimal() and name[0] != "0"))
+    return tuple(sorted(int(name) for name in names if VERSION_FOLDER.fullmatch(name)))

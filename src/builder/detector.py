@@ -11,7 +11,7 @@ import onnx
 from onnx import TensorProto
 
 from builder.errors import LabelsError, ModelFileError
-from builder.graph_facts import dims_of, image_input
+from builder.graph_facts import dims_of, image_input, show_tensor
 from builder.heads import Head, InputConvention
 from builder.onnx_file import load_onnx, metadata_of, onnx_opset, sha256_of
 from builder.recognition import recognise
@@ -144,7 +144,7 @@ def _input_size(
     ):
         raise ModelFileError(
             f"{path.name} must take one image tensor [N, 3, height, width] of floats, it takes "
-            f"{[(value.name, list(dims_of(value))) for value in inputs]}: export it with one input"
+            f"{', '.join(map(show_tensor, inputs)) or 'none'}: export it with such an input"
         )
     batch, channels, height, width = dims_of(inputs[0])
     if channels not in {3, None}:

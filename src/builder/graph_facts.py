@@ -45,6 +45,13 @@ def dims_of(value: onnx.ValueInfoProto) -> Dims:
     return tuple(dim.dim_value if dim.dim_value > 0 else None for dim in shape.dim)
 
 
+def show_tensor(value: onnx.ValueInfoProto) -> str:
+    """Return name, element type and dims of a tensor for people, as in ``images FLOAT [?, 3]``."""
+    sizes = ", ".join("?" if size is None else str(size) for size in dims_of(value))
+    kind = onnx.TensorProto.DataType.Name(value.type.tensor_type.elem_type)
+    return f"{value.name} {kind} [{sizes}]"
+
+
 def output_dims(model: onnx.ModelProto, width: int, height: int) -> list[Dims]:
     """Return the dims of every output for an input of this size, as far as they can be told.
 
@@ -128,13 +135,14 @@ def ends_in_top_k(model: onnx.ModelProto) -> bool:
     makers = {output: node for node in model.graph.node for output in node.output}
     waiting, seen = [model.graph.output[0].name], set()
     while waiting:
-        node = makers.get(waiting.pop())
-        if node is None or node.name in seen:
+        name = waiting.pop()
+        node = makers.get(name)
+        if node is None or name in seen:
             continue
         if node.op_type == "TopK":
             return True
         if node.op_type in MOVING:
-            seen.add(node.name)
+            seen.add(name)
             waiting.extend(node.input)
     return False
 

@@ -16,7 +16,7 @@ from builder.errors import InvalidPipelineError, RepositoryError
 from builder.model_configs import PipelineSpec
 from builder.network_graph import candidate_rows
 from builder.onnx_file import sha256_of
-from builder.settings import Nms, Precision, Runtime
+from builder.settings import PIPELINE_NAME, Nms, Precision, Runtime
 
 # In NAME/<version>/; Triton leaves it alone.
 MANIFEST_FILE = "pipeline.json"
@@ -129,8 +129,8 @@ def read_manifest(repository: Path, name: str, version: int | None = None) -> Ma
         ) from error
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise InvalidPipelineError(
-            f"{name}/{chosen}/{MANIFEST_FILE} in {repository} is damaged ({error!r}): build the "
-            "pipeline again"
+            f"{name}/{chosen}/{MANIFEST_FILE} in {repository} is damaged ({type(error).__name__}: "
+            f"{error}): build the pipeline again with --replace"
         ) from error
 
 
@@ -151,6 +151,8 @@ def active_version(repository: Path, name: str) -> int:
 
 def is_pipeline(repository: Path, name: str) -> bool:
     """Return whether there is a pipeline of ours with this name."""
+    if not PIPELINE_NAME.fullmatch(name):  # a path leads to where this process holds no lock
+        return False
     folder = repository / name
     if not (folder / CONFIG_FILE).is_file():
         return False

@@ -19,6 +19,7 @@ from builder.surgery.graph_nms import suppress_overlaps
 from builder.surgery.half_precision import to_half_precision
 from builder.surgery.head_outputs import read_head
 from builder.surgery.image_input import take_uint8_frames
+from builder.surgery.own_names import free_names
 from builder.surgery.unused import remove_unused
 from thin_client.contract import CANDIDATES, FRAME
 
@@ -42,6 +43,7 @@ def network_graph(detector: Detector, settings: BuildSettings) -> onnx.ModelProt
     model.CopyFrom(detector.model)
     # Shapes inferred for an input that is about to change would contradict the new ones.
     del model.graph.value_info[:]
+    free_names(model, FRAME.name, CANDIDATES.name)
     if settings.precision is Precision.FP16:
         to_half_precision(model)
     images = image_input(model)[0].name
@@ -122,8 +124,12 @@ def _check(model: onnx.ModelProto) -> None:
     try:
         onnx.checker.check_model(model)
         onnx.shape_inference.infer_shapes(model, check_type=True, strict_mode=True)
-    except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
+    except (
+        onnx.checker.ValidationError,
+        onnx.shape_inference.InferenceError,
+        ValueError,
+    ) as error:
         raise ModelFileError(
-            f"the rewritten graph is not valid ONNX ({first_line(error)}): please report the "
-            "detector"
+            f"the rewritten graph is not valid ONNX ({first_line(error)}): export the detector "
+            "again, and if that does not help, please report it"
         ) from error

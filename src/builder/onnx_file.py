@@ -78,11 +78,16 @@ def _parse(path: Path) -> onnx.ModelProto:
 
 
 def _load_external_weights(path: Path, model: onnx.ModelProto) -> None:
-    outside = {
-        ExternalDataInfo(tensor).location
-        for tensor in model.graph.initializer
-        if uses_external_data(tensor)
-    }
+    try:
+        outside = {
+            ExternalDataInfo(tensor).location
+            for tensor in model.graph.initializer
+            if uses_external_data(tensor)
+        }
+    except ValueError as error:
+        raise ModelFileError(
+            f"{path.name} does not say where its weights are ({first_line(error)}): export it again"
+        ) from error
     missing = sorted(name for name in outside if not (path.parent / name).is_file())
     if missing:
         raise ModelFileError(
@@ -102,10 +107,23 @@ def _check(path: Path, model: onnx.ModelProto) -> None:
     try:
         # A copy without the operators of TensorRT's plugins, which ONNX knows nothing of.
         onnx.checker.check_model(_without_plugins(model))
+        _check_types(model)
     except Exception as error:
         raise ModelFileError(
             f"{path.name} is not a valid ONNX model ({first_line(error)}): export it again"
         ) from error
+
+
+def _check_types(model: onnx.ModelProto) -> None:
+    """Raise ValueError for an element type that is none, which the checker lets pass."""
+    tensors = [*model.graph.initializer]
+    tensors += [attribute.t for node in model.graph.node for attribute in node.attribute]
+    values = (*model.graph.input, *model.graph.output)
+    for kind in (
+        *(tensor.data_type for tensor in tensors),
+        *(value.type.tensor_type.elem_type for value in values),
+    ):
+        onnx.TensorProto.DataType.Name(kind)
 
 
 def _without_plugins(model: onnx.ModelProto) -> onnx.ModelProto:

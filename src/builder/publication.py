@@ -58,7 +58,8 @@ class Publication:
         flush(self.staging)
         try:
             for name in names:
-                if (self.repository / name).exists():
+                # A link to nowhere does not exist and is in the way.
+                if os.path.lexists(self.repository / name):
                     move(self.repository / name, replaced / name)
                 move(self.models / name, self.repository / name)
             # From this rename on the new models stand, whatever happens.
@@ -182,8 +183,8 @@ def _roll_back(repository: Path, staging: Path) -> None:
     # They came in steps first; the ensemble, which needs them, leaves first.
     for name in reversed(names):
         moved_in = not (staging / MODELS / name).exists()
-        if moved_in and (repository / name).exists():
+        if moved_in and os.path.lexists(repository / name):
             move(repository / name, withdrawn / name)
-        if (replaced / name).exists():
+        if os.path.lexists(replaced / name):
             move(replaced / name, repository / name)
     journal.unlink()

@@ -113,6 +113,8 @@ def recognise(
     Raises:
         UnknownHeadError: the layout is none of the known ones, or not that of ``head``.
     """
+    if not model.graph.output:
+        raise UnknownHeadError(f"{name} has no outputs: export it again")
     evidence = _Evidence(model, width, height, output_dims(model, width, height), num_labels)
     try:
         found = _by_shape(evidence) if head is None else _as_told(evidence, head)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable
 from dataclasses import replace as with_fields
 from importlib import resources
@@ -155,7 +156,7 @@ def _copy_served(target: Path, *files: str) -> None:
 
 
 def _refuse_overwriting(repository: Path, names: ModelNames) -> None:
-    taken = [name for name in names.all if (repository / name).exists()]
+    taken = [name for name in names.all if os.path.lexists(repository / name)]
     if taken:
         raise PipelineExistsError(
             f"{repository} already holds {', '.join(taken)}, which is no whole pipeline of this "

@@ -112,18 +112,21 @@ class BuildSettings:
         _check_range("--max-image-pixels", self.max_image_pixels, 1, 2**31 - 1)
 
     def with_defaults(self, of_model: NmsDefaults) -> BuildSettings:
-        """Return settings in which nothing is None."""
-        return replace(
-            self,
-            **{
-                field.name: _first(
-                    getattr(self, field.name),
-                    getattr(of_model, field.name),
-                    getattr(PREDICT_DEFAULTS, field.name),
-                )
-                for field in fields(NmsDefaults)
-            },
-        )
+        """Return settings in which nothing is None.
+
+        A default asks for no more detections than there are candidates.
+        """
+        values = {
+            field.name: _first(
+                getattr(self, field.name),
+                getattr(of_model, field.name),
+                getattr(PREDICT_DEFAULTS, field.name),
+            )
+            for field in fields(NmsDefaults)
+        }
+        if self.max_det is None:
+            values["max_det"] = min(values["max_det"], self.candidates)
+        return replace(self, **values)
 
 
 def _first(*values: Any) -> Any:

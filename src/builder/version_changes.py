@@ -145,12 +145,14 @@ def roll_back(repository: Path, name: str, to: int | None = None) -> Manifest:
                 f"{name} has no version {chosen}, its versions are: {_listed(kept)}: name one of "
                 "them with --to"
             )
+        # Before anything changes: it may be damaged.
+        manifest = read_manifest(repository, name, chosen)
         if chosen != active:
             switch = Switch(name, old=active, new=chosen, staged=False)
             switch_version(
                 publication.repository, publication.staging, switch, keep=KEPT_OLD_VERSIONS
             )
-        return read_manifest(repository, name)
+        return manifest
 
 
 def prune(repository: Path, name: str, active: int | None = None) -> tuple[int, ...]:

@@ -189,7 +189,8 @@ def _served_beside(
     return [
         version
         for version in (switch.old, *sorted(named, reverse=True))
-        if _one_config_serves(config, _kept_config(repository, step, version))
+        if _is_kept(repository, step, version)
+        and _one_config_serves(config, _kept_config(repository, step, version))
     ]
 
 
@@ -211,6 +212,10 @@ def _identity(config: pb.ModelConfig) -> pb.ModelConfig:
 
 def _version(repository: Path, name: str, version: int) -> Path:
     return repository / name / str(version)
+
+
+def _is_kept(repository: Path, name: str, version: int) -> bool:
+    return (_version(repository, name, version) / CONFIG_FILE).is_file()
 
 
 def _kept_config(repository: Path, name: str, version: int) -> pb.ModelConfig:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import math
 from collections.abc import Sequence
 from pathlib import Path
 
 from builder.commands.options import Commands, add_repository_option
+from builder.errors import SettingsError
 from builder.manifest import active_version
 from builder.publication import mend_repository
 from builder.running_server import load_version, unload_old_versions
@@ -41,6 +43,10 @@ def add_load(commands: Commands[argparse.ArgumentParser]) -> None:
 
 def run_load(arguments: argparse.Namespace) -> None:
     """Load, wait, prune, and say so."""
+    if not 0 < arguments.timeout_s < math.inf:
+        raise SettingsError(
+            f"--timeout must be a number of seconds above 0, got {arguments.timeout_s:g}"
+        )
     load_everywhere(arguments.repository, arguments.name, arguments.url, arguments.timeout_s)
 
 

@@ -105,8 +105,9 @@ class GraphBuilder:
     def gather_rows(self, rows: str, places: str, short: str, columns: int) -> str:
         """Pick rows: ``[N, A, columns]`` at ``[N, K]`` gives ``[N, K, columns]``.
 
-        GatherND learnt batches in opset 12. Before, the rows of all images are numbered through and
-        picked by one Gather. (GatherElements would do, but OpenVINO 2026.4 loses a Slice before it.)
+        GatherND learnt batches in opset 12. Before, the rows of all images are numbered through
+        and picked by one Gather: GatherElements would do, but OpenVINO 2026.4 loses a Slice before
+        it.
         """
         if self.opset >= 12:
             places = self.unsqueeze(places, f"{short}_at", -1)

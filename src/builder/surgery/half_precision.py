@@ -81,7 +81,14 @@ class _Writer:
         self._constants = constants
         self._half_tensors = half_tensors
         self._types = types
-        self._outputs = {value.name for value in graph.output}
+        # What bodies of branches and loops take from around them keeps its type too.
+        self._outputs = {value.name for value in graph.output} | {
+            name
+            for node in graph.node
+            for attribute in node.attribute
+            for body in (attribute.g, *attribute.graphs)
+            for name in _taken_by(body)
+        }
         self._nodes: list[onnx.NodeProto] = []
         self._cast: dict[tuple[str, int], str] = {}
 
@@ -114,7 +121,7 @@ class _Writer:
                 node.input[slot] = self._casted(name, TensorProto.FLOAT)
 
     def _rename_outputs(self, node: onnx.NodeProto) -> None:
-        """Outputs of the graph keep name and type; a cast gives them."""
+        """What others know by its name keeps name and type; a cast gives it."""
         public = [name for name in node.output if name in self._outputs & self._half_tensors]
         for slot, name in enumerate(node.output):
             if name in public:
@@ -189,6 +196,10 @@ def _all_inputs(node: onnx.NodeProto) -> set[str]:
     names = set(node.input)
     for attribute in node.attribute:
         for body in (attribute.g, *attribute.graphs):
-            names |= {name for inner in body.node for name in _all_inputs(inner)}
-            names |= {value.name for value in body.output}
+            names |= _taken_by(body)
     return names
+
+
+def _taken_by(body: onnx.GraphProto) -> set[str]:
+    names = {name for inner in body.node for name in _all_inputs(inner)}
+    return names | {value.name for value in body.output}

@@ -1,0 +1,122 @@
+"""Which head a graph is taken for, and what may be said against it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import onnx
+import pytest
+from onnx import TensorProto, helper
+
+from builder.detector import Detector, read_detector
+from builder.errors import UnknownHeadError
+from builder.heads import RTDETR_INPUT, YOLO_INPUT, YOLOX_INPUT, Head, InputConvention
+from tests.tiny_detector import LABELS, tiny_detector
+from tests.tiny_layouts import LAYOUTS
+
+RECOGNISED = {
+    "yolov5": (Head.YOLOV5, YOLO_INPUT, False),
+    "yolox": (Head.YOLOX, YOLOX_INPUT, False),
+    "end2end": (Head.END2END, YOLO_INPUT, True),
+    "queries": (Head.RTDETR, RTDETR_INPUT, True),
+    "efficient_nms": (Head.NMS, YOLO_INPUT, False),
+    "batched_nms": (Head.NMS, YOLO_INPUT, False),
+    "selected_indices": (Head.NMS, YOLO_INPUT, False),
+    "batch_rows": (Head.NMS, YOLO_INPUT, True),
+}
+
+
+def read(tmp_path: Path, model: onnx.ModelProto, **options: object) -> Detector:
+    onnx.save(model, tmp_path / "model.onnx")
+    return read_detector(tmp_path / "model.onnx", labels=LABELS, **options)
+
+
+SIZES = ((96, 64), (320, 192), (640, 640))
+# The tiny RT-DETR has a query for each cell, and at larger sizes more than any RT-DETR.
+CASES = [(layout, size) for layout in RECOGNISED for size in SIZES]
+CASES = [(layout, size) for layout, size in CASES if layout != "queries" or size == SIZES[0]]
+
+
+@pytest.mark.parametrize(("layout", "size"), CASES)
+def test_a_layout_is_told_from_all_others(
+    tmp_path: Path, layout: str, size: tuple[int, int]
+) -> None:
+    detector = read(tmp_path, LAYOUTS[layout](*size))
+    found: tuple[Head, InputConvention, bool] = (detector.head, detector.input, detector.finished)
+    assert found == RECOGNISED[layout]
+    assert (detector.width, detector.height) == size
+
+
+def test_every_layout_is_recognised_in_a_test() -> None:
+    assert set(RECOGNISED) == set(LAYOUTS)
+
+
+@pytest.mark.parametrize(
+    ("layout", "conf", "iou", "max_det"),
+    [("efficient_nms", 0.3, 0.6, 50), ("batched_nms", 0.3, 0.6, 50)],
+)
+def test_the_thresholds_of_a_plugin_come_with_it(
+    tmp_path: Path, layout: str, conf: float, iou: float, max_det: int
+) -> None:
+    model = LAYOUTS[layout](96, 64)
+    plugin = next(node for node in model.graph.node if node.op_type.endswith("_TRT"))
+    names = {
+        "efficient_nms": ("score_threshold", "iou_threshold", "max_output_boxes"),
+        "batched_nms": ("scoreThreshold", "iouThreshold", "keepTopK"),
+    }[layout]
+    kept = [each for each in plugin.attribute if each.name not in names]
+    del plugin.attribute[:]
+    plugin.attribute.extend(kept)
+    for name, value in zip(names, (conf, iou, max_det), strict=True):
+        plugin.attribute.append(helper.make_attribute(name, value))
+    defaults = read(tmp_path, model).defaults
+    assert (defaults.conf, defaults.iou, defaults.max_det) == (conf, iou, max_det)
+    assert defaults.multi_label
+
+
+@pytest.mark.parametrize(
+    ("attribute", "value", "reason"),
+    [("background_class", 0, "background class")],
+)
+def test_a_plugin_that_cannot_be_read_is_refused_with_its_reason(
+    tmp_path: Path, attribute: str, value: int, reason: str
+) -> None:
+    model = LAYOUTS["efficient_nms"](96, 64)
+    plugin = next(node for node in model.graph.node if node.op_type.endswith("_TRT"))
+    kept = [each for each in plugin.attribute if each.name != attribute]
+    del plugin.attribute[:]
+    plugin.attribute.extend([*kept, helper.make_attribute(attribute, value)])
+    with pytest.raises(UnknownHeadError, match=rf"{reason}.*export it without NMS"):
+        read(tmp_path, model)
+
+
+def test_a_head_can_be_told(tmp_path: Path) -> None:
+    # A YOLOv5 of one class and a YOLOv10 differ in nothing but how many rows there are.
+    model = LAYOUTS["end2end"](96, 64)
+    assert read(tmp_path, model).head is Head.END2END
+    assert read(tmp_path, model, head=Head.RTDETR).input == RTDETR_INPUT
+
+
+def test_a_head_that_cannot_be_is_refused_with_the_shapes(tmp_path: Path) -> None:
+    with pytest.raises(
+        UnknownHeadError, match=r"output0 \[\?, 7, 84\].*with --head nms.*yolov8: \[N, 4"
+    ):
+        read(tmp_path, tiny_detector(), head=Head.NMS)
+
+
+def test_classes_that_do_not_show_must_be_named(tmp_path: Path) -> None:
+    onnx.save(LAYOUTS["end2end"](96, 64), tmp_path / "model.onnx")
+    with pytest.raises(Exception, match=r"do not show how many classes.*--labels FILE"):
+        read_detector(tmp_path / "model.onnx", number_classes=True)
+
+
+def test_feature_maps_of_a_head_cut_off_are_refused(tmp_path: Path) -> None:
+    model = tiny_detector()
+    maps = [
+        helper.make_tensor_value_info(f"pooled_{stride}", TensorProto.FLOAT, ["n", 3, None, None])
+        for stride in (8, 16, 32)
+    ]
+    del model.graph.output[:]
+    model.graph.output.extend(maps)
+    with pytest.raises(UnknownHeadError, match=r"pooled_8 \[\?, 3, \?, \?\], pooled_16"):
+        read(tmp_path, model)
