@@ -26,7 +26,12 @@ ENVIRONMENT = {"YOLO_AUTOINSTALL": "false", "YOLO_VERBOSE": "false"}
 
 
 def export_to_onnx(
-    model: str, folder: Path, *, size: tuple[int, int] | None = None, opset: int | None = None
+    model: str,
+    folder: Path,
+    *,
+    size: tuple[int, int] | None = None,
+    opset: int | None = None,
+    end2end: bool = False,
 ) -> Path:
     """Turn an ultralytics detector into an ONNX file whose batch is open.
 
@@ -38,6 +43,8 @@ def export_to_onnx(
         folder: where the ONNX file goes; nothing else is written to it.
         size: width and height of the input in pixels; what the detector was trained with when None.
         opset: of ONNX; the newest that torch writes when None.
+        end2end: whether a detector with two heads, YOLOv10 and YOLO26, gives the one that needs no
+            NMS; ultralytics itself takes the other.
 
     Returns:
         The file: named as the checkpoint, with ``.onnx``.
@@ -54,7 +61,12 @@ def export_to_onnx(
         )
     with tempfile.TemporaryDirectory(prefix="framewire-export-") as scratch:
         work = Path(scratch)
-        options = {"model": str(checkpoint), "size": size, "opset": opset}
+        options = {
+            "model": str(checkpoint),
+            "size": size,
+            "opset": opset,
+            "end2end": end2end,
+        }
         exported = Path(_run_exporter(checkpoint.name, work, options))
         target = folder / f"{checkpoint.stem}.onnx"
         folder.mkdir(parents=True, exist_ok=True)

@@ -76,9 +76,3 @@ YOLO_INPUT = InputConvention()
 def grid_cells(width: int, height: int, strides: tuple[int, ...] = YOLO_STRIDES) -> int:
     """Return how many cells the feature maps of these strides have in all."""
     return sum((height // stride) * (width // stride) for stride in strides)
-
-
-def __getattr__(name: str) -> object:  # transition
-    from builder import detector  # noqa: PLC0415
-
-    return getattr(detector, name)

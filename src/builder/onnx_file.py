@@ -6,6 +6,7 @@ import hashlib
 from pathlib import Path
 
 import onnx
+import onnx.inliner
 from onnx.external_data_helper import ExternalDataInfo, uses_external_data
 
 from builder.errors import ModelFileError
@@ -34,7 +35,8 @@ def load_onnx(path: Path) -> onnx.ModelProto:
     _load_external_weights(path, model)
     sort_nodes(model)
     _check(path, model)
-    return model
+    # OpenVINO knows no functions, and whoever edits the graph would have to look into them.
+    return onnx.inliner.inline_local_functions(model) if model.functions else model
 
 
 def sha256_of(path: Path) -> str:

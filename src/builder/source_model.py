@@ -8,17 +8,21 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from builder.export import export_to_onnx
+from builder.heads import Head
 
 CHECKPOINT_SUFFIX = ".pt"
 
 
 @contextmanager
-def onnx_of(model: str, size: tuple[int, int] | None = None) -> Iterator[Path]:
+def onnx_of(
+    model: str, size: tuple[int, int] | None = None, head: Head | None = None
+) -> Iterator[Path]:
     """Give the ONNX file of a model while the context lasts.
 
     Args:
         model: an ONNX file, or a checkpoint that ultralytics knows or finds.
         size: width and height to export a checkpoint for.
+        head: that is wanted of a checkpoint which has two.
 
     Raises:
         ModelFileError: the checkpoint cannot be exported.
@@ -27,4 +31,5 @@ def onnx_of(model: str, size: tuple[int, int] | None = None) -> Iterator[Path]:
         yield Path(model)
         return
     with tempfile.TemporaryDirectory(prefix="framewire-export-") as folder:
-        yield export_to_onnx(model, Path(folder), size=size)
+        end2end = head is Head.END2END
+        yield export_to_onnx(model, Path(folder), size=size, end2end=end2end)

@@ -33,7 +33,9 @@ def main(arguments: Sequence[str]) -> None:
     (work / RESULT_FILE).write_text(json.dumps(result))
 
 
-def _export(work: Path, *, model: str, size: list[int] | None, opset: int | None) -> str:
+def _export(
+    work: Path, *, model: str, size: list[int] | None, opset: int | None, end2end: bool
+) -> str:
     name = Path(model).name
     checkpoint = Path(model) if Path(model).is_file() else _pretrained(name)
     # A name of ours: ultralytics takes yolov5s.pt, whatever it holds, for its own yolov5su.pt.
@@ -48,6 +50,9 @@ def _export(work: Path, *, model: str, size: list[int] | None, opset: int | None
     if type(detector.model.model[-1]).__name__ == "RTDETRDecoder":
         detector = RTDETR(str(link))
     options: dict[str, Any] = {"opset": opset}
+    if end2end:
+        # From ultralytics 8.4 on, the way to ask for the head that needs no NMS.
+        options["nms"] = False
     if size is not None:
         width, height = size
         _check_size(name, width, height, int(max(detector.model.stride)))

@@ -40,6 +40,24 @@ def test_a_refusal_is_one_sentence_and_a_failing_exit(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_name_of_two_lines_does_not_make_two_lines(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["inspect", str(tmp_path / "two\nlines\x1b[2J.onnx")]) == 1
+    error = capsys.readouterr().err
+    assert "two lines [2J.onnx" in error
+    assert error.count("\n") == 1
+
+
+@pytest.mark.parametrize("timeout", ["nan", "inf", "0", "-5"])
+def test_a_time_that_never_ends_is_refused(
+    timeout: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    url = ["--url", "127.0.0.1:1", f"--timeout={timeout}"]
+    assert main(["load", "tiny", "--repository", "r", *url]) == 1
+    assert "--timeout must be" in capsys.readouterr().err
+
+
 COMMANDS = (
     *("build", "check", "demo", "engine", "inspect", "list", "load"),
     *("prune", "rollback", "serve", "verify"),

@@ -213,3 +213,17 @@ def test_weights_outside_the_models_folder_are_refused(tmp_path: Path) -> None:
     path.write_bytes(model.SerializeToString())
     with pytest.raises(ModelFileError, match=r"cannot be read"):
         read_detector(path)
+
+
+def test_a_graph_without_outputs_is_refused(tmp_path: Path) -> None:
+    model = tiny_detector()
+    del model.graph.output[:]
+    with pytest.raises(UnknownHeadError, match="no outputs"):
+        read_detector(save_tiny_detector(tmp_path / "model.onnx", model))
+
+
+def test_an_input_that_is_refused_is_shown_with_its_type(tmp_path: Path) -> None:
+    model = tiny_detector()
+    model.graph.input[0].type.tensor_type.elem_type = TensorProto.UINT8
+    with pytest.raises(ModelFileError, match=r"it takes images UINT8 \[\?, 3, 64, 64\]"):
+        read_detector(save_tiny_detector(tmp_path / "model.onnx", model))

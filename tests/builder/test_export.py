@@ -25,7 +25,8 @@ from tests.heads.architectures import Architecture
 from tests.heads.export_architectures import build, save_checkpoint
 from ultralytics import YOLO
 folder = Path(sys.argv[1])
-for name, yaml, classes in (("own", "yolo11n", 2), ("rtdetr", "rtdetr-resnet50", 3)):
+networks = (("own", "yolo11n", 2), ("rtdetr", "rtdetr-resnet50", 3), ("two_heads", "yolo26n", 2))
+for name, yaml, classes in networks:
     network = build(Architecture(name, f"{yaml}.yaml", classes, size=(64, 64)))
     save_checkpoint(network, folder / f"{name}.pt")
 save_checkpoint(YOLO("yolo11n-seg.yaml"), folder / "masks.pt")
@@ -76,6 +77,14 @@ def test_the_opset_is_that_asked_for_and_the_size_that_of_the_training(
     detector = read_detector(exported)
     assert detector.head is Head.RTDETR
     assert (detector.width, detector.height) == (320, 320)
+
+
+@pytest.mark.parametrize(("end2end", "head"), [(False, Head.YOLOV8), (True, Head.END2END)])
+def test_a_checkpoint_with_two_heads_gives_the_one_asked_for(
+    checkpoints: Path, tmp_path: Path, end2end: bool, head: Head
+) -> None:
+    exported = export_to_onnx(str(checkpoints / "two_heads.pt"), tmp_path, end2end=end2end)
+    assert read_detector(exported).head is head
 
 
 @pytest.mark.parametrize(

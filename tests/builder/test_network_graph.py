@@ -9,7 +9,7 @@ import onnx
 import onnxruntime
 import pytest
 from numpy.typing import NDArray
-from onnx import TensorProto, helper
+from onnx import TensorProto, helper, numpy_helper
 
 from builder.detector import Detector, read_detector
 from builder.network_graph import network_graph
@@ -151,6 +151,52 @@ def test_nms_in_the_graph_of_a_detector_leaves_no_overlaps(tmp_path: Path) -> No
     assert graph.shape == (3, 20, 6)
     for found, rows in zip(graph, candidates, strict=True):
         np.testing.assert_array_equal(found, select_detections(rows, Thresholds(0, 0.1, 20)))
+
+
+@pytest.mark.parametrize("nms", list(Nms))
+@pytest.mark.parametrize("precision", list(Precision))
+def test_a_detector_may_use_names_of_ours(tmp_path: Path, nms: Nms, precision: Precision) -> None:
+    ours = ("frame", "candidates", "framewire_input/cast", "framewire_candidates/top_values")
+    theirs = ("images", "output0", "scores", "zero")
+    model = tiny_detector()
+    texts = dict(zip(theirs, ours, strict=True))
+    for node in model.graph.node:
+        node.name = "same"
+        node.input[:] = [texts.get(name, name) for name in node.input]
+        node.output[:] = [texts.get(name, name) for name in node.output]
+    for value in (*model.graph.input, *model.graph.output):
+        value.name = texts[value.name]
+    source = read_detector(save_tiny_detector(tmp_path / "names.onnx", model))
+    frames = random_frames(2)
+    options = {"nms": nms, "precision": precision, "iou": 0.5}
+    expected = run(network(detector(tmp_path), **options), frames)
+    np.testing.assert_array_equal(run(network(source, **options), frames), expected)
+
+
+def test_a_branch_takes_what_a_half_precision_layer_made(tmp_path: Path) -> None:
+    model = tiny_detector()
+    eye = np.eye(3, dtype=np.float32).reshape(3, 3, 1, 1)
+    model.graph.initializer.append(numpy_helper.from_array(eye, "eye"))
+    model.graph.initializer.append(numpy_helper.from_array(np.array(True), "yes"))
+    for node in model.graph.node:
+        node.input[:] = ["conv1" if name == "images" else name for name in node.input]
+    result = helper.make_tensor_value_info("result", TensorProto.FLOAT, None)
+    body = helper.make_graph(
+        [helper.make_node("Identity", ["conv0"], ["result"])], "body", [], [result]
+    )
+    layers = [
+        helper.make_node("Conv", ["images", "eye"], ["conv0"]),
+        helper.make_node("If", ["yes"], ["chosen"], then_branch=body, else_branch=body),
+        helper.make_node("Conv", ["chosen", "eye"], ["conv1"]),
+    ]
+    nodes = list(model.graph.node)
+    del model.graph.node[:]
+    model.graph.node.extend([*layers, *nodes])
+    source = read_detector(save_tiny_detector(tmp_path / "branch.onnx", model))
+    frames = random_frames(1)
+    expected = run(network(detector(tmp_path)), frames)
+    found = run(network(source, precision=Precision.FP16), frames)
+    np.testing.assert_allclose(found[..., 4], expected[..., 4], atol=2e-3)
 
 
 def crowded_boxes(images: int = 4, count: int = 100) -> NDArray[np.float32]:

@@ -8,7 +8,7 @@ import pytest
 
 from builder import publication
 from builder.config_files import read_config
-from builder.errors import RepositoryBusyError, RepositoryError
+from builder.errors import PipelineExistsError, RepositoryBusyError, RepositoryError
 from builder.manifest import active_version
 from builder.publication import mend_repository, publishing
 from builder.repository import build_pipeline
@@ -43,6 +43,18 @@ def test_a_new_beginning_throws_every_version_away(model_file: Path, tmp_path: P
     assert read_config(target / "tiny").parameters["conf"].string_value == "0.9"
     for model in model_names("tiny").all:
         assert [path.name for path in (target / model).iterdir() if path.is_dir()] == ["1"]
+
+
+def test_a_link_to_nowhere_is_in_the_way_until_it_is_replaced(
+    model_file: Path, tmp_path: Path
+) -> None:
+    target = tmp_path / "r"
+    target.mkdir()
+    (target / "tiny").symlink_to(tmp_path / "nowhere")
+    with pytest.raises(PipelineExistsError, match="already holds tiny, which"):
+        build(model_file, target, 0.4)
+    build(model_file, target, 0.4, replace=True)
+    assert active_version(target, "tiny") == 1
 
 
 def test_the_ensemble_comes_after_its_steps(

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from builder.errors import SettingsError
-from builder.settings import BuildSettings
+from builder.settings import BuildSettings, NmsDefaults
 
 
 @pytest.mark.parametrize("name", ["codes", "yolo11n-640", "A_1", "x" * 64])
@@ -38,3 +38,9 @@ def test_values_out_of_range_are_refused_by_their_option(
 ) -> None:
     with pytest.raises(SettingsError, match=option):
         BuildSettings("codes", **values)
+
+
+def test_fewer_candidates_than_the_default_of_detections_lower_it() -> None:
+    assert BuildSettings("codes", candidates=50).with_defaults(NmsDefaults()).max_det == 50
+    own = NmsDefaults(max_det=20)
+    assert BuildSettings("codes", candidates=50).with_defaults(own).max_det == 20

@@ -9,7 +9,7 @@ import pytest
 
 from builder.cli import main
 from builder.config_files import named_versions, read_config, version_folders
-from builder.errors import PipelineExistsError, RepositoryError, SettingsError
+from builder.errors import InvalidPipelineError, PipelineExistsError, RepositoryError, SettingsError
 from builder.manifest import active_version, pipelines, read_manifest
 from builder.repository import build_pipeline
 from builder.settings import BuildSettings
@@ -105,6 +105,32 @@ def test_a_rollback_to_nowhere_is_refused(repository: Path) -> None:
     with pytest.raises(RepositoryError, match="no pipeline big, its pipelines are: tiny"):
         roll_back(repository, "big")
     assert active_version(repository, "tiny") == 2
+
+
+def test_a_rollback_to_a_damaged_version_changes_nothing(repository: Path) -> None:
+    build(repository)
+    (repository / "tiny" / "1" / "pipeline.json").write_text("[]")
+    with pytest.raises(InvalidPipelineError, match="damaged"):
+        roll_back(repository, "tiny", 1)
+    assert active_version(repository, "tiny") == 2
+
+
+def test_a_loaded_version_that_lost_its_config_stops_no_build(repository: Path) -> None:
+    build(repository)
+    (repository / "tiny_network" / "1" / "config.pbtxt").unlink()
+    assert build(repository) == 3
+    assert policies(repository)["tiny_network"] == (2, 3)
+
+
+def test_a_path_is_no_name_of_a_pipeline(repository: Path) -> None:
+    with pytest.raises(RepositoryError, match="has no pipeline"):
+        prune(repository, "../r/tiny")
+
+
+def test_folders_that_triton_takes_for_no_version_are_left_alone(repository: Path) -> None:
+    for name in ("9" * 20, "07", "²", "٣"):
+        (repository / "tiny" / name).mkdir()
+    assert build(repository) == 2
 
 
 def test_a_prune_for_a_version_that_is_not_active_any_more_is_refused(repository: Path) -> None:

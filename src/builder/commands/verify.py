@@ -82,7 +82,7 @@ def _verification(arguments: argparse.Namespace) -> Verification:
     _check_same_file(Path(arguments.model), manifest)
     size = (manifest.width, manifest.height)
     with ExitStack() as stack:
-        model_file = stack.enter_context(onnx_of(arguments.model, size))
+        model_file = stack.enter_context(onnx_of(arguments.model, size, Head(manifest.head)))
         # As the build read it, whatever it was told then.
         detector = read_detector(
             model_file,
