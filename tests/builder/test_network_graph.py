@@ -14,8 +14,6 @@ from onnx import TensorProto, helper, numpy_helper
 from builder.detector import Detector, read_detector
 from builder.network_graph import network_graph
 from builder.settings import BuildSettings, Nms, Precision
-from builder.surgery.graph_builder import GraphBuilder
-from builder.surgery.graph_nms import suppress_overlaps
 from nms import Thresholds, select_detections
 from tests.tiny_detector import anchor_boxes, save_tiny_detector, tiny_detector
 
@@ -128,21 +126,6 @@ def test_a_half_precision_network_returns_float32(tmp_path: Path, element_type: 
     np.testing.assert_allclose(candidates[..., 4], expected[..., 4], atol=2e-3)
 
 
-@pytest.mark.parametrize("opset", [11, 13, 17, 18, 21])
-@pytest.mark.parametrize("class_agnostic", [False, True])
-def test_nms_in_the_graph_keeps_what_nms_in_python_keeps(
-    tmp_path: Path, opset: int, class_agnostic: bool
-) -> None:
-    boxes = crowded_boxes()
-    candidates = graph_nms(boxes, opset, keep=30, iou=0.5, class_agnostic=class_agnostic)
-    for rows, found in zip(boxes, candidates, strict=True):
-        thresholds = Thresholds(0.0, 0.5, 30, class_agnostic=class_agnostic)
-        expected = select_detections(rows, thresholds)
-        assert 5 < len(expected) <= 30
-        np.testing.assert_array_equal(found[: len(expected)], expected)
-        assert not found[len(expected) :, 4].any()
-
-
 def test_nms_in_the_graph_of_a_detector_leaves_no_overlaps(tmp_path: Path) -> None:
     source = detector(tmp_path)
     frames = random_frames(3)
@@ -197,36 +180,6 @@ def test_a_branch_takes_what_a_half_precision_layer_made(tmp_path: Path) -> None
     expected = run(network(detector(tmp_path)), frames)
     found = run(network(source, precision=Precision.FP16), frames)
     np.testing.assert_allclose(found[..., 4], expected[..., 4], atol=2e-3)
-
-
-def crowded_boxes(images: int = 4, count: int = 100) -> NDArray[np.float32]:
-    """Float32 [images, count, 6], best first: many overlaps, chains of them too."""
-    random = np.random.default_rng(1)
-    corners = random.uniform(0, 100, (images, count, 2))
-    sizes = random.uniform(20, 60, (images, count, 2))
-    scores = -np.sort(-random.uniform(0.1, 1, (images, count, 1)), axis=1)
-    classes = random.integers(0, 2, (images, count, 1))
-    return np.concatenate([corners, corners + sizes, scores, classes], 2).astype(np.float32)
-
-
-def graph_nms(
-    rows: NDArray[np.float32], opset: int, *, keep: int, iou: float, class_agnostic: bool
-) -> NDArray[np.float32]:
-    value = helper.make_tensor_value_info("in", TensorProto.FLOAT, ["n", rows.shape[1], 6])
-    result = helper.make_tensor_value_info("out", TensorProto.FLOAT, ["n", keep, 6])
-    graph = helper.make_graph([], "nms", [value], [result])
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=8)
-    found = suppress_overlaps(
-        GraphBuilder(model, "nms"),
-        "in",
-        count=rows.shape[1],
-        keep=keep,
-        iou=iou,
-        class_agnostic=class_agnostic,
-    )
-    model.graph.node.append(helper.make_node("Identity", [found], ["out"]))
-    onnx.checker.check_model(model)
-    return run(model, rows)
 
 
 def test_the_detector_is_left_as_it_was(tmp_path: Path) -> None:

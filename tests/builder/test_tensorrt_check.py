@@ -157,3 +157,11 @@ def test_the_command_needs_to_be_told_what_to_check_a_file_for(
 ) -> None:
     assert main(["check", str(save_tiny_detector(tmp_path / "tiny.onnx"))]) == 1
     assert "add --tensorrt" in capsys.readouterr().err
+
+
+def test_the_command_refuses_a_batch_of_nothing(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    model = save_tiny_detector(tmp_path / "tiny.onnx")
+    assert main(["check", str(model), "--tensorrt", "--max-batch", "0"]) == 1
+    assert "--max-batch must be at least 1, got 0" in capsys.readouterr().err

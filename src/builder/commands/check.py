@@ -58,6 +58,8 @@ def run_check(arguments: argparse.Namespace) -> None:
                 f"an ONNX file can be checked for TensorRT only: add --tensorrt to check "
                 f"{arguments.model}, or name a repository with --repository"
             )
+        if arguments.max_batch < 1:
+            raise SettingsError(f"--max-batch must be at least 1, got {arguments.max_batch}")
         name = arguments.model.name
         problems = _compile(arguments.model, name, capabilities, arguments.max_batch)
     else:

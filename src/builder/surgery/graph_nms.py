@@ -17,6 +17,8 @@ from builder.surgery.graph_builder import GraphBuilder
 # As the postprocess step's: boxes of class c are moved by c times this, so that none overlaps one
 # of another class. The move costs float32 precision and so decides ties.
 CLASS_OFFSET_PIXELS = 7680
+# Square pixels; less than any union of two boxes that has an area.
+LEAST_UNION = 1e-30
 
 
 def suppress_overlaps(
@@ -70,7 +72,9 @@ def _suppresses(build: GraphBuilder, boxes: str, count: int, iou: float) -> str:
     )
     both = build.node("Add", [area, _turned(build, area, "area")], "both_areas")
     union = build.node("Sub", [both, shared], "union")
-    overlap = build.node("Div", [shared, union], "overlap")
+    # Two boxes without an area would share 0 / 0 of it, which OpenVINO finds greater than anything.
+    some = build.node("Max", [union, build.scalar("least_union", LEAST_UNION)], "some_union")
+    overlap = build.node("Div", [shared, some], "overlap")
     too_much = build.node("Greater", [overlap, build.scalar("iou", iou)], "too_much")
     order = np.arange(count, dtype=np.float32)
     better = build.node(
