@@ -12,9 +12,9 @@ from onnx import TensorProto
 
 from builder.errors import LabelsError, ModelFileError
 from builder.graph_facts import dims_of, image_input, show_tensor
-from builder.heads import Head, InputConvention
+from builder.heads import Head, InputConvention, grid_cells
 from builder.onnx_file import load_onnx, metadata_of, onnx_opset, sha256_of
-from builder.recognition import recognise
+from builder.recognition import Recognition, recognise
 from builder.settings import NmsDefaults, Precision
 
 DEFAULT_IMAGE_SIZE = 640
@@ -99,6 +99,7 @@ def read_detector(
         num_labels=None if names is None else len(names),
         head=head,
     )
+    _check_rows(path, found, width, height)
     return Detector(
         model=model,
         head=found.head,
@@ -180,6 +181,16 @@ def _precision(model: onnx.ModelProto) -> Precision:
             sizes[tensor.data_type] += math.prod(tensor.dims)
     half = sizes[TensorProto.FLOAT16] > sizes[TensorProto.FLOAT]
     return Precision.FP16 if half else Precision.FP32
+
+
+def _check_rows(path: Path, found: Recognition, width: int, height: int) -> None:
+    # The graph picks so many anchors itself, and cannot pick more than there are.
+    cells = grid_cells(width, height)
+    if found.head is Head.END2END and found.boxes is not None and found.boxes > cells:
+        raise ModelFileError(
+            f"{path.name} picks {found.boxes} boxes of an image, and {width}x{height} pixels give "
+            f"only {cells}: choose a larger --size, or export it with a smaller max_det"
+        )
 
 
 def _stride(metadata: dict[str, str]) -> int:

@@ -25,6 +25,8 @@ def read_labels(path: Path) -> tuple[str, ...]:
     Raises:
         LabelsError: there is no such file, no name in it, or a class without a name.
     """
+    if path.exists() and not path.is_file():
+        raise LabelsError(f"{path} is no file of class names: check --labels")
     try:
         text = path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:

@@ -9,7 +9,7 @@ import pytest
 from onnx import TensorProto, helper
 
 from builder.detector import Detector, read_detector
-from builder.errors import UnknownHeadError
+from builder.errors import ModelFileError, UnknownHeadError
 from builder.heads import RTDETR_INPUT, YOLO_INPUT, YOLOX_INPUT, Head, InputConvention
 from tests.tiny_detector import LABELS, tiny_detector
 from tests.tiny_layouts import LAYOUTS
@@ -102,6 +102,15 @@ def test_a_head_that_cannot_be_is_refused_with_the_shapes(tmp_path: Path) -> Non
         UnknownHeadError, match=r"output0 \[\?, 7, 84\].*with --head nms.*yolov8: \[N, 4"
     ):
         read(tmp_path, tiny_detector(), head=Head.NMS)
+
+
+def test_a_size_with_fewer_anchors_than_the_graph_picks_is_refused(tmp_path: Path) -> None:
+    model = LAYOUTS["end2end"](96, 64)
+    shape = model.graph.input[0].type.tensor_type.shape
+    shape.dim[2].dim_param, shape.dim[3].dim_param = "height", "width"
+    assert read(tmp_path, model, size=(96, 64)).boxes == 30
+    with pytest.raises(ModelFileError, match=r"picks 30 boxes.*32x32 pixels give only 21.*--size"):
+        read(tmp_path, model, size=(32, 32))
 
 
 def test_classes_that_do_not_show_must_be_named(tmp_path: Path) -> None:

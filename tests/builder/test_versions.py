@@ -122,6 +122,19 @@ def test_a_loaded_version_that_lost_its_config_stops_no_build(repository: Path) 
     assert policies(repository)["tiny_network"] == (2, 3)
 
 
+def test_a_damaged_pipeline_hides_no_other_from_the_list(
+    repository: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    model = save_tiny_detector(tmp_path / "other.onnx")
+    build_pipeline(model, repository, BuildSettings("other"))
+    (repository / "tiny" / "1" / "pipeline.json").write_text("[]")
+    assert main(["list", "--repository", str(repository)]) == 1
+    said = capsys.readouterr()
+    assert "other.onnx" in said.out
+    assert "tiny" in said.err
+    assert "damaged" in said.err
+
+
 def test_a_path_is_no_name_of_a_pipeline(repository: Path) -> None:
     with pytest.raises(RepositoryError, match="has no pipeline"):
         prune(repository, "../r/tiny")

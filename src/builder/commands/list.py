@@ -6,6 +6,7 @@ import argparse
 from collections.abc import Sequence
 
 from builder.commands.options import Commands, add_repository_option
+from builder.errors import InvalidPipelineError
 from builder.manifest import pipelines
 from builder.publication import mend_repository
 from builder.server_options import check_repository
@@ -33,16 +34,29 @@ def add_list(commands: Commands[argparse.ArgumentParser]) -> None:
 
 
 def run_list(arguments: argparse.Namespace) -> None:
-    """Print a row for each version, the newest of each pipeline first."""
+    """Print a row for each version, the newest of each pipeline first.
+
+    Raises:
+        InvalidPipelineError: a pipeline is damaged; the others have been printed then.
+    """
     repository = arguments.repository
     check_repository(repository)
     mend_repository(repository)
-    rows = [
-        _row(version) for name in pipelines(repository) for version in versions_of(repository, name)
-    ]
-    if not rows:
+    rows, damaged = [], []
+    for name in pipelines(repository):
+        try:
+            rows += [_row(version) for version in versions_of(repository, name)]
+        except InvalidPipelineError as error:
+            damaged.append(error)
+    if rows:
+        _print_table(rows)
+    elif not damaged:
         print(f"{repository} holds no pipelines of Framewire's")
-        return
+    for error in damaged:
+        raise error
+
+
+def _print_table(rows: Sequence[Sequence[str]]) -> None:
     widths = [max(map(len, column)) for column in zip(COLUMNS, *rows, strict=True)]
     for row in (COLUMNS, *rows):
         cells = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))
