@@ -22,7 +22,7 @@ import simplejpeg
 from numpy.typing import NDArray
 from openvino.properties import hint
 
-from builder.detector import Detector, read_detector
+from builder.detectors.detector import Detector, read_detector
 from builder.network_graph import network_graph
 from builder.settings import BuildSettings
 from builder.settings import Precision as NetworkPrecision

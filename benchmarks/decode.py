@@ -16,7 +16,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from builder.server_options import ALLOCATOR
+from builder.serving.server_options import ALLOCATOR
 
 MODEL_FOLDER = Path("model_repository/codes_bls/1")
 SIZE = 640

@@ -15,8 +15,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from builder import durable, publication, version_switch
 from builder.cli import main as framewire
+from builder.pipelines import durable, publication, version_switch
 from tests.conftest import ROOT
 
 CHANGES = {"os.rename", "os.remove", "os.rmdir", "os.mkdir", "os.link", "os.truncate"}

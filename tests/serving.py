@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
-from builder.shared_memory import SHM_FOLDER
+from builder.serving.shared_memory import SHM_FOLDER
 
 READY_TIMEOUT_S = 120
 STOP_TIMEOUT_S = 60

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import onnx
 
-from builder.repository import build_pipeline
+from builder.pipelines.repository import build_pipeline
 from builder.settings import BuildSettings
 from tests.conftest import ROOT
 

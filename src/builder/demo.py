@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from builder.errors import DemoError
-from builder.server import triton_server
-from builder.server_options import ServerOptions
+from builder.serving.server import triton_server
+from builder.serving.server_options import ServerOptions
 from thin_client import Detections, Detector
 from thin_client.contract import model_names
 from thin_client.drawing import write_annotated

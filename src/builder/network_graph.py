@@ -5,11 +5,11 @@ from __future__ import annotations
 import onnx
 from onnx import TensorProto, helper
 
-from builder.detector import Detector
+from builder.detectors.detector import Detector
+from builder.detectors.graph_facts import image_input
+from builder.detectors.onnx_file import first_line
+from builder.detectors.recognition import DEFAULT_ROWS
 from builder.errors import ModelFileError
-from builder.graph_facts import image_input
-from builder.onnx_file import first_line
-from builder.recognition import DEFAULT_ROWS
 from builder.settings import BuildSettings, Nms, Precision
 from builder.surgery.boxes import GraphRows
 from builder.surgery.candidates import best_box_classes, best_candidates, best_rows

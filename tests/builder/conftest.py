@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from builder import version_switch
+from builder.pipelines import version_switch
 
 
 @pytest.fixture(autouse=True)

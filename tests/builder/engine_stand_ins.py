@@ -19,9 +19,9 @@ from pathlib import Path
 import pytest
 
 from builder.cli import main
-from builder.plan import Machine
-from builder.repository import build_pipeline
+from builder.pipelines.repository import build_pipeline
 from builder.settings import BuildSettings, Runtime
+from builder.tensorrt.plan import Machine
 from tests.tiny_detector import save_tiny_detector
 
 TRTEXEC = """#!{python}

@@ -6,9 +6,9 @@ import onnx
 import pytest
 from onnx import TensorProto, helper
 
-from builder.detector import read_detector
+from builder.detectors.detector import read_detector
+from builder.detectors.heads import Head
 from builder.errors import LabelsError, ModelFileError, UnknownHeadError
-from builder.heads import Head
 from tests.tiny_detector import LABELS, save_tiny_detector, tiny_detector
 
 

@@ -6,9 +6,9 @@ from importlib import metadata
 
 import pytest
 
-from builder import embedded
-from builder.embedded import find_embedded_triton, missing_libpython
 from builder.errors import EmbeddedUnavailableError
+from builder.serving import embedded
+from builder.serving.embedded import find_embedded_triton, missing_libpython
 
 
 def test_this_machine_can_run_it() -> None:

@@ -11,10 +11,10 @@ from pathlib import Path
 import onnx
 import pytest
 
-from builder.config_files import named_versions, read_config
-from builder.manifest import active_version
-from builder.onnx_file import sha256_of
-from builder.plan import check_plan, read_fingerprint
+from builder.detectors.onnx_file import sha256_of
+from builder.pipelines.config_files import named_versions, read_config
+from builder.pipelines.manifest import active_version
+from builder.tensorrt.plan import check_plan, read_fingerprint
 from tests.builder.engine_stand_ins import (
     L4,
     StandIns,

@@ -14,8 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from builder.manifest import active_version
-from builder.plan import check_plan
+from builder.pipelines.manifest import active_version
+from builder.tensorrt.plan import check_plan
 from tests.builder.engine_stand_ins import (
     L4,
     StandIns,
@@ -30,9 +30,9 @@ from tests.serving import framewire
 KILLED_PUT = """
 import os, sys
 from pathlib import Path
-from builder.onnx_file import sha256_of
-from builder.plan import Fingerprint
-from builder.plan_publication import put_plan
+from builder.detectors.onnx_file import sha256_of
+from builder.tensorrt.plan import Fingerprint
+from builder.tensorrt.plan_publication import put_plan
 
 repository, plan, renames_left = Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3])
 rename = Path.replace

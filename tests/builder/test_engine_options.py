@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from builder import engine_machine
-from builder.engine_machine import tensorrt_version
 from builder.settings import Precision, Runtime
+from builder.tensorrt import engine_machine
+from builder.tensorrt.engine_machine import tensorrt_version
 from tests.builder.engine_stand_ins import (
     TENSORRT_8,
     TENSORRT_10,

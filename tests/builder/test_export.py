@@ -10,11 +10,11 @@ from pathlib import Path
 import onnx
 import pytest
 
-from builder import export
-from builder.detector import read_detector
+from builder.detectors import export
+from builder.detectors.detector import read_detector
+from builder.detectors.export import export_to_onnx
+from builder.detectors.heads import Head
 from builder.errors import ModelFileError
-from builder.export import export_to_onnx
-from builder.heads import Head
 from tests.conftest import ROOT
 from tests.heads.sources import QUIET
 

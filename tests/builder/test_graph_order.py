@@ -3,7 +3,7 @@ from __future__ import annotations
 import onnx
 from onnx import TensorProto, helper
 
-from builder.graph_order import sort_nodes
+from builder.detectors.graph_order import sort_nodes
 
 
 def model_of(*nodes: onnx.NodeProto) -> onnx.ModelProto:

@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from builder.config_files import named_versions, read_config
-from builder.manifest import active_version
-from builder.publication import mend_repository
-from builder.repository import build_pipeline
+from builder.pipelines.config_files import named_versions, read_config
+from builder.pipelines.manifest import active_version
+from builder.pipelines.publication import mend_repository
+from builder.pipelines.repository import build_pipeline
+from builder.pipelines.version_switch import step_models
+from builder.pipelines.versions import kept_versions, loaded_versions
 from builder.settings import BuildSettings
-from builder.version_switch import step_models
-from builder.versions import kept_versions, loaded_versions
 from tests.killing import Killer
 from tests.tiny_detector import save_tiny_detector, tiny_detector
 from thin_client.contract import model_names

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from builder.detectors.labels import read_labels
 from builder.errors import LabelsError
-from builder.labels import read_labels
 
 NAMES = ("person", "traffic light", "no")
 

@@ -11,7 +11,7 @@ import pytest
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
-from builder.detector import Detector, read_detector
+from builder.detectors.detector import Detector, read_detector
 from builder.network_graph import network_graph
 from builder.settings import BuildSettings, Nms, Precision
 from nms import Thresholds, select_detections

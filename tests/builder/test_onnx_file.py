@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 from onnx import TensorProto, helper
 
+from builder.detectors.graph_facts import ends_in_top_k
+from builder.detectors.onnx_file import load_onnx
 from builder.errors import ModelFileError
-from builder.graph_facts import ends_in_top_k
-from builder.onnx_file import load_onnx
 from tests.tiny_detector import save_tiny_detector, tiny_detector
 
 

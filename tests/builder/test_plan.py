@@ -7,9 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from builder.detectors.onnx_file import sha256_of
 from builder.errors import PlanError
-from builder.onnx_file import sha256_of
-from builder.plan import (
+from builder.pipelines.repository import build_pipeline
+from builder.settings import BuildSettings, Runtime
+from builder.tensorrt.plan import (
     FINGERPRINT_FILE,
     ONNX_FILE,
     PLAN_FILE,
@@ -20,8 +22,6 @@ from builder.plan import (
     misfit,
     read_fingerprint,
 )
-from builder.repository import build_pipeline
-from builder.settings import BuildSettings, Runtime
 from tests.tiny_detector import save_tiny_detector
 
 HERE = Machine("10.5.0.18", "8.9", "NVIDIA L4")

@@ -6,14 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from builder import publication
-from builder.config_files import read_config
 from builder.errors import PipelineExistsError, RepositoryBusyError, RepositoryError
-from builder.manifest import active_version
-from builder.publication import mend_repository, publishing
-from builder.repository import build_pipeline
+from builder.pipelines import publication
+from builder.pipelines.config_files import read_config
+from builder.pipelines.manifest import active_version
+from builder.pipelines.publication import mend_repository, publishing
+from builder.pipelines.repository import build_pipeline
+from builder.pipelines.version_changes import prune, roll_back
 from builder.settings import BuildSettings
-from builder.version_changes import prune, roll_back
 from tests.tiny_detector import save_tiny_detector
 from thin_client.contract import model_names
 

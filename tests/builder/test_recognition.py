@@ -8,9 +8,9 @@ import onnx
 import pytest
 from onnx import TensorProto, helper
 
-from builder.detector import Detector, read_detector
+from builder.detectors.detector import Detector, read_detector
+from builder.detectors.heads import RTDETR_INPUT, YOLO_INPUT, YOLOX_INPUT, Head, InputConvention
 from builder.errors import ModelFileError, UnknownHeadError
-from builder.heads import RTDETR_INPUT, YOLO_INPUT, YOLOX_INPUT, Head, InputConvention
 from tests.tiny_detector import LABELS, tiny_detector
 from tests.tiny_layouts import LAYOUTS
 

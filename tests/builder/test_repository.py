@@ -12,13 +12,13 @@ from google.protobuf import text_format
 from tritonclient.grpc import model_config_pb2 as pb
 
 from builder import __version__
-from builder.config_files import read_config
 from builder.errors import InvalidPipelineError, PipelineExistsError, RepositoryError, SettingsError
-from builder.manifest import read_manifest
-from builder.model_configs import PipelineSpec
-from builder.repository import build_pipeline
+from builder.pipelines.config_files import read_config
+from builder.pipelines.manifest import read_manifest
+from builder.pipelines.model_configs import PipelineSpec
+from builder.pipelines.repository import build_pipeline
+from builder.pipelines.validation import validate_pipeline
 from builder.settings import BuildSettings, Precision, Runtime
-from builder.validation import validate_pipeline
 from tests.tiny_detector import LABELS, save_tiny_detector, tiny_detector
 from thin_client.contract import contract_fingerprint, model_names
 

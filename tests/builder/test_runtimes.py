@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 from tritonclient.grpc import model_config_pb2 as pb
 
-from builder.config_files import read_config
-from builder.repository import build_pipeline
-from builder.runtime_choice import choose_runtime
+from builder.pipelines.config_files import read_config
+from builder.pipelines.repository import build_pipeline
+from builder.pipelines.runtime_choice import choose_runtime
 from builder.settings import BuildSettings, ExecutionProvider, Precision, Runtime
 from tests.tiny_detector import save_tiny_detector
 

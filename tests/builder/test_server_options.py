@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from builder.cli import main
-from builder.server_options import ModelControl, ServerOptions, triton_arguments
+from builder.serving.server_options import ModelControl, ServerOptions, triton_arguments
 
 
 def arguments(**options: object) -> list[str]:

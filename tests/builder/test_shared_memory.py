@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from builder.repository import build_pipeline
+from builder.pipelines.repository import build_pipeline
+from builder.serving.shared_memory import SHM_DEFAULT_BYTES, shared_memory_shortage
 from builder.settings import BuildSettings
-from builder.shared_memory import SHM_DEFAULT_BYTES, shared_memory_shortage
 from tests.tiny_detector import save_tiny_detector, tiny_detector
 
 Usage = namedtuple("Usage", "total used free")

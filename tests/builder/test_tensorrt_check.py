@@ -13,7 +13,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from builder.cli import main
 from builder.errors import ModelFileError, SettingsError, TensorRtMissingError
-from builder.tensorrt_check import COMPUTE_CAPABILITIES, NodeProblem, compile_network
+from builder.tensorrt.tensorrt_check import COMPUTE_CAPABILITIES, NodeProblem, compile_network
 from tests.tiny_detector import save_tiny_detector, tiny_detector
 
 Value = tuple[str, int, Sequence[int | str]]

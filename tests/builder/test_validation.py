@@ -5,13 +5,13 @@ from pathlib import Path
 import onnx
 import pytest
 
-from builder import validation
-from builder.config_files import read_config
 from builder.errors import InvalidPipelineError
-from builder.model_configs import PipelineSpec
-from builder.repository import build_pipeline
+from builder.pipelines import validation
+from builder.pipelines.config_files import read_config
+from builder.pipelines.model_configs import PipelineSpec
+from builder.pipelines.repository import build_pipeline
+from builder.pipelines.validation import validate_pipeline
 from builder.settings import BuildSettings
-from builder.validation import validate_pipeline
 from tests.tiny_detector import save_tiny_detector, tiny_detector
 from thin_client.contract import model_names
 

@@ -8,13 +8,19 @@ from pathlib import Path
 import pytest
 
 from builder.cli import main
-from builder.config_files import named_versions, read_config, version_folders
 from builder.errors import InvalidPipelineError, PipelineExistsError, RepositoryError, SettingsError
-from builder.manifest import active_version, pipelines, read_manifest
-from builder.repository import build_pipeline
+from builder.pipelines.config_files import named_versions, read_config, version_folders
+from builder.pipelines.manifest import active_version, pipelines, read_manifest
+from builder.pipelines.repository import build_pipeline
+from builder.pipelines.version_changes import new_version, prune, roll_back
+from builder.pipelines.versions import (
+    VersionState,
+    kept_versions,
+    prune_hints,
+    publication_line,
+    versions_of,
+)
 from builder.settings import BuildSettings
-from builder.version_changes import new_version, prune, roll_back
-from builder.versions import VersionState, kept_versions, prune_hints, publication_line, versions_of
 from tests.tiny_detector import save_tiny_detector, tiny_detector
 from thin_client.contract import model_names
 

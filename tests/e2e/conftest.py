@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from builder.repository import build_pipeline
+from builder.pipelines.repository import build_pipeline
 from builder.settings import BuildSettings
 from tests.conftest import ROOT
 from tests.serving import Serving, serving

@@ -14,8 +14,8 @@ import onnx
 import pytest
 
 from builder.commands.build import add_build
-from builder.heads import LAYOUTS as HEADS
-from builder.manifest import pipelines
+from builder.detectors.heads import LAYOUTS as HEADS
+from builder.pipelines.manifest import pipelines
 from tests.conftest import ROOT
 from tests.heads.sources import QUIET
 from tests.tiny_detector import LABELS

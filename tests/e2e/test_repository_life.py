@@ -12,11 +12,11 @@ import pytest
 from tritonclient.grpc import InferenceServerClient
 
 from builder.cli import main
-from builder.manifest import active_version
-from builder.repository import build_pipeline
-from builder.running_server import model_states
+from builder.pipelines.manifest import active_version
+from builder.pipelines.repository import build_pipeline
+from builder.pipelines.version_changes import new_version
+from builder.serving.running_server import model_states
 from builder.settings import BuildSettings
-from builder.version_changes import new_version
 from tests import images
 from tests.e2e.wire import infer, rows
 from tests.killing import Killer

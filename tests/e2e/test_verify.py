@@ -17,9 +17,9 @@ import pytest
 from onnx import numpy_helper
 
 from builder.errors import AccuracyLostError, VerificationError
-from builder.manifest import pipelines, read_manifest
-from builder.model_configs import PipelineSpec
-from builder.repository import build_pipeline
+from builder.pipelines.manifest import pipelines, read_manifest
+from builder.pipelines.model_configs import PipelineSpec
+from builder.pipelines.repository import build_pipeline
 from builder.settings import BuildSettings, Runtime
 from builder.verification.approval import approval
 from builder.verification.comparison import Verification

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import onnx
 
-from builder.heads import Head
+from builder.detectors.heads import Head
 from builder.settings import Nms, Precision
 from tests.conftest import ROOT
 from tests.heads.architectures import ARCHITECTURES

@@ -17,14 +17,14 @@ from pathlib import Path
 
 import numpy as np
 
-from builder.detector import Detector, read_detector
+from builder.detectors.detector import Detector, read_detector
+from builder.detectors.heads import Head
 from builder.errors import BuilderError
-from builder.heads import Head
-from builder.manifest import Manifest, read_manifest
-from builder.model_configs import NETWORK_FILE
-from builder.repository import build_pipeline
+from builder.pipelines.manifest import Manifest, read_manifest
+from builder.pipelines.model_configs import NETWORK_FILE
+from builder.pipelines.repository import build_pipeline
 from builder.settings import BuildSettings, Precision
-from builder.tensorrt_check import compile_network
+from builder.tensorrt.tensorrt_check import compile_network
 from builder.verification.found import Found, Thresholds, found_by_pipeline
 from builder.verification.matching import Agreement, agreement
 from builder.verification.reference import Reference, choose

@@ -13,17 +13,17 @@ from builder.commands.build_options import (
 )
 from builder.commands.load import load_everywhere
 from builder.commands.options import Commands
-from builder.detector import Detector, read_detector
+from builder.detectors.detector import Detector, read_detector
+from builder.detectors.labels import read_labels
+from builder.detectors.source_model import onnx_of
 from builder.errors import SettingsError
-from builder.labels import read_labels
-from builder.model_configs import PipelineSpec
-from builder.repository import build_pipeline
+from builder.pipelines.model_configs import PipelineSpec
+from builder.pipelines.repository import build_pipeline
+from builder.pipelines.version_changes import KEPT_OLD_VERSIONS
+from builder.pipelines.versions import publication_line
 from builder.settings import BuildSettings, Runtime
-from builder.source_model import onnx_of
 from builder.verification.approval import DEFAULT_MAX_MAP_DROP, approval
 from builder.verification.report import report_lines
-from builder.version_changes import KEPT_OLD_VERSIONS
-from builder.versions import publication_line
 
 Approve = Callable[[Path, PipelineSpec], None]
 

@@ -8,8 +8,8 @@ import re
 from dataclasses import fields
 from pathlib import Path
 
-from builder.heads import Head, known_layouts
-from builder.runtime_choice import choose_runtime
+from builder.detectors.heads import Head, known_layouts
+from builder.pipelines.runtime_choice import choose_runtime
 from builder.settings import (
     PREDICT_DEFAULTS,
     BuildSettings,

@@ -8,13 +8,13 @@ from contextlib import suppress
 from pathlib import Path
 
 from builder.commands.options import Commands, add_repository_option
-from builder.engine_machine import this_machine
 from builder.errors import CheckError, ModelFileError, RepositoryError, SettingsError
-from builder.manifest import read_manifest
-from builder.pipeline_check import checked_names, pipeline_problems
-from builder.plan import ONNX_FILE, Machine, network_folder, read_fingerprint
+from builder.pipelines.manifest import read_manifest
+from builder.pipelines.pipeline_check import checked_names, pipeline_problems
 from builder.settings import BuildSettings, Runtime
-from builder.tensorrt_check import COMPUTE_CAPABILITIES, compile_network
+from builder.tensorrt.engine_machine import this_machine
+from builder.tensorrt.plan import ONNX_FILE, Machine, network_folder, read_fingerprint
+from builder.tensorrt.tensorrt_check import COMPUTE_CAPABILITIES, compile_network
 
 
 def add_check(commands: Commands[argparse.ArgumentParser]) -> None:

@@ -12,7 +12,7 @@ from builder.commands.options import (
     server_options,
 )
 from builder.demo import DemoOptions, run_demo
-from builder.server import sigterm_interrupts
+from builder.serving.server import sigterm_interrupts
 
 
 def add_demo(commands: Commands[argparse.ArgumentParser]) -> None:

@@ -7,9 +7,9 @@ import sys
 from pathlib import Path
 
 from builder.commands.options import Commands
-from builder.engine import EngineResult, build_engine, engine_command, tensorrt_pipelines
-from builder.engine_options import EngineOptions, EnginePrecision
-from builder.server import sigterm_interrupts
+from builder.serving.server import sigterm_interrupts
+from builder.tensorrt.engine import EngineResult, build_engine, engine_command, tensorrt_pipelines
+from builder.tensorrt.engine_options import EngineOptions, EnginePrecision
 
 # Of the status line: on a terminal it is rewritten, in a log it is repeated.
 TERMINAL_INTERVAL_S, LOG_INTERVAL_S = 1, 30

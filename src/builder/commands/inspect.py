@@ -8,10 +8,10 @@ from dataclasses import asdict
 
 from builder.commands.build_options import add_reading_options
 from builder.commands.options import Commands
-from builder.inspection import inspect_model
-from builder.inspection_report import inspection_lines
-from builder.labels import read_labels
-from builder.source_model import onnx_of
+from builder.detectors.inspection import inspect_model
+from builder.detectors.inspection_report import inspection_lines
+from builder.detectors.labels import read_labels
+from builder.detectors.source_model import onnx_of
 
 
 def add_inspect(commands: Commands[argparse.ArgumentParser]) -> None:

@@ -7,10 +7,10 @@ from collections.abc import Sequence
 
 from builder.commands.options import Commands, add_repository_option
 from builder.errors import InvalidPipelineError
-from builder.manifest import pipelines
-from builder.publication import mend_repository
-from builder.server_options import check_repository
-from builder.versions import PipelineVersion, versions_of
+from builder.pipelines.manifest import pipelines
+from builder.pipelines.publication import mend_repository
+from builder.pipelines.versions import PipelineVersion, versions_of
+from builder.serving.server_options import check_repository
 
 COLUMNS = (
     "pipeline",
@@ -52,8 +52,8 @@ def run_list(arguments: argparse.Namespace) -> None:
         _print_table(rows)
     elif not damaged:
         print(f"{repository} holds no pipelines of Framewire's")
-    for error in damaged:
-        raise error
+    if damaged:
+        raise damaged[0]
 
 
 def _print_table(rows: Sequence[Sequence[str]]) -> None:

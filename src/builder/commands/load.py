@@ -9,10 +9,10 @@ from pathlib import Path
 
 from builder.commands.options import Commands, add_repository_option
 from builder.errors import SettingsError
-from builder.manifest import active_version
-from builder.publication import mend_repository
-from builder.running_server import load_version, unload_old_versions
-from builder.version_changes import prune
+from builder.pipelines.manifest import active_version
+from builder.pipelines.publication import mend_repository
+from builder.pipelines.version_changes import prune
+from builder.serving.running_server import load_version, unload_old_versions
 
 LOAD_TIMEOUT_S = 120.0
 

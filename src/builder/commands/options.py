@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 
 from builder.demo import REPOSITORY
-from builder.server_options import ServerOptions
+from builder.serving.server_options import ServerOptions
 
 Commands = argparse._SubParsersAction  # argparse gives the type no public name
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 
 from builder.commands.options import Commands, add_repository_option
-from builder.version_changes import prune
+from builder.pipelines.version_changes import prune
 
 
 def add_prune(commands: Commands[argparse.ArgumentParser]) -> None:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import argparse
 
 from builder.commands.options import Commands, add_repository_option
-from builder.version_changes import roll_back
-from builder.versions import publication_line
+from builder.pipelines.version_changes import roll_back
+from builder.pipelines.versions import publication_line
 
 
 def add_rollback(commands: Commands[argparse.ArgumentParser]) -> None:

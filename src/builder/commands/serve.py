@@ -11,8 +11,8 @@ from builder.commands.options import (
     add_repository_option,
     server_options,
 )
-from builder.server import serve
-from builder.server_options import ModelControl, ServerOptions
+from builder.serving.server import serve
+from builder.serving.server_options import ModelControl, ServerOptions
 
 
 def add_serve(commands: Commands[argparse.ArgumentParser]) -> None:

@@ -8,13 +8,13 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from builder.commands.options import Commands, add_repository_option
-from builder.detector import read_detector
+from builder.detectors.detector import read_detector
+from builder.detectors.heads import Head
+from builder.detectors.onnx_file import sha256_of
+from builder.detectors.source_model import onnx_of
 from builder.errors import VerificationError
-from builder.heads import Head
-from builder.manifest import Manifest, pipelines, read_manifest
-from builder.model_configs import LABELS_FILE
-from builder.onnx_file import sha256_of
-from builder.source_model import onnx_of
+from builder.pipelines.manifest import Manifest, pipelines, read_manifest
+from builder.pipelines.model_configs import LABELS_FILE
 from builder.verification.comparison import BLS, ENSEMBLE, Verification, verify_pipeline
 from builder.verification.ground_truth import check_ground_truth
 from builder.verification.images import image_files

@@ -10,7 +10,7 @@ import onnx
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
-from builder.onnx_file import onnx_opset
+from builder.detectors.onnx_file import onnx_opset
 
 INT64_MAX = 2**63 - 1
 

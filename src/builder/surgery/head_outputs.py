@@ -11,8 +11,8 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
-from builder.graph_facts import ends_in_top_k
-from builder.heads import YOLO_STRIDES, Head
+from builder.detectors.graph_facts import ends_in_top_k
+from builder.detectors.heads import YOLO_STRIDES, Head
 from builder.surgery.boxes import GraphBoxes, GraphRows
 from builder.surgery.candidates import corners_of
 from builder.surgery.graph_builder import GraphBuilder

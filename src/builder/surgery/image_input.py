@@ -13,7 +13,7 @@ import onnx
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
-from builder.graph_facts import image_input
+from builder.detectors.graph_facts import image_input
 
 PREFIX = "framewire_input/"
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from builder.manifest import read_manifest
-from builder.model_configs import PipelineSpec
+from builder.pipelines.manifest import read_manifest
+from builder.pipelines.model_configs import PipelineSpec
 from builder.verification.comparison import BLS, ENSEMBLE, Verification, verify_pipeline
 from builder.verification.ground_truth import check_ground_truth
 from builder.verification.images import image_files
@@ -26,7 +26,7 @@ def approval(
     max_map_drop: float = DEFAULT_MAX_MAP_DROP,
     tell: Callable[[Verification], None] | None = None,
 ) -> Callable[[Path, PipelineSpec], None]:
-    """Return the check that :func:`builder.repository.build_pipeline` makes before it publishes.
+    """Return the check that ``build_pipeline`` makes before it publishes.
 
     The check serves the staged pipeline with the embedded Triton and sends it the images, through
     the ensemble and through the BLS variant.

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from builder.errors import VerificationError
-from builder.manifest import Manifest
+from builder.pipelines.manifest import Manifest
 from builder.verification.evaluation import (
     LOWEST_SCORE,
     MOST_DETECTIONS,

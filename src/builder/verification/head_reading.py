@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from builder.heads import Head
+from builder.detectors.heads import Head
 
 YOLOX_STRIDES = (8, 16, 32)
 

@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from builder.detector import Detector
+from builder.detectors.detector import Detector
+from builder.detectors.heads import Head
+from builder.detectors.onnx_file import first_line
 from builder.errors import VerificationError
-from builder.heads import Head
-from builder.onnx_file import first_line
 from builder.verification.found import Found, Thresholds
 from builder.verification.head_reading import RawBoxes, read_head
 from builder.verification.nms_graphs import cut_before_nms, read_finished
@@ -25,7 +25,7 @@ class Reference:
 
     Args:
         model_file: the ONNX file a pipeline was built from.
-        detector: the same, as :func:`builder.detector.read_detector` reads it.
+        detector: the same, as :func:`builder.detectors.detector.read_detector` reads it.
 
     Raises:
         VerificationError: ONNX Runtime is not installed or does not take the model.

@@ -9,8 +9,8 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from builder.errors import VerificationError
-from builder.server import sigterm_interrupts, triton_server
-from builder.server_options import LOOPBACK, ServerOptions
+from builder.serving.server import sigterm_interrupts, triton_server
+from builder.serving.server_options import LOOPBACK, ServerOptions
 from builder.settings import Runtime
 from thin_client.contract import model_names
 

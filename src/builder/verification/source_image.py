@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from builder.heads import InputConvention, Placement
+from builder.detectors.heads import InputConvention, Placement
 from builder.verification.optional import needed
 
 PADDING = (114, 114, 114)

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from builder.heads import Head
+from builder.detectors.heads import Head
 from builder.verification.head_reading import RawBoxes, read_head
 
 

@@ -10,7 +10,7 @@ import onnx
 import pytest
 from onnx import TensorProto
 
-from builder.detector import read_detector
+from builder.detectors.detector import read_detector
 from builder.errors import VerificationError
 from builder.verification.found import Found, Thresholds
 from builder.verification.head_reading import RawBoxes

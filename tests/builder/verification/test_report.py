@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from builder.errors import AccuracyLostError, VerificationError
-from builder.manifest import Manifest
+from builder.pipelines.manifest import Manifest
 from builder.settings import Nms, Precision, Runtime
 from builder.verification.comparison import RouteResult, Verification
 from builder.verification.evaluation import Precision as MeanPrecision

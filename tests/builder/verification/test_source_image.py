@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from builder.heads import InputConvention, Placement
+from builder.detectors.heads import InputConvention, Placement
 from builder.verification.source_image import in_source_pixels, network_input, place
 from tests.conftest import ROOT
 

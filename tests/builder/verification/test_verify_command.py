@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from builder.cli import main
-from builder.repository import build_pipeline
+from builder.pipelines.repository import build_pipeline
 from builder.settings import BuildSettings
 from tests.images import encoded
 from tests.tiny_detector import coloured_square, save_tiny_detector

@@ -1,0 +1,1 @@
+"""The detectors that pipelines are made of: files, heads, labels."""

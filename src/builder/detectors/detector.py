@@ -1,0 +1,259 @@
+"""An ONNX detector: its graph, its head, its input and its labels."""
+
+from __future__ import annotations
+
+import ast
+import math
+from dataclasses import dataclass
+from pathlib import Path
+
+import onnx
+from onnx import TensorProto
+
+from builder.detectors.graph_facts import dims_of, image_input, show_tensor
+from builder.detectors.heads import Head, InputConvention, grid_cells
+from builder.detectors.onnx_file import load_onnx, metadata_of, onnx_opset, sha256_of
+from builder.detectors.recognition import Recognition, recognise
+from builder.errors import LabelsError, ModelFileError
+from builder.settings import NmsDefaults, Precision
+
+DEFAULT_IMAGE_SIZE = 640
+LARGEST_IMAGE_SIZE = 8192
+# Every released YOLO has this stride at its coarsest, except the P6 variants, which have 64.
+DEFAULT_STRIDE = 32
+# GatherElements and TopK with an order came with it, and every exporter has it.
+OLDEST_OPSET = 11
+NEWEST_OPSET = onnx.defs.onnx_opset_version()
+
+
+@dataclass(frozen=True)
+class Detector:
+    """An ONNX detector and what its shapes and metadata say.
+
+    Attributes:
+        model: the ONNX model as it was read.
+        head: how its output is to be read.
+        labels: class names, in class order.
+        labels_are_names: whether somebody gave them; else they are class_0, class_1, ...
+        width: of its input, in pixels.
+        height: of its input, in pixels.
+        fixed_batch: the only batch size the graph takes, or None when any will do.
+        boxes: that the head gives for each image, anchors or rows; None where nobody can tell.
+        input: what the network was trained to see.
+        defaults: thresholds the file brings with it.
+        finished: whether the graph suppresses overlaps itself.
+        precision: of its weights.
+        reason: what gave its head away, in words.
+        sha256: of the file.
+    """
+
+    model: onnx.ModelProto
+    head: Head
+    labels: tuple[str, ...]
+    labels_are_names: bool
+    width: int
+    height: int
+    fixed_batch: int | None
+    boxes: int | None
+    input: InputConvention
+    defaults: NmsDefaults
+    finished: bool
+    precision: Precision
+    reason: str
+    sha256: str
+
+
+def read_detector(
+    path: Path,
+    *,
+    head: Head | None = None,
+    size: tuple[int, int] | None = None,
+    labels: tuple[str, ...] | None = None,
+    number_classes: bool = False,
+) -> Detector:
+    """Read an ONNX detector of any known head.
+
+    Args:
+        path: an ``.onnx`` file.
+        head: how to read its output; told from the graph when None.
+        size: width and height of the input, for a graph that leaves them open; what its metadata
+            say when None.
+        labels: class names, before those in its metadata.
+        number_classes: whether a detector without class names gets class_0, class_1, ...
+
+    Raises:
+        ModelFileError: there is no such file, it is not ONNX, or it is no detector.
+        UnknownHeadError: its outputs have another layout.
+        LabelsError: there are no class names, or not as many as classes.
+    """
+    model = load_onnx(path)
+    metadata = metadata_of(model)
+    _check_kind(path, model, metadata)
+    batch, width, height = _input_size(path, model, metadata, size)
+    names = labels if labels is not None else _metadata_names(metadata)
+    found = recognise(
+        model,
+        name=path.name,
+        width=width,
+        height=height,
+        num_labels=None if names is None else len(names),
+        head=head,
+    )
+    _check_rows(path, found, width, height)
+    return Detector(
+        model=model,
+        head=found.head,
+        labels=_labels(path, names, found.classes, labels is not None, number_classes),
+        labels_are_names=names is not None,
+        width=width,
+        height=height,
+        fixed_batch=batch,
+        boxes=found.boxes,
+        input=found.input,
+        defaults=found.defaults,
+        finished=found.finished,
+        precision=_precision(model),
+        reason=found.reason,
+        sha256=sha256_of(path),
+    )
+
+
+def _check_kind(path: Path, model: onnx.ModelProto, metadata: dict[str, str]) -> None:
+    task = metadata.get("task", "detect")
+    if task != "detect":
+        raise ModelFileError(
+            f"{path.name} is a model for the task {task!r}; Framewire serves detectors: "
+            "export one trained with task 'detect'"
+        )
+    opset = onnx_opset(model)
+    if not OLDEST_OPSET <= opset <= NEWEST_OPSET:
+        raise ModelFileError(
+            f"{path.name} uses ONNX opset {opset}; Framewire reads {OLDEST_OPSET} to "
+            f"{NEWEST_OPSET}: export it again with opset=17"
+        )
+
+
+def _input_size(
+    path: Path, model: onnx.ModelProto, metadata: dict[str, str], size: tuple[int, int] | None
+) -> tuple[int | None, int, int]:
+    inputs = image_input(model)
+    floats = {TensorProto.FLOAT, TensorProto.FLOAT16}
+    if (
+        len(inputs) != 1
+        or len(dims_of(inputs[0])) != 4
+        or inputs[0].type.tensor_type.elem_type not in floats
+    ):
+        raise ModelFileError(
+            f"{path.name} must take one image tensor [N, 3, height, width] of floats, it takes "
+            f"{', '.join(map(show_tensor, inputs)) or 'none'}: export it with such an input"
+        )
+    batch, channels, height, width = dims_of(inputs[0])
+    if channels not in {3, None}:
+        raise ModelFileError(
+            f"{path.name} takes {channels}-channel images and Framewire sends colour: use a "
+            "detector for 3 channels"
+        )
+    wanted_width, wanted_height = size or _metadata_size(metadata)
+    if size is not None and (width or size[0], height or size[1]) != size:
+        raise ModelFileError(
+            f"{path.name} takes images of {width}x{height} only, not {size[0]}x{size[1]}: leave "
+            "--size out, or export it with that size or with dynamic=True"
+        )
+    width, height = width or wanted_width, height or wanted_height
+    _check_size(path, width, height, _stride(metadata))
+    return batch, width, height
+
+
+def _check_size(path: Path, width: int, height: int, stride: int) -> None:
+    for side in (width, height):
+        if side % stride or not 0 < side <= LARGEST_IMAGE_SIZE:
+            raise ModelFileError(
+                f"{path.name} has an input of {width}x{height}; both must be multiples of its "
+                f"stride {stride} up to {LARGEST_IMAGE_SIZE}: choose another --size, or export it "
+                "with another imgsz"
+            )
+
+
+def _precision(model: onnx.ModelProto) -> Precision:
+    sizes = {TensorProto.FLOAT: 0, TensorProto.FLOAT16: 0}
+    for tensor in model.graph.initializer:
+        if tensor.data_type in sizes:
+            sizes[tensor.data_type] += math.prod(tensor.dims)
+    half = sizes[TensorProto.FLOAT16] > sizes[TensorProto.FLOAT]
+    return Precision.FP16 if half else Precision.FP32
+
+
+def _check_rows(path: Path, found: Recognition, width: int, height: int) -> None:
+    # The graph picks so many anchors itself, and cannot pick more than there are.
+    cells = grid_cells(width, height)
+    if found.head is Head.END2END and found.boxes is not None and found.boxes > cells:
+        raise ModelFileError(
+            f"{path.name} picks {found.boxes} boxes of an image, and {width}x{height} pixels give "
+            f"only {cells}: choose a larger --size, or export it with a smaller max_det"
+        )
+
+
+def _stride(metadata: dict[str, str]) -> int:
+    stride = _literal(metadata.get("stride", ""), DEFAULT_STRIDE)
+    return stride if type(stride) is int and 0 < stride <= 256 else DEFAULT_STRIDE
+
+
+def _metadata_size(metadata: dict[str, str]) -> tuple[int, int]:
+    size = _literal(metadata.get("imgsz", ""), DEFAULT_IMAGE_SIZE)
+    if type(size) is int:
+        return size, size
+    if isinstance(size, (list, tuple)) and len(size) == 2 and all(type(n) is int for n in size):
+        return size[1], size[0]
+    return DEFAULT_IMAGE_SIZE, DEFAULT_IMAGE_SIZE
+
+
+def _metadata_names(metadata: dict[str, str]) -> tuple[str, ...] | None:
+    names = _literal(metadata.get("names", ""), None)
+    if isinstance(names, list):
+        names = dict(enumerate(names))
+    if isinstance(names, dict) and names and set(names) == set(range(len(names))):
+        return tuple(one_line(str(names[index])) for index in range(len(names)))
+    return None
+
+
+def _literal(text: str, default: object) -> object:
+    try:
+        return ast.literal_eval(text)
+    except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
+        return default
+
+
+def one_line(label: str) -> str:
+    """Return a class name that fits a line of labels.txt and a protobuf string."""
+    # Protobuf takes no half of a surrogate pair.
+    encodable = label.encode(errors="replace").decode()
+    return " ".join(encodable.split()) or "unnamed"
+
+
+def _labels(
+    path: Path,
+    names: tuple[str, ...] | None,
+    classes: int | None,
+    from_file: bool,
+    number_classes: bool,
+) -> tuple[str, ...]:
+    if names is None:
+        if classes is None:
+            raise LabelsError(
+                f"{path.name} carries no class names and its outputs do not show how many classes "
+                "there are: name them with --labels FILE, one to a line"
+            )
+        if not number_classes:
+            raise LabelsError(
+                f"{path.name} carries no class names for its {classes} classes: name them with "
+                "--labels FILE, one to a line, or let --number-classes call them class_0, class_1, "
+                "..."
+            )
+        return tuple(f"class_{index}" for index in range(classes))
+    if classes is not None and len(names) != classes:
+        source = "--labels" if from_file else "its metadata"
+        raise LabelsError(
+            f"{path.name} has {classes} classes and {source} names {len(names)}: give exactly "
+            f"{classes} names with --labels FILE, one to a line"
+        )
+    return names

@@ -1,0 +1,1 @@
+"""Pipelines in a repository: configs, manifests, versions, how they get there."""

@@ -1,0 +1,294 @@
+"""The Triton configs of a pipeline, as protobuf messages: one function for each model.
+
+A pipeline's steps name each other by version: while Triton replaces a pipeline, the old ensemble
+goes on with the old steps and the new one begins with the new. A step's config serves all of its
+versions, so it leaves open what may differ between them, and what a version must know lies in its
+own folder.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from tritonclient.grpc import model_config_pb2 as pb
+
+from builder import __version__
+from builder.detectors.detector import Detector
+from builder.network_graph import candidate_rows, in_graph_nms
+from builder.settings import BuildSettings, ExecutionProvider, Nms, Precision, Runtime
+from thin_client.contract import (
+    CANDIDATES,
+    DET_CLASSES,
+    FRAME,
+    GEOMETRY,
+    IMAGE,
+    IMAGE_SIZE,
+    IMAGE_STATUS,
+    PIPELINE_INPUTS,
+    PIPELINE_OUTPUTS,
+    ModelNames,
+    PipelineParameter,
+    Tensor,
+    contract_fingerprint,
+    model_names,
+    resolve_shape,
+)
+
+KSERVE_TO_TRITON = {"BYTES": "TYPE_STRING"}
+LABELS_FILE = "labels.txt"
+NETWORK_FILE = "model.onnx"
+PLAN_FILE = "model.plan"
+OPEN = -1
+
+# What an image is like, the preprocess step knows; what is in it, the postprocess step.
+PREPROCESS_OUTPUTS = (FRAME, GEOMETRY, IMAGE_STATUS, IMAGE_SIZE)
+DETECTIONS = tuple(tensor for tensor in PIPELINE_OUTPUTS if tensor not in PREPROCESS_OUTPUTS)
+
+
+@dataclass(frozen=True)
+class PipelineSpec:
+    """Everything the configs of one pipeline are made of.
+
+    Attributes:
+        settings: as asked for, nothing left to default.
+        detector: what the network is made of.
+        version: of the pipeline; all its models bear the same.
+    """
+
+    settings: BuildSettings
+    detector: Detector
+    version: int = 1
+
+    @property
+    def names(self) -> ModelNames:
+        """Triton's names of the five models."""
+        return model_names(self.settings.name)
+
+    @property
+    def max_batch(self) -> int:
+        """The largest batch: what was asked for, or what the graph fixes if that is less."""
+        return min(self.detector.fixed_batch or self.settings.max_batch, self.settings.max_batch)
+
+    @property
+    def max_det(self) -> int:
+        """Rows of the outputs."""
+        assert self.settings.max_det is not None  # noqa: S101 - BuildSettings.with_defaults
+        return self.settings.max_det
+
+    @property
+    def nms_in(self) -> str:
+        """Where overlaps are suppressed: "python", "graph", or "none" if the head leaves none."""
+        if self.detector.finished:
+            return "none"
+        in_graph = in_graph_nms(self.detector, self.settings)
+        return Nms.GRAPH.value if in_graph else Nms.PYTHON.value
+
+    def dims(self, tensor: Tensor) -> tuple[int, ...]:
+        """Return the dims of a contract tensor in this pipeline."""
+        return resolve_shape(
+            tensor,
+            width=self.detector.width,
+            height=self.detector.height,
+            candidates=candidate_rows(self.detector, self.settings),
+            max_det=self.max_det,
+        )
+
+
+def pipeline_configs(spec: PipelineSpec) -> dict[str, pb.ModelConfig]:
+    """Return the config of each model, by its name."""
+    configs = (
+        ensemble_config(spec),
+        bls_config(spec),
+        preprocess_config(spec),
+        network_config(spec),
+        postprocess_config(spec),
+    )
+    return {config.name: config for config in configs}
+
+
+def ensemble_config(spec: PipelineSpec) -> pb.ModelConfig:
+    """Config of ``NAME``: preprocess, network and postprocess, chained by Triton."""
+    config = _public_config(spec, spec.names.ensemble)
+    config.platform = "ensemble"
+    steps = config.ensemble_scheduling.step
+    steps.append(_step(spec, spec.names.preprocess, [IMAGE], PREPROCESS_OUTPUTS))
+    steps.append(_step(spec, spec.names.network, [FRAME], [CANDIDATES]))
+    steps.append(_step(spec, spec.names.postprocess, [CANDIDATES, GEOMETRY], DETECTIONS))
+    return config
+
+
+def bls_config(spec: PipelineSpec) -> pb.ModelConfig:
+    """Config of ``NAME_bls``: the same job in one Python process."""
+    return _in_python(_public_config(spec, spec.names.bls))
+
+
+def preprocess_config(spec: PipelineSpec) -> pb.ModelConfig:
+    """Config of ``NAME_preprocess``: encoded bytes to frames and their geometry."""
+    return _in_python(_step_config(spec, spec.names.preprocess, [IMAGE], PREPROCESS_OUTPUTS))
+
+
+def network_config(spec: PipelineSpec) -> pb.ModelConfig:
+    """Config of ``NAME_network``: frames to candidates, in the runtime of the settings."""
+    config = _step_config(spec, spec.names.network, [FRAME], [CANDIDATES])
+    if spec.settings.runtime is Runtime.PYTHON:
+        _in_python(config)
+    else:
+        # These runtimes check the shapes of the file against the config.
+        for value, tensor in ((config.input[0], FRAME), (config.output[0], CANDIDATES)):
+            value.dims[:] = spec.dims(tensor)
+        if spec.settings.runtime is Runtime.ONNXRUNTIME:
+            _in_onnxruntime(config, spec)
+        else:
+            _in_tensorrt(config)
+    # No delay: a batch forms while the network is busy, and an idle network starts at once.
+    config.dynamic_batching.max_queue_delay_microseconds = 0
+    return config
+
+
+def postprocess_config(spec: PipelineSpec) -> pb.ModelConfig:
+    """Config of ``NAME_postprocess``: candidates to boxes in source pixels."""
+    config = _in_python(
+        _step_config(spec, spec.names.postprocess, [CANDIDATES, GEOMETRY], DETECTIONS)
+    )
+    config.dynamic_batching.max_queue_delay_microseconds = 0
+    return config
+
+
+def version_settings(spec: PipelineSpec) -> dict[str, dict[str, str]]:
+    """Return what each served model that needs to know anything reads from its version's folder."""
+    names = spec.names
+    return {
+        names.preprocess: _frame_settings(spec),
+        names.postprocess: _postprocess_settings(spec),
+        names.bls: {
+            **_frame_settings(spec),
+            **_postprocess_settings(spec),
+            "network_model": names.network,
+            "network_requests_in_flight": str(spec.settings.max_batch),
+        },
+    }
+
+
+def public_parameters(spec: PipelineSpec) -> dict[str, str]:
+    """Return what clients read from the ``parameters`` of the two public models."""
+    return {
+        PipelineParameter.CONTRACT.value: contract_fingerprint(),
+        PipelineParameter.VERSION.value: __version__,
+        PipelineParameter.HEAD.value: spec.detector.head.value,
+        **_size_settings(spec),
+        **_threshold_settings(spec),
+    }
+
+
+def _size_settings(spec: PipelineSpec) -> dict[str, str]:
+    return {
+        PipelineParameter.INPUT_WIDTH.value: str(spec.detector.width),
+        PipelineParameter.INPUT_HEIGHT.value: str(spec.detector.height),
+    }
+
+
+def _threshold_settings(spec: PipelineSpec) -> dict[str, str]:
+    settings = spec.settings
+    return {
+        PipelineParameter.LABELS.value: json.dumps(spec.detector.labels, ensure_ascii=False),
+        PipelineParameter.CONF.value: str(settings.conf),
+        PipelineParameter.IOU.value: str(settings.iou),
+        PipelineParameter.MAX_DET.value: str(settings.max_det),
+        PipelineParameter.CLASS_AGNOSTIC.value: str(settings.class_agnostic).lower(),
+    }
+
+
+def _postprocess_settings(spec: PipelineSpec) -> dict[str, str]:
+    return {**_threshold_settings(spec), "nms": spec.nms_in}
+
+
+def _frame_settings(spec: PipelineSpec) -> dict[str, str]:
+    return {
+        **_size_settings(spec),
+        "placement": spec.detector.input.placement.value,
+        "max_image_bytes": str(spec.settings.max_image_bytes),
+        "max_image_pixels": str(spec.settings.max_image_pixels),
+    }
+
+
+def _public_config(spec: PipelineSpec, name: str) -> pb.ModelConfig:
+    config = pb.ModelConfig(name=name, max_batch_size=spec.max_batch)
+    for tensor in PIPELINE_INPUTS:
+        config.input.add(name=tensor.name, data_type=_data_type(tensor), dims=spec.dims(tensor))
+    for tensor in PIPELINE_OUTPUTS:
+        output = config.output.add(
+            name=tensor.name, data_type=_data_type(tensor), dims=spec.dims(tensor)
+        )
+        if tensor == DET_CLASSES:
+            output.label_filename = f"{spec.version}/{LABELS_FILE}"
+    for key, value in public_parameters(spec).items():
+        config.parameters[key].string_value = value
+    config.version_policy.specific.versions.append(spec.version)
+    return config
+
+
+def _step_config(
+    spec: PipelineSpec, name: str, inputs: Sequence[Tensor], outputs: Sequence[Tensor]
+) -> pb.ModelConfig:
+    config = pb.ModelConfig(name=name, max_batch_size=spec.max_batch)
+    for tensor in inputs:
+        config.input.add(name=tensor.name, data_type=_data_type(tensor), dims=_open_dims(tensor))
+    for tensor in outputs:
+        config.output.add(name=tensor.name, data_type=_data_type(tensor), dims=_open_dims(tensor))
+    config.version_policy.specific.versions.append(spec.version)
+    return config
+
+
+def _open_dims(tensor: Tensor) -> list[int]:
+    return [OPEN if isinstance(size, str) else size for size in tensor.shape]
+
+
+def _in_python(config: pb.ModelConfig) -> pb.ModelConfig:
+    config.backend = "python"
+    # One process: its threads follow the cores of the machine that serves.
+    config.instance_group.add(kind=pb.ModelInstanceGroup.KIND_CPU, count=1)
+    return config
+
+
+def _in_onnxruntime(config: pb.ModelConfig, spec: PipelineSpec) -> pb.ModelConfig:
+    config.platform = "onnxruntime_onnx"
+    config.default_model_filename = NETWORK_FILE
+    provider = spec.settings.execution_provider
+    kinds = {
+        ExecutionProvider.AUTO: pb.ModelInstanceGroup.KIND_AUTO,
+        ExecutionProvider.CPU: pb.ModelInstanceGroup.KIND_CPU,
+    }
+    config.instance_group.add(kind=kinds.get(provider, pb.ModelInstanceGroup.KIND_GPU), count=1)
+    if provider is ExecutionProvider.TENSORRT:
+        accelerator = config.optimization.execution_accelerators.gpu_execution_accelerator.add(
+            name="tensorrt"
+        )
+        half = spec.settings.precision is Precision.FP16
+        accelerator.parameters["precision_mode"] = "FP16" if half else "FP32"
+    return config
+
+
+def _in_tensorrt(config: pb.ModelConfig) -> pb.ModelConfig:
+    config.platform = "tensorrt_plan"
+    config.default_model_filename = PLAN_FILE
+    config.instance_group.add(kind=pb.ModelInstanceGroup.KIND_GPU, count=1)
+    return config
+
+
+def _data_type(tensor: Tensor) -> int:
+    name = KSERVE_TO_TRITON.get(tensor.datatype, f"TYPE_{tensor.datatype}")
+    return int(pb.DataType.Value(name))
+
+
+def _step(
+    spec: PipelineSpec, model: str, inputs: Sequence[Tensor], outputs: Sequence[Tensor]
+) -> pb.ModelEnsembling.Step:
+    # Inside an ensemble the tensors keep the names they have in the steps.
+    return pb.ModelEnsembling.Step(
+        model_name=model,
+        model_version=spec.version,
+        input_map={tensor.name: tensor.name for tensor in inputs},
+        output_map={tensor.name: tensor.name for tensor in outputs},
+    )

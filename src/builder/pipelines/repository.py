@@ -1,0 +1,164 @@
+"""Assembling and checking the model folders of a pipeline."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable
+from dataclasses import replace as with_fields
+from importlib import resources
+from pathlib import Path
+
+import onnx
+
+from builder.detectors.detector import Detector, read_detector
+from builder.errors import PipelineExistsError
+from builder.network_graph import network_graph
+from builder.pipelines.config_files import CONFIG_FILE, config_text
+from builder.pipelines.manifest import manifest_of, write_manifest
+from builder.pipelines.model_configs import (
+    LABELS_FILE,
+    NETWORK_FILE,
+    PipelineSpec,
+    pipeline_configs,
+    version_settings,
+)
+from builder.pipelines.publication import publishing, unwritable
+from builder.pipelines.validation import validate_pipeline
+from builder.pipelines.version_changes import KEPT_OLD_VERSIONS, check_keep, publish_version
+from builder.pipelines.versions import is_whole, next_version
+from builder.settings import BuildSettings, Precision, Runtime
+from thin_client.contract import ModelNames
+
+# Beside the code of a version, where served models look for it.
+SETTINGS_FILE = "settings.json"
+
+# A file where Python would make a folder for its bytecode. A Triton in poll mode would take that
+# folder for a change and load every new version twice. No setting reaches the model's process, in
+# which Python ignores its environment.
+NO_BYTECODE = "__pycache__"
+
+# Which files of served_models/ each model needs beside its own model.py.
+SHARED_FILES = ("shared/triton_requests.py",)
+PREPROCESS_FILES = (
+    "shared/cores.py",
+    "preprocess/decode.py",
+    "preprocess/frame_loader.py",
+    "preprocess/frames.py",
+    "preprocess/jpeg.py",
+    "preprocess/letterbox.py",
+)
+POSTPROCESS_FILES = (
+    "postprocess/detections.py",
+    "postprocess/nms.py",
+    "postprocess/request_thresholds.py",
+)
+NETWORK_FILES = ("shared/cores.py", "network/runtime.py")
+
+
+def build_pipeline(
+    model_file: Path,
+    repository: Path,
+    settings: BuildSettings,
+    *,
+    detector: Detector | None = None,
+    source: Path | None = None,
+    replace: bool = False,
+    keep: int = KEPT_OLD_VERSIONS,
+    approve: Callable[[Path, PipelineSpec], None] | None = None,
+) -> PipelineSpec:
+    """Build the five models of a pipeline from an ONNX detector and publish them.
+
+    Over a pipeline that is there already they become its next version.
+
+    Args:
+        model_file: the detector.
+        repository: a Triton model repository; made if it is not there. Other models in it stay as
+            they are.
+        settings: of the pipeline.
+        detector: the file as it was read, when it was read with options.
+        source: what the manifest names as the pipeline's origin, when the file was exported.
+        replace: whether to begin anew with version 1, in place of whatever has these models' names
+            and of all its versions; they are kept until every new one is in place.
+        keep: old versions to keep.
+        approve: called with the finished models, laid out as a repository that can be served, and
+            with what they are; raises to refuse them.
+
+    Returns:
+        What was built.
+
+    Raises:
+        BuilderError: nothing in ``repository`` has changed then.
+    """
+    check_keep(keep)
+    detector = detector or read_detector(model_file)
+    if detector.precision is Precision.FP16:
+        # What was rounded away does not come back.
+        settings = with_fields(settings, precision=Precision.FP16)
+    spec = PipelineSpec(settings.with_defaults(detector.defaults), detector)
+    network = network_graph(spec.detector, spec.settings)
+    try:
+        repository.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise unwritable(repository, error) from error
+    with publishing(repository) as publication:
+        adds_version = not replace and is_whole(repository, settings.name)
+        if adds_version:
+            spec = with_fields(spec, version=next_version(repository, settings.name))
+        elif not replace:
+            _refuse_overwriting(repository, spec.names)
+        write_pipeline(publication.models, spec, network)
+        ensemble = publication.models / spec.names.ensemble
+        write_manifest(ensemble / str(spec.version), manifest_of(spec, source or model_file))
+        validate_pipeline(publication.models, spec)
+        if approve is not None:
+            approve(publication.models, spec)
+        if adds_version:
+            publish_version(publication, settings.name, spec.version, keep=keep)
+        else:
+            # A server that looks in between must not find an ensemble without its steps.
+            publication.publish_folders(tuple(reversed(spec.names.all)))
+    return spec
+
+
+def write_pipeline(folder: Path, spec: PipelineSpec, network: onnx.ModelProto) -> None:
+    """Write the folders of all five models into ``folder``."""
+    version, names = str(spec.version), spec.names
+    for name, config in pipeline_configs(spec).items():
+        (folder / name / version).mkdir(parents=True)
+        # The copy in the version's folder is for going back to it.
+        for place in (folder / name, folder / name / version):
+            (place / CONFIG_FILE).write_text(config_text(config))
+    for name in (names.ensemble, names.bls):
+        labels = "\n".join(spec.detector.labels) + "\n"
+        (folder / name / version / LABELS_FILE).write_text(labels)
+    for name, settings in version_settings(spec).items():
+        text = json.dumps(settings, indent=1, ensure_ascii=False)
+        (folder / name / version / SETTINGS_FILE).write_text(text + "\n")
+    _copy_served(folder / names.preprocess / version, "preprocess/model.py", *PREPROCESS_FILES)
+    if spec.settings.runtime is Runtime.PYTHON:
+        _copy_served(folder / names.network / version, "network/model.py", *NETWORK_FILES)
+    _copy_served(folder / names.postprocess / version, "postprocess/model.py", *POSTPROCESS_FILES)
+    _copy_served(
+        folder / names.bls / version, "pipeline/model.py", *PREPROCESS_FILES, *POSTPROCESS_FILES
+    )
+    onnx.save(network, folder / names.network / version / NETWORK_FILE)
+
+
+def _copy_served(target: Path, *files: str) -> None:
+    served = resources.files("builder") / "served_models"
+    for file in (*SHARED_FILES, *files):
+        source = served.joinpath(*file.split("/"))
+        (target / Path(file).name).write_bytes(source.read_bytes())
+    contract = resources.files("thin_client") / "contract.py"
+    (target / "contract.py").write_bytes(contract.read_bytes())
+    (target / NO_BYTECODE).touch()
+
+
+def _refuse_overwriting(repository: Path, names: ModelNames) -> None:
+    taken = [name for name in names.all if os.path.lexists(repository / name)]
+    if taken:
+        raise PipelineExistsError(
+            f"{repository} already holds {', '.join(taken)}, which is no whole pipeline of this "
+            "builder: choose another --name, or add --replace to replace them"
+        )

@@ -1,0 +1,1 @@
+"""Running Triton over a repository, and talking to one that runs."""

@@ -1,0 +1,76 @@
+"""The processes in which Triton runs Python models, and whether one of them died.
+
+Triton goes on without a process that died, calls itself ready and fails its model's requests.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from builder.serving.running_server import VersionStates
+
+
+@dataclass(frozen=True)
+class Served:
+    """What a process runs.
+
+    Attributes:
+        model: Triton's name of it.
+        version: of the model.
+    """
+
+    model: str
+    version: int
+
+
+class ModelProcesses:
+    """The model processes of a running Triton.
+
+    Args:
+        triton_pid: of ``tritonserver``, whose children they are.
+    """
+
+    def __init__(self, triton_pid: int) -> None:
+        self._triton_pid = triton_pid
+        self._expected = _running_models(triton_pid)
+        self._suspected: set[Served] = set()
+
+    def died(self, states: Callable[[], VersionStates]) -> Served | None:
+        """Return what a process ran that ended unasked, or None.
+
+        Triton ends processes itself, when it unloads a version or has loaded it anew; it does not
+        call that version ready then, or another process runs it. To be sure, a death is told when
+        two calls have seen it.
+
+        Args:
+            states: asks Triton for the states of its models.
+        """
+        running = _running_models(self._triton_pid)
+        missing = self._expected - running
+        ready = states() if missing else {}
+        dead = {each for each in missing if ready.get(each.model, {}).get(each.version) == "READY"}
+        confirmed = dead & self._suspected
+        self._expected, self._suspected = running | dead, dead
+        return next(iter(confirmed), None)
+
+
+def _running_models(pid: int) -> set[Served]:
+    found = set()
+    with suppress(OSError):
+        for task in Path(f"/proc/{pid}/task").iterdir():
+            with suppress(OSError):
+                children = (task / "children").read_text().split()
+                found |= {served for child in children if (served := _served(int(child)))}
+    return found
+
+
+def _served(pid: int) -> Served | None:
+    # A stub's first argument is the path of its version's model.py. A dead process has none.
+    with suppress(OSError, IndexError, ValueError):
+        arguments = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+        model, version = Path(arguments[1].decode()).parts[-3:-1]
+        return Served(model, int(version))
+    return None

@@ -1,0 +1,114 @@
+"""Serving a model repository with the embedded Triton, and leaving nothing behind."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
+
+from builder.pipelines.publication import mend_repository
+from builder.pipelines.versions import prune_hints
+from builder.serving.embedded import find_embedded_triton
+from builder.serving.server_options import (
+    ALLOCATOR,
+    ONE_THREAD,
+    SHELL_SAFE,
+    ServerOptions,
+    check_ports,
+    check_repository,
+    triton_arguments,
+)
+from builder.serving.shared_memory import SHM_FOLDER, shared_memory_shortage
+from builder.serving.triton_process import TritonServer
+
+FALLBACK_TEMPORARY = "/tmp"  # noqa: S108 - a folder of our own is made in it
+
+
+@contextmanager
+def triton_server(options: ServerOptions) -> Iterator[TritonServer]:
+    """Start the embedded Triton; on the way out stop it and leave nothing behind.
+
+    Raises:
+        EmbeddedUnavailableError: it cannot run on this machine.
+        RepositoryError: there is no repository with models.
+        PortTakenError: another program has one of the ports.
+    """
+    triton = find_embedded_triton()
+    check_repository(options.repository)
+    mend_repository(options.repository)
+    check_ports(options)
+    if shortage := shared_memory_shortage(options.repository):
+        print(f"framewire: warning: {shortage}", file=sys.stderr)
+    for hint in prune_hints(options.repository):
+        print(f"framewire: {hint}", file=sys.stderr)
+    shm_prefix = f"framewire_{os.getpid()}_{options.grpc_port}_"
+    with ExitStack() as stack:
+        scratch = stack.enter_context(_scratch_folder())
+        # A repository may lie anywhere; Triton sees a link whose path a shell takes as it is.
+        repository = scratch / "repository"
+        repository.symlink_to(options.repository.resolve())
+        backends = triton.make_backend_directory(scratch)
+        stack.callback(_remove_shared_memory, shm_prefix)
+        process = subprocess.Popen(
+            [str(triton.binary), *triton_arguments(options, repository, backends, shm_prefix)],
+            env={**ALLOCATOR, **ONE_THREAD, **triton.environment(os.environ)},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            errors="replace",
+            # Its own group: a Ctrl-C reaches us alone, and we let Triton finish its requests.
+            start_new_session=True,
+            preexec_fn=die_with_parent,  # noqa: PLW1509 - one system call, no lock is taken
+        )
+        server = TritonServer(process, options)
+        stack.callback(server.stop)
+        yield server
+
+
+@contextmanager
+def _scratch_folder() -> Iterator[Path]:
+    """Make a folder whose path a shell takes as it is."""
+    chosen = tempfile.gettempdir()
+    parent = chosen if SHELL_SAFE.fullmatch(chosen) else FALLBACK_TEMPORARY
+    with tempfile.TemporaryDirectory(prefix="framewire-", dir=parent) as folder:
+        yield Path(folder)
+
+
+def die_with_parent() -> None:
+    """Have the kernel end this process when its parent dies; for ``preexec_fn``."""
+    pr_set_pdeathsig = 1
+    ctypes.CDLL(None).prctl(pr_set_pdeathsig, signal.SIGTERM)
+
+
+def _remove_shared_memory(prefix: str) -> None:
+    for region in SHM_FOLDER.glob(f"{prefix}*"):
+        region.unlink(missing_ok=True)
+
+
+@contextmanager
+def sigterm_interrupts() -> Iterator[None]:
+    """Let SIGTERM raise KeyboardInterrupt as Ctrl-C does, so that everything is cleaned up."""
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def serve(options: ServerOptions) -> None:
+    """Serve in the foreground until a signal comes, printing one line when ready."""
+    with suppress(KeyboardInterrupt), sigterm_interrupts(), triton_server(options) as server:
+        models = server.wait_until_ready()
+        print(
+            f"ready: {', '.join(models)} on gRPC {options.address}:{options.grpc_port}, "
+            f"HTTP {options.http_port}, metrics {options.metrics_port}",
+            flush=True,
+        )
+        server.wait()

@@ -1,0 +1,197 @@
+"""How to serve a model repository, checked before anything is started."""
+
+from __future__ import annotations
+
+import enum
+import errno
+import re
+import socket
+from dataclasses import dataclass
+from pathlib import Path
+
+from builder.errors import PortTakenError, RepositoryError, SettingsError
+from builder.serving.shared_memory import SHM_DEFAULT_BYTES, SHM_GROWTH_BYTES
+
+LOOPBACK = "127.0.0.1"
+MAX_PORT = 65535
+# Triton's Python backend starts its stubs through a shell and quotes nothing.
+SHELL_SAFE = re.compile(r"[A-Za-z0-9/._-]+")
+# Triton gives requests in flight this long when it is told to stop.
+DRAIN_S = 30
+# A model's process may take so long to start. Triton's 30 s are not enough where many models start
+# on few cores, and the Triton of the wheel may crash when it gives one up.
+STUB_START_S = 120
+
+# glibc may return the pages of a decoded frame to the kernel and fault them in again for the next
+# (docs/performance.md). These make it keep what frames up to 8K need, and still give back what a
+# single huge picture took.
+ALLOCATOR = {
+    "MALLOC_MMAP_THRESHOLD_": str(128 * 2**20),
+    "MALLOC_TRIM_THRESHOLD_": str(256 * 2**20),
+    "MALLOC_TOP_PAD_": str(64 * 2**20),
+}
+# One frame, one thread: the served models bring their own threads, one for each core.
+ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
+
+
+# How often a server in poll mode looks for changes; Triton's own default.
+POLL_S = 15
+
+
+class ModelControl(str, enum.Enum):
+    """How a running server learns of a new version; the values are Triton's."""
+
+    NONE = "none"
+    """Not at all: it serves what was there when it started."""
+    POLL = "poll"
+    """It looks for changes every few seconds."""
+    EXPLICIT = "explicit"
+    """It is told, by `framewire load`."""
+
+
+@dataclass(frozen=True)
+class ServerOptions:
+    """How to serve a model repository.
+
+    Attributes:
+        repository: the Triton model repository.
+        address: to listen on; anything but loopback exposes a Triton with known holes.
+        grpc_port: of the KServe v2 gRPC endpoint.
+        http_port: of the HTTP endpoint.
+        metrics_port: of the Prometheus metrics.
+        verbose: whether to pass all of Triton's log through, not only warnings and errors.
+        control: how it learns of new versions.
+        poll_s: seconds between two looks at the repository, where it polls.
+
+    Raises:
+        SettingsError: on creation, when ``poll_s`` is less than a second.
+    """
+
+    repository: Path
+    address: str = LOOPBACK
+    grpc_port: int = 8001
+    http_port: int = 8000
+    metrics_port: int = 8002
+    verbose: bool = False
+    control: ModelControl = ModelControl.NONE
+    poll_s: int = POLL_S
+
+    def __post_init__(self) -> None:
+        """Check what Triton would take and not do."""
+        if self.poll_s < 1:
+            raise SettingsError(f"--poll-seconds must be at least 1, got {self.poll_s}")
+
+    @property
+    def ports(self) -> dict[str, int]:
+        """The ports by what they serve."""
+        return {"grpc": self.grpc_port, "http": self.http_port, "metrics": self.metrics_port}
+
+    @property
+    def local_address(self) -> str:
+        """Where a client on this machine reaches it."""
+        every_address = {"0.0.0.0", "::"}  # noqa: S104 - compared, not bound
+        return LOOPBACK if self.address in every_address else self.address
+
+
+def triton_arguments(
+    options: ServerOptions, repository: Path, backend_directory: Path, shm_prefix: str
+) -> list[str]:
+    """Return Triton's command line; every setting is explained where it is not plain.
+
+    Args:
+        options: addresses and ports.
+        repository: path of the model repository that a shell takes as it is.
+        backend_directory: likewise, with the Python backend and its stub.
+        shm_prefix: of the names of shared-memory regions.
+    """
+    return [
+        f"--model-repository={repository}",
+        f"--backend-directory={backend_directory}",
+        f"--grpc-address={options.address}",
+        f"--grpc-port={options.grpc_port}",
+        f"--http-address={options.address}",
+        f"--http-port={options.http_port}",
+        f"--metrics-address={options.address}",
+        f"--metrics-port={options.metrics_port}",
+        # The configs are complete: completing them would start every stub twice.
+        "--disable-auto-complete-config",
+        "--allow-gpu-metrics=false",
+        "--pinned-memory-pool-byte-size=0",
+        f"--exit-timeout-secs={DRAIN_S}",
+        f"--backend-config=python,shm-default-byte-size={SHM_DEFAULT_BYTES}",
+        f"--backend-config=python,shm-growth-byte-size={SHM_GROWTH_BYTES}",
+        f"--backend-config=python,stub-timeout-seconds={STUB_START_S}",
+        # A name of our own, so that we can remove what a crashed stub leaves and nothing else.
+        f"--backend-config=python,shm-region-prefix-name={shm_prefix}",
+        # Clients keep idle connections alive; Triton's default calls that abuse and hangs up.
+        "--grpc-keepalive-permit-without-calls=true",
+        "--grpc-http2-min-recv-ping-interval-without-data=5000",
+        *_control_arguments(options),
+    ]
+
+
+def _control_arguments(options: ServerOptions) -> list[str]:
+    arguments = [f"--model-control-mode={options.control.value}"]
+    if options.control is ModelControl.POLL:
+        arguments.append(f"--repository-poll-secs={options.poll_s}")
+    if options.control is ModelControl.EXPLICIT:
+        arguments.append("--load-model=*")
+    return arguments
+
+
+def check_repository(repository: Path) -> None:
+    """Check that there is something to serve.
+
+    Raises:
+        RepositoryError: there is no such folder, or no model in it.
+    """
+    if not repository.is_dir():
+        raise RepositoryError(
+            f"there is no model repository {repository}: make one with `framewire build MODEL.onnx "
+            f"--name NAME --repository {repository}`"
+        )
+    if not any(repository.glob("*/config.pbtxt")):
+        raise RepositoryError(
+            f"{repository} holds no models: make some with `framewire build MODEL.onnx "
+            f"--name NAME --repository {repository}`"
+        )
+    for model in repository.iterdir():
+        # Triton puts the name into a shell command, unquoted.
+        if model.is_dir() and not SHELL_SAFE.fullmatch(model.name):
+            raise RepositoryError(
+                f"the folder {model.name!r} in {repository} cannot be a model: rename it to "
+                "letters, digits, '.', '_' and '-'"
+            )
+
+
+def check_ports(options: ServerOptions) -> None:
+    """Check that the ports differ and that nobody else has them.
+
+    Raises:
+        PortTakenError: naming the port and the option that chooses another.
+    """
+    if not options.address:
+        raise PortTakenError("--address is empty: give an IPv4 --address of this machine")
+    if len(set(options.ports.values())) != len(options.ports):
+        raise PortTakenError(
+            f"the ports {options.ports} must differ: choose others with --grpc-port, --http-port "
+            "and --metrics-port"
+        )
+    for purpose, port in options.ports.items():
+        if not 1 <= port <= MAX_PORT:
+            raise PortTakenError(f"--{purpose}-port must be from 1 to {MAX_PORT}, got {port}")
+        with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
+            # As servers do: a connection that is still closing does not count as taken.
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind((options.address, port))
+            except OSError as error:
+                way_out = f"choose another with --{purpose}-port"
+                if error.errno == errno.EADDRINUSE:
+                    way_out = f"stop the program that has it, or {way_out}"
+                else:
+                    way_out += ", or an IPv4 --address of this machine"
+                raise PortTakenError(
+                    f"port {port} on {options.address or 'an empty address'} cannot be used for "
+                    f"{purpose} ({error.strerror}): {way_out}"
+                ) from error

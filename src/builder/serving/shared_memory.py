@@ -1,0 +1,117 @@
+"""How much of /dev/shm a repository's Python models may need, and whether it is there.
+
+Each Python model exchanges its tensors with Triton through a region in /dev/shm. Where that runs
+out the model is killed by SIGBUS, long after the start: better to say so before.
+"""
+
+from __future__ import annotations
+
+import math
+import shutil
+from collections.abc import Iterable
+from pathlib import Path
+
+from tritonclient.grpc import model_config_pb2 as pb
+
+from builder.errors import InvalidPipelineError
+from builder.pipelines.config_files import CONFIG_FILE, named_versions, parse_config, read_config
+from builder.pipelines.manifest import Manifest, pipelines, read_manifest
+from builder.pipelines.model_configs import DETECTIONS, PREPROCESS_OUTPUTS
+from thin_client.contract import (
+    CANDIDATES,
+    FRAME,
+    GEOMETRY,
+    PIPELINE_INPUTS,
+    PIPELINE_OUTPUTS,
+    Tensor,
+    model_names,
+    resolve_shape,
+)
+
+SHM_FOLDER = Path("/dev/shm")  # noqa: S108 - where POSIX shared memory lives
+# A frame of 640 x 640 and its encoded bytes fit without growing; each growth remaps the region.
+SHM_DEFAULT_BYTES = 16 * 2**20
+SHM_GROWTH_BYTES = 16 * 2**20
+
+ELEMENT_BYTES = {"UINT8": 1, "INT32": 4, "FP32": 4}
+# Encoded images: as large as a full HD JPEG of high quality.
+ENCODED_BYTES = 2**20
+
+
+def shared_memory_shortage(repository: Path) -> str | None:
+    """Return a sentence when /dev/shm may be too small for a repository, else None."""
+    ours = {
+        model: size
+        for name in pipelines(repository)
+        for model, size in _pipeline_bytes(repository, name).items()
+    }
+    others = [
+        _model_bytes(file)
+        for file in repository.glob(f"*/{CONFIG_FILE}")
+        if file.parent.name not in ours
+    ]
+    needed = sum(ours.values()) + sum(others)
+    total = shutil.disk_usage(SHM_FOLDER).total
+    if total >= needed:
+        return None
+    has_mb, needs_mb = total / 2**20, needed / 2**20
+    return (
+        f"{SHM_FOLDER} has {has_mb:.0f} MB and full batches may need {needs_mb:.0f} MB, beyond "
+        "which models crash: give it more (docker run --shm-size 1g), or build with a smaller "
+        "--max-batch"
+    )
+
+
+def _tensor_bytes(datatype: str, dims: Iterable[int]) -> int:
+    return math.prod(max(size, 1) for size in dims) * ELEMENT_BYTES.get(datatype, ENCODED_BYTES)
+
+
+def _pipeline_bytes(repository: Path, name: str) -> dict[str, int]:
+    """Return what each Python model of a pipeline may need, all of its loaded versions counted."""
+    names = model_names(name)
+    tensors = {
+        names.bls: (*PIPELINE_INPUTS, *PIPELINE_OUTPUTS, FRAME, CANDIDATES),
+        names.preprocess: (*PIPELINE_INPUTS, *PREPROCESS_OUTPUTS),
+        names.network: (FRAME, CANDIDATES),
+        names.postprocess: (CANDIDATES, GEOMETRY, *DETECTIONS),
+    }
+    needed = dict.fromkeys(names.all, 0)
+    for model, passed in tensors.items():
+        config = read_config(repository / model)
+        for version in named_versions(config):
+            manifest = read_manifest(repository, name, version)
+            image_bytes = sum(
+                _tensor_bytes(tensor.datatype, _dims(tensor, manifest)) for tensor in passed
+            )
+            needed[model] += _regions_bytes(config, image_bytes)
+    return needed
+
+
+def _dims(tensor: Tensor, manifest: Manifest) -> tuple[int, ...]:
+    return resolve_shape(
+        tensor,
+        width=manifest.width,
+        height=manifest.height,
+        candidates=manifest.candidates,
+        max_det=manifest.max_det,
+    )
+
+
+def _model_bytes(config_file: Path) -> int:
+    try:
+        config = parse_config(config_file)
+    except InvalidPipelineError:
+        return 0  # somebody else's model: Triton will say what it thinks of it
+    image_bytes = sum(
+        _tensor_bytes(pb.DataType.Name(tensor.data_type).removeprefix("TYPE_"), tensor.dims)
+        for tensor in (*config.input, *config.output)
+    )
+    return _regions_bytes(config, image_bytes)
+
+
+def _regions_bytes(config: pb.ModelConfig, image_bytes: int) -> int:
+    if config.backend != "python":
+        return 0
+    instances = sum(group.count for group in config.instance_group) or 1
+    batch = max(config.max_batch_size, 1)
+    return int(instances * max(SHM_DEFAULT_BYTES, batch * image_bytes))

@@ -1,0 +1,147 @@
+"""A running Triton: its log, when it is ready, why it ended, how it is stopped."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections import deque
+from collections.abc import Mapping
+from contextlib import suppress
+from functools import partial
+
+from builder.errors import ServerDiedError, ServerNotReadyError
+from builder.serving.model_processes import ModelProcesses
+from builder.serving.running_server import model_states
+from builder.serving.server_options import DRAIN_S, ServerOptions
+
+POLL_S = 0.1
+WATCH_S = 0.5
+KILL_AFTER_S = DRAIN_S + 10
+KEPT_LOG_LINES = 400
+
+# What a Triton without a GPU says to its first request, and what nobody can or need do about.
+HARMLESS = re.compile(r"pinned_memory_manager\.cc")
+LOAD_FAILURE = re.compile(r"failed to load '(?P<model>[^']+)' version \d+: (?P<reason>.*)")
+LOG_LINE = re.compile(r"[IWE]\d{4} \d\d:\d\d:\d\d\.\d+ \d+ \S+\] ")
+
+
+class TritonServer:
+    """A running Triton, and the only thing that stops it."""
+
+    def __init__(self, process: subprocess.Popen[str], options: ServerOptions) -> None:
+        self._process = process
+        self._options = options
+        self._log: deque[str] = deque(maxlen=KEPT_LOG_LINES)
+        # Without a GPU a healthy start logs errors about CUDA; until it is ready they only matter
+        # if it dies, and then they are quoted.
+        self._show_warnings = False
+        self._reader = threading.Thread(target=self._read_log, daemon=True)
+        self._reader.start()
+
+    @property
+    def pid(self) -> int:
+        """Process id of ``tritonserver``."""
+        return self._process.pid
+
+    @property
+    def grpc_url(self) -> str:
+        """Address for a client on this machine."""
+        return f"{self._options.local_address}:{self._options.grpc_port}"
+
+    def wait_until_ready(self, timeout_s: float = 120) -> tuple[str, ...]:
+        """Wait until every model is ready; return the models' names.
+
+        Raises:
+            ServerDiedError: Triton ended, with the reason its log gives.
+            ServerNotReadyError: it did not become ready in time, with the models it waits for.
+        """
+        deadline = time.monotonic() + timeout_s
+        while time.monotonic() < deadline:
+            if self._process.poll() is not None:
+                raise self._death()
+            models = model_states(self.grpc_url)
+            if models and all(_is_ready(versions) for versions in models.values()):
+                self._show_warnings = True
+                return tuple(sorted(models))
+            time.sleep(POLL_S)
+        models = model_states(self.grpc_url)
+        waiting = [name for name, versions in models.items() if not _is_ready(versions)]
+        raise ServerNotReadyError(
+            f"Triton was not ready after {timeout_s:g} s"
+            + (f", it still waits for {', '.join(sorted(waiting))}" if waiting else "")
+            + ": run `framewire serve --verbose` to see what it does"
+        )
+
+    def wait(self) -> None:
+        """Block until Triton or the process of a model ends by itself.
+
+        Raises:
+            ServerDiedError: always; ending is for :meth:`stop`.
+        """
+        processes = ModelProcesses(self.pid)
+        while self._process.poll() is None:
+            died = processes.died(partial(model_states, self.grpc_url))
+            if died and self._process.poll() is None:
+                raise ServerDiedError(
+                    f"the process of model {died.model} ended (out of memory, perhaps: see the "
+                    "kernel's log), and Triton does not start it again: start the server again"
+                )
+            time.sleep(WATCH_S)
+        raise self._death()
+
+    def stop(self) -> None:
+        """Let requests in flight finish, then end Triton and its stubs; at once if interrupted."""
+        try:
+            if self._process.poll() is None:
+                self._process.send_signal(signal.SIGTERM)
+                self._process.wait(KILL_AFTER_S)
+        except subprocess.TimeoutExpired:
+            pass
+        finally:
+            # Stubs outlive a Triton that was killed; they are in its session and so in its group.
+            with suppress(ProcessLookupError):
+                os.killpg(self._process.pid, signal.SIGKILL)
+            self._process.wait()
+            self._reader.join(timeout=5)
+
+    def _read_log(self) -> None:
+        # Always read to the end: a full pipe would stop Triton.
+        assert self._process.stdout is not None  # noqa: S101 - for the type checker
+        with self._process.stdout as log:
+            for line in log:
+                self._log.append(line.rstrip("\n"))
+                if self._options.verbose or (self._show_warnings and _is_warning(line)):
+                    sys.stderr.write(line)
+
+    def _death(self) -> ServerDiedError:
+        self._reader.join(timeout=5)
+        code = self._process.returncode
+        how = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"exited with {code}"
+        return ServerDiedError(f"Triton {how}: {_reason(list(self._log))}")
+
+
+def _is_ready(versions: Mapping[int, str]) -> bool:
+    # A version that was unloaded stays in the index.
+    states = set(versions.values())
+    return "READY" in states and "LOADING" not in states
+
+
+def _is_warning(line: str) -> bool:
+    return line.startswith(("W", "E")) and not HARMLESS.search(line)
+
+
+def _reason(log: list[str]) -> str:
+    failures = [match for line in log if (match := LOAD_FAILURE.search(line))]
+    if failures:
+        # What follows "At:" is a traceback, which the log above has in full.
+        reasons = {match["model"]: match["reason"].split(r"\n\nAt:")[0] for match in failures}
+        return "; ".join(f"model {model} did not load: {why}" for model, why in reasons.items())
+    polls = [line.split("] ", 1)[-1] for line in log if "Poll failed for model" in line]
+    errors = polls or [LOG_LINE.sub("", line) for line in log if line.startswith(("E", "error:"))]
+    last = errors or [line for line in log if line.strip()]
+    return last[-1].strip('" ') if last else "it logged nothing; run `framewire serve --verbose`"

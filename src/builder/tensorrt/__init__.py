@@ -1,0 +1,1 @@
+"""Networks compiled by TensorRT: plans on a GPU, and a check without one."""

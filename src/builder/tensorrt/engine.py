@@ -1,0 +1,195 @@
+"""Compiling the networks of pipelines to TensorRT plans, on the GPU that serves them.
+
+trtexec works in a cache folder, for minutes, while the repository is free for others. What it made
+is then put in place at once: into the active version when that has no plan yet, else as a new
+version, so that a server goes on with the plan it has until it loads the new one.
+"""
+
+from __future__ import annotations
+
+import os
+import shlex
+import shutil
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from builder.detectors.onnx_file import sha256_of
+from builder.errors import PlanError, TrtexecError
+from builder.pipelines.manifest import pipelines, read_manifest
+from builder.settings import Runtime
+from builder.tensorrt.engine_cache import building_folder, timing_cache, timing_cache_name
+from builder.tensorrt.engine_machine import (
+    ask_trtexec,
+    device_environment,
+    device_of,
+    find_gpu,
+    find_trtexec,
+)
+from builder.tensorrt.engine_options import (
+    EngineOptions,
+    batches_of,
+    plan_options,
+    trtexec_arguments,
+)
+from builder.tensorrt.engine_trtexec import Progress, run_trtexec
+from builder.tensorrt.plan import (
+    ONNX_FILE,
+    PLAN_FILE,
+    Fingerprint,
+    Machine,
+    misfit,
+    network_folder,
+    read_fingerprint,
+)
+from builder.tensorrt.plan_publication import put_plan
+
+
+@dataclass(frozen=True)
+class Compilation:
+    """What trtexec had to do.
+
+    Attributes:
+        reason: why, to go after "the plan that was there".
+        seconds: that it took.
+        size_bytes: of the plan.
+    """
+
+    reason: str
+    seconds: float
+    size_bytes: int
+
+
+@dataclass(frozen=True)
+class EngineResult:
+    """What became of a pipeline's plan.
+
+    Attributes:
+        name: of the pipeline.
+        version: the active one, in which the plan is.
+        fingerprint: of the plan.
+        compilation: None when the plan that was there fits.
+    """
+
+    name: str
+    version: int
+    fingerprint: Fingerprint
+    compilation: Compilation | None = None
+
+
+def tensorrt_pipelines(repository: Path, name: str | None = None) -> tuple[str, ...]:
+    """Return the pipelines whose network is a TensorRT plan: ``name``, or all of them.
+
+    Raises:
+        PlanError: there is none, or ``name`` is not one.
+        RepositoryError: there is no pipeline ``name``.
+    """
+    names = (name,) if name else pipelines(repository)
+    runtimes = {each: read_manifest(repository, each).runtime for each in names}
+    chosen = tuple(each for each, runtime in runtimes.items() if runtime is Runtime.TENSORRT)
+    if not chosen:
+        found = ", ".join(f"{each} ({runtime.value})" for each, runtime in runtimes.items())
+        raise PlanError(
+            f"no pipeline in {repository} runs its network with TensorRT, found "
+            f"{found or 'no pipeline'}: build one with `framewire build --runtime tensorrt`"
+        )
+    return chosen
+
+
+def engine_command(repository: Path, name: str, options: EngineOptions) -> str:
+    """Return the trtexec command for a pipeline, quoted for a shell; nothing is compiled.
+
+    Where trtexec is not here to be asked which options it knows, they are those of TensorRT 10 and
+    later.
+
+    Raises:
+        BuilderError: the options do not suit the pipeline.
+    """
+    manifest = read_manifest(repository, name)
+    folder = network_folder(repository, name, manifest.version)
+    trtexec = ask_trtexec(repository) if find_trtexec() else None
+    known = trtexec.help_text if trtexec else None
+    try:
+        capability = find_gpu(device_of(options.device, os.environ))[1]
+    except TrtexecError:
+        capability = None
+    timings = timing_cache_name(trtexec.version if trtexec else None, capability)
+    arguments = trtexec_arguments(
+        folder / ONNX_FILE,
+        folder / PLAN_FILE,
+        options.cache_folder(repository) / timings,
+        plan_options(options, manifest, folder / ONNX_FILE, known),
+        known,
+    )
+    device = [f"CUDA_VISIBLE_DEVICES={shlex.quote(options.device)}"] if options.device else []
+    program = str(trtexec.path) if trtexec else "trtexec"
+    return " ".join([*device, shlex.join([program, *arguments])])
+
+
+def build_engine(
+    repository: Path,
+    name: str,
+    options: EngineOptions,
+    *,
+    progress: Progress,
+    interval_s: float = 30,
+) -> EngineResult:
+    """Compile the plan of a pipeline's active version, unless the one there fits.
+
+    Args:
+        repository: that holds the pipeline.
+        name: of a pipeline whose network is a TensorRT plan.
+        options: how to compile it.
+        progress: called every ``interval_s`` seconds while trtexec works.
+        interval_s: seconds between two calls.
+
+    Raises:
+        BuilderError: the repository is as it was before.
+    """
+    manifest = read_manifest(repository, name)
+    folder = network_folder(repository, name, manifest.version)
+    trtexec = ask_trtexec(repository)
+    device = device_of(options.device, os.environ)
+    gpu, capability = find_gpu(device)
+    chosen = plan_options(options, manifest, folder / ONNX_FILE, trtexec.help_text)
+    reason = misfit(folder, Machine(trtexec.version, capability, gpu), chosen)
+    fingerprint = read_fingerprint(folder)
+    if fingerprint and not reason:
+        if not options.force:
+            return EngineResult(name, manifest.version, fingerprint)
+        reason = "was to be replaced (--force)"
+    cache = options.cache_folder(repository)
+    log = cache / f"{name}.trtexec.log"
+    cache_name = timing_cache_name(trtexec.version, capability)
+    with building_folder(cache) as scratch:
+        onnx_file, plan = scratch / ONNX_FILE, scratch / PLAN_FILE
+        # What is compiled and what is hashed are one file, whatever a build does meanwhile.
+        shutil.copyfile(folder / ONNX_FILE, onnx_file)
+        with timing_cache(cache, scratch, cache_name) as timings:
+            start = time.monotonic()
+            arguments = trtexec_arguments(onnx_file, plan, timings, chosen, trtexec.help_text)
+            run_trtexec(
+                [str(trtexec.path), *arguments],
+                device_environment(device),
+                log=log,
+                progress=progress,
+                interval_s=interval_s,
+            )
+            seconds = time.monotonic() - start
+        if not plan.is_file() or not plan.stat().st_size:
+            raise TrtexecError(
+                f"trtexec ended without an error and without a plan of {name}: see what it said in "
+                f"{log}"
+            )
+        made = Fingerprint(
+            onnx_sha256=sha256_of(onnx_file),
+            tensorrt_version=trtexec.version,
+            compute_capability=capability,
+            gpu=gpu,
+            options=chosen,
+            max_batch=batches_of(options, manifest).largest,
+            plan_sha256=sha256_of(plan),
+        )
+        size = plan.stat().st_size
+        version = put_plan(repository, name, plan, made)
+    return EngineResult(name, version, made, Compilation(str(reason), seconds, size))
