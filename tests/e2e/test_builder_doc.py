@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import argparse
-import os
 import re
 import shlex
-import subprocess
 import sys
 from pathlib import Path
 
@@ -17,7 +15,7 @@ from builder.commands.build import add_build
 from builder.detectors.heads import LAYOUTS as HEADS
 from builder.pipelines.manifest import pipelines
 from tests.conftest import ROOT
-from tests.heads.sources import QUIET
+from tests.documented import run
 from tests.tiny_detector import LABELS
 from tests.tiny_layouts import LAYOUTS
 
@@ -57,20 +55,6 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "coco.yaml").write_text(f"names: {list(LABELS)}")
     run([sys.executable, "-c", ULTRALYTICS, str(folder)], ROOT)
     return folder
-
-
-def run(command: list[str], folder: Path) -> str:
-    done = subprocess.run(
-        command,
-        cwd=folder,
-        env={**os.environ, **QUIET},
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    return done.stdout
 
 
 def test_every_command_works(folder: Path) -> None:

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import shlex
 import shutil
-import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
 from tests.conftest import ROOT
-from tests.heads.sources import QUIET
+from tests.documented import run
 from tests.serving import Serving, serving
 from thin_client.contract import PIPELINE_OUTPUTS, ImageStatus
 
@@ -41,20 +39,6 @@ def command_line(command: str, *extra: str, folder: Path = ROOT) -> list[str]:
 
 def expand(argument: str, folder: Path) -> list[str]:
     return sorted(map(str, folder.glob(argument))) if "*" in argument else [argument]
-
-
-def run(command: list[str], folder: Path) -> str:
-    done = subprocess.run(
-        command,
-        cwd=folder,
-        env={**os.environ, **QUIET},
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    return done.stdout
 
 
 def the_command(start: str) -> str:
@@ -85,13 +69,7 @@ def test_serving_the_demo_pipeline_and_asking_it(tmp_path: Path) -> None:
 
 
 def test_building_verifying_and_serving_a_model_of_ones_own(tmp_path: Path) -> None:
-    subprocess.run(
-        [sys.executable, "-c", CHECKPOINT, str(tmp_path / "yolo11n.pt")],
-        cwd=ROOT,
-        env={**os.environ, **QUIET},
-        check=True,
-        capture_output=True,
-    )
+    run([sys.executable, "-c", CHECKPOINT, str(tmp_path / "yolo11n.pt")], ROOT)
     (tmp_path / "images").mkdir()
     for name in ("desk.jpg", "yard.jpg"):
         shutil.copy(ROOT / "samples" / name, tmp_path / "images")

@@ -150,3 +150,18 @@ def ends_in_top_k(model: onnx.ModelProto) -> bool:
 def uses_operator(model: onnx.ModelProto, op_type: str) -> bool:
     """Return whether an operator is anywhere in the graph."""
     return any(node.op_type == op_type for node in model.graph.node)
+
+
+def taken_by(node: onnx.NodeProto) -> set[str]:
+    """Return the tensors a node takes, with those that its loop or branches take from outside."""
+    names = set(node.input)
+    for attribute in node.attribute:
+        for body in (attribute.g, *attribute.graphs):
+            names |= taken_by_body(body)
+    return names
+
+
+def taken_by_body(body: onnx.GraphProto) -> set[str]:
+    """Return the tensors that the nodes of a loop's or branch's body take, and what it returns."""
+    names = {name for node in body.node for name in taken_by(node)}
+    return names | {value.name for value in body.output}

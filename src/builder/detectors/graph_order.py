@@ -7,9 +7,10 @@ forgive it; ONNX's checker, TensorRT and whoever edits the graph do not.
 from __future__ import annotations
 
 import heapq
-from collections.abc import Iterator
 
 import onnx
+
+from builder.detectors.graph_facts import taken_by
 
 
 def sort_nodes(model: onnx.ModelProto) -> None:
@@ -21,7 +22,7 @@ def sort_nodes(model: onnx.ModelProto) -> None:
     """
     nodes = list(model.graph.node)
     maker = {output: index for index, node in enumerate(nodes) for output in node.output if output}
-    needs = [{maker[name] for name in _taken(node) if name in maker} for node in nodes]
+    needs = [{maker[name] for name in taken_by(node) if name in maker} for node in nodes]
     takers: list[list[int]] = [[] for _ in nodes]
     for index, makers in enumerate(needs):
         for before in makers:
@@ -38,11 +39,3 @@ def sort_nodes(model: onnx.ModelProto) -> None:
     if len(order) == len(nodes) and order != list(range(len(nodes))):
         del model.graph.node[:]
         model.graph.node.extend(nodes[index] for index in order)
-
-
-def _taken(node: onnx.NodeProto) -> Iterator[str]:
-    yield from node.input
-    for attribute in node.attribute:
-        for graph in (attribute.g, *attribute.graphs):
-            for inner in graph.node:
-                yield from _taken(inner)

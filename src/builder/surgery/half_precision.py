@@ -14,6 +14,8 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
+from builder.detectors.graph_facts import taken_by, taken_by_body
+
 PREFIX = "framewire_half/"
 LAYERS = frozenset({"Conv", "ConvTranspose", "Gemm", "MatMul"})
 # Operators that know no float16, or whose few numbers decide what is chosen.
@@ -87,7 +89,7 @@ class _Writer:
             for node in graph.node
             for attribute in node.attribute
             for body in (attribute.g, *attribute.graphs)
-            for name in _taken_by(body)
+            for name in taken_by_body(body)
         }
         self._nodes: list[onnx.NodeProto] = []
         self._cast: dict[tuple[str, int], str] = {}
@@ -151,7 +153,7 @@ class _Writer:
         self._graph.node.extend(self._nodes)
         # Shapes and types noted for tensors that are something else now.
         del self._graph.value_info[:]
-        used = {name for node in self._nodes for name in _all_inputs(node)}
+        used = {name for node in self._nodes for name in taken_by(node)}
         weights = [tensor for tensor in self._graph.initializer if tensor.name in used]
         del self._graph.initializer[:]
         self._graph.initializer.extend(weights)
@@ -190,16 +192,3 @@ def _half_tensor(tensor: TensorProto, name: str) -> TensorProto:
     # Infinities stand for "never" in masks and are meant.
     finite = np.where(np.isinf(numbers), numbers, np.clip(numbers, -LARGEST_HALF, LARGEST_HALF))
     return numpy_helper.from_array(finite.astype(np.float16), name)
-
-
-def _all_inputs(node: onnx.NodeProto) -> set[str]:
-    names = set(node.input)
-    for attribute in node.attribute:
-        for body in (attribute.g, *attribute.graphs):
-            names |= _taken_by(body)
-    return names
-
-
-def _taken_by(body: onnx.GraphProto) -> set[str]:
-    names = {name for inner in body.node for name in _all_inputs(inner)}
-    return names | {value.name for value in body.output}
