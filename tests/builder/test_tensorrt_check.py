@@ -126,7 +126,7 @@ def test_without_the_extra_it_says_what_to_install(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "tensorrt_rtx", None)
-    with pytest.raises(TensorRtMissingError, match=r"pip install 'framewire\[tensorrt-check\]'"):
+    with pytest.raises(TensorRtMissingError, match=r"pip install -e '\.\[tensorrt-check\]'"):
         compile_network(tmp_path / "tiny.onnx", max_batch=1)
 
 

@@ -20,7 +20,7 @@ from builder.errors import SettingsError
 from builder.pipelines.model_configs import PipelineSpec
 from builder.pipelines.repository import build_pipeline
 from builder.pipelines.version_changes import KEPT_OLD_VERSIONS
-from builder.pipelines.versions import publication_line
+from builder.pipelines.versions import gap_line, kept_versions, publication_line
 from builder.settings import BuildSettings, Runtime
 from builder.verification.approval import DEFAULT_MAX_MAP_DROP, approval
 from builder.verification.report import report_lines
@@ -119,14 +119,24 @@ def _build(
         f"{spec.max_batch}",
         flush=True,
     )
-    if spec.version > 1 and not arguments.url:
-        print(publication_line(arguments.repository, settings.name), flush=True)
+    if spec.version > 1:
+        _tell_of_old_version(arguments, settings.name, spec.version)
     if settings.runtime is Runtime.TENSORRT:
         print(
             f"it has no plan yet: run `framewire engine --repository {arguments.repository} "
             f"--name {settings.name}` in the image and on the GPU that serve it, before they do",
             flush=True,
         )
+
+
+def _tell_of_old_version(arguments: argparse.Namespace, name: str, version: int) -> None:
+    if not arguments.url:
+        print(publication_line(arguments.repository, name), flush=True)
+        return
+    kept = [each for each in kept_versions(arguments.repository, name) if each < version]
+    gap = gap_line(arguments.repository, name, kept[-1], version) if kept else None
+    if gap:
+        print(gap, flush=True)
 
 
 def _approval(arguments: argparse.Namespace, model_file: Path) -> Approve | None:

@@ -77,7 +77,8 @@ def run_verify(arguments: argparse.Namespace) -> None:
 
 def _verification(arguments: argparse.Namespace) -> Verification:
     repository: Path = arguments.repository
-    manifest = read_manifest(repository, arguments.name or _only_pipeline(repository))
+    name = arguments.name or _pipeline_of(repository, Path(arguments.model))
+    manifest = read_manifest(repository, name)
     files = image_files(arguments.images)
     _check_same_file(Path(arguments.model), manifest)
     size = (manifest.width, manifest.height)
@@ -105,8 +106,13 @@ def _verification(arguments: argparse.Namespace) -> Verification:
         )
 
 
-def _only_pipeline(repository: Path) -> str:
+def _pipeline_of(repository: Path, model: Path) -> str:
+    """Return the only pipeline, or the only one that was built from this file."""
     found = pipelines(repository)
+    if len(found) > 1 and model.is_file():
+        digest = sha256_of(model)
+        built = [name for name in found if read_manifest(repository, name).source_sha256 == digest]
+        found = tuple(built) or found
     if len(found) != 1:
         raise VerificationError(
             f"{repository} has {len(found)} pipelines ({', '.join(found) or 'none'}): choose one "

@@ -20,7 +20,7 @@ from builder.errors import ModelFileError
 
 SUFFIX = ".pt"
 RESULT_FILE = "result.json"
-EXTRA = "pip install 'framewire[export]'"
+EXTRA = "pip install -e '.[export]'"
 # No package is installed behind the user's back, and nothing but errors is printed.
 ENVIRONMENT = {"YOLO_AUTOINSTALL": "false", "YOLO_VERBOSE": "false"}
 

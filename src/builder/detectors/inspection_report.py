@@ -45,7 +45,7 @@ def _shown_weights(inspection: Inspection) -> str:
 
 def _detector_rows(detector: DetectorFacts | None) -> list[tuple[str, str]]:
     if detector is None:
-        return [("head", "not recognised")]
+        return []
     low, high = detector.pixel_range
     labels = ", ".join(detector.labels[:NAMES_SHOWN]) + (
         ", ..." if len(detector.labels) > NAMES_SHOWN else ""

@@ -119,6 +119,18 @@ def prune_hints(repository: Path) -> list[str]:
     return hints
 
 
+def gap_line(repository: Path, name: str, old: int, new: int) -> str | None:
+    """Return what clients notice while servers change between two versions; None if nothing."""
+    steps = unshareable_steps(repository, name, old, new)
+    if not steps:
+        return None
+    return (
+        f"servers have a gap while they change to it, because {' and '.join(steps)} cannot serve "
+        f"version {old} too: clients get UNAVAILABLE or NOT_FOUND until it is loaded; "
+        "framewire-client tries again for about a second, longer with more --retries"
+    )
+
+
 def publication_line(repository: Path, name: str) -> str:
     """Return one line on the version that was published last: what else is there, what servers do.
 
@@ -133,12 +145,8 @@ def publication_line(repository: Path, name: str) -> str:
         return line
     loaded = [version for version in others if version in loaded_versions(repository, name)]
     previous = loaded[-1] if loaded else others[-1]
-    if gap := unshareable_steps(repository, name, previous, active):
-        return (
-            f"{line}; servers have a gap while they change to it, because {' and '.join(gap)} "
-            f"cannot serve version {previous} too: clients get UNAVAILABLE or NOT_FOUND then, "
-            "and framewire-client tries again"
-        )
+    if gap := gap_line(repository, name, previous, active):
+        return f"{line}; {gap}"
     if loaded:
         stay = (
             f"version {previous} stays"

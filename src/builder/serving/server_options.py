@@ -9,13 +9,22 @@ import socket
 from dataclasses import dataclass
 from pathlib import Path
 
-from builder.errors import PortTakenError, RepositoryError, SettingsError
+from builder.errors import (
+    EmbeddedUnavailableError,
+    InvalidPipelineError,
+    PortTakenError,
+    RepositoryError,
+    SettingsError,
+)
+from builder.pipelines.config_files import CONFIG_FILE, parse_config
 from builder.serving.shared_memory import SHM_DEFAULT_BYTES, SHM_GROWTH_BYTES
 
 LOOPBACK = "127.0.0.1"
 MAX_PORT = 65535
 # Triton's Python backend starts its stubs through a shell and quotes nothing.
 SHELL_SAFE = re.compile(r"[A-Za-z0-9/._-]+")
+# What the networks of --runtime tensorrt and onnxruntime are to Triton.
+CONTAINER_PLATFORMS = ("tensorrt_plan", "onnxruntime_onnx")
 # Triton gives requests in flight this long when it is told to stop.
 DRAIN_S = 30
 # A model's process may take so long to start. Triton's 30 s are not enough where many models start
@@ -161,6 +170,25 @@ def check_repository(repository: Path) -> None:
             raise RepositoryError(
                 f"the folder {model.name!r} in {repository} cannot be a model: rename it to "
                 "letters, digits, '.', '_' and '-'"
+            )
+
+
+def check_backends(repository: Path) -> None:
+    """Check that the embedded Triton has what runs every network.
+
+    Raises:
+        EmbeddedUnavailableError: a network was built for a backend of NVIDIA's container.
+    """
+    for file in sorted(repository.glob(f"*/{CONFIG_FILE}")):
+        try:
+            platform = parse_config(file).platform
+        except InvalidPipelineError:
+            continue  # Triton says what is wrong with it
+        if platform in CONTAINER_PLATFORMS:
+            raise EmbeddedUnavailableError(
+                f"{file.parent.name} is a {platform}, for which the embedded Triton has no "
+                "backend: serve it in NVIDIA's container, or build the pipeline with --runtime "
+                "python"
             )
 
 

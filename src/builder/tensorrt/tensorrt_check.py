@@ -124,7 +124,7 @@ def _tensorrt_rtx() -> Any:
     except ImportError as error:
         raise TensorRtMissingError(
             f"TensorRT's compiler for machines without a GPU cannot be loaded ({error}): "
-            "pip install 'framewire[tensorrt-check]' on Linux for x86-64"
+            "pip install -e '.[tensorrt-check]' on Linux for x86-64"
         ) from error
 
 

@@ -49,8 +49,9 @@ def mean_average_precision(
     """
     if not any((~objects.crowd).any() for objects in truth):
         raise VerificationError(
-            "there is no labelled object in these images, so there is no precision to measure: "
-            "add images that show some"
+            "there is nothing to find in these images, neither by their labels nor, where there "
+            "are none, by the detector itself, so there is no precision to measure: add images "
+            "that show what it finds"
         )
     annotations = [entry for index, each in enumerate(truth) for entry in _objects(index, each)]
     for number, entry in enumerate(annotations, 1):

@@ -35,5 +35,5 @@ def needed(module: str) -> Any:
         package = module.partition(".")[0]
         raise VerificationError(
             f"verification needs {package}, which cannot be imported ({error}): "
-            "pip install 'framewire[verify]'"
+            "pip install -e '.[verify]'"
         ) from error

@@ -76,7 +76,7 @@ def test_to_find_nothing_is_worth_nothing() -> None:
 
 
 def test_without_any_object_there_is_nothing_to_measure() -> None:
-    with pytest.raises(VerificationError, match="no labelled object"):
+    with pytest.raises(VerificationError, match="nothing to find"):
         mean_average_precision([objects()], [found((*BOX, 0.9, 0))], 1)
 
 

@@ -83,4 +83,4 @@ def test_a_missing_package(refused: Refused, monkeypatch: pytest.MonkeyPatch) ->
 
     imported = importlib.import_module
     monkeypatch.setattr(importlib, "import_module", without_pycocotools)
-    assert "pip install 'framewire[verify]'" in refused()
+    assert "pip install -e '.[verify]'" in refused()
