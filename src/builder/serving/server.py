@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import ctypes
 import os
 import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
@@ -16,8 +15,6 @@ from builder.pipelines.publication import mend_repository
 from builder.pipelines.versions import prune_hints
 from builder.serving.embedded import find_embedded_triton
 from builder.serving.server_options import (
-    ALLOCATOR,
-    ONE_THREAD,
     SHELL_SAFE,
     ServerOptions,
     check_backends,
@@ -28,6 +25,10 @@ from builder.serving.server_options import (
 from builder.serving.shared_memory import SHM_FOLDER, shared_memory_shortage
 from builder.serving.triton_process import TritonServer
 
+# prctl(PR_SET_PDEATHSIG, SIGTERM) holds until the process ends, whatever program it becomes.
+ASK_AND_BECOME = (
+    "import ctypes, os, sys; ctypes.CDLL(None).prctl(1, 15); os.execv(sys.argv[1], sys.argv[1:])"
+)
 FALLBACK_TEMPORARY = "/tmp"  # noqa: S108 - a folder of our own is made in it
 
 
@@ -58,8 +59,13 @@ def triton_server(options: ServerOptions) -> Iterator[TritonServer]:
         backends = triton.make_backend_directory(scratch)
         stack.callback(_remove_shared_memory, shm_prefix)
         process = subprocess.Popen(
-            [str(triton.binary), *triton_arguments(options, repository, backends, shm_prefix)],
-            env={**ALLOCATOR, **ONE_THREAD, **triton.environment(os.environ)},
+            dying_with_parent(
+                [
+                    str(triton.binary),
+                    *triton_arguments(options, repository, backends, shm_prefix),
+                ]
+            ),
+            env={**options.tuning, **triton.environment(os.environ)},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -67,7 +73,6 @@ def triton_server(options: ServerOptions) -> Iterator[TritonServer]:
             errors="replace",
             # Its own group: a Ctrl-C reaches us alone, and we let Triton finish its requests.
             start_new_session=True,
-            preexec_fn=die_with_parent,  # noqa: PLW1509 - one system call, no lock is taken
         )
         server = TritonServer(process, options)
         stack.callback(server.stop)
@@ -83,10 +88,14 @@ def _scratch_folder() -> Iterator[Path]:
         yield Path(folder)
 
 
-def die_with_parent() -> None:
-    """Have the kernel end this process when its parent dies; for ``preexec_fn``."""
-    pr_set_pdeathsig = 1
-    ctypes.CDLL(None).prctl(pr_set_pdeathsig, signal.SIGTERM)
+def dying_with_parent(command: Sequence[str]) -> list[str]:
+    """Return a command line whose process the kernel ends when its parent dies.
+
+    It asks for that and becomes the command, under the same process id. A ``preexec_fn`` would ask
+    for it in a fork of this process, and a fork may wait for ever for the threads of gRPC, which
+    asks a running server whether it is ready.
+    """
+    return [sys.executable, "-I", "-S", "-c", ASK_AND_BECOME, *command]
 
 
 def _remove_shared_memory(prefix: str) -> None:

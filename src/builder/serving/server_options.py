@@ -71,6 +71,8 @@ class ServerOptions:
         verbose: whether to pass all of Triton's log through, not only warnings and errors.
         control: how it learns of new versions.
         poll_s: seconds between two looks at the repository, where it polls.
+        tuned: whether its processes get :data:`ALLOCATOR` and :data:`ONE_THREAD`; benchmarks of
+            other people's models leave them out.
 
     Raises:
         SettingsError: on creation, when ``poll_s`` is less than a second.
@@ -84,11 +86,17 @@ class ServerOptions:
     verbose: bool = False
     control: ModelControl = ModelControl.NONE
     poll_s: int = POLL_S
+    tuned: bool = True
 
     def __post_init__(self) -> None:
         """Check what Triton would take and not do."""
         if self.poll_s < 1:
             raise SettingsError(f"--poll-seconds must be at least 1, got {self.poll_s}")
+
+    @property
+    def tuning(self) -> dict[str, str]:
+        """Environment variables that the server gets where nobody has set them already."""
+        return {**ALLOCATOR, **ONE_THREAD} if self.tuned else {}
 
     @property
     def ports(self) -> dict[str, int]:

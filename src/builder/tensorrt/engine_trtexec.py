@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import re
 import signal
@@ -13,7 +14,6 @@ from pathlib import Path
 from typing import TextIO
 
 from builder.errors import TrtexecError
-from builder.serving.server import die_with_parent
 
 # "[11/21/2026-08:10:57] [I] [TRT] "
 PREFIX = re.compile(r"^\[[\d/:-]+\] \[[A-Z]\] (?:\[TRT\] )?")
@@ -68,7 +68,7 @@ def run_trtexec(
             text=True,
             errors="replace",
             start_new_session=True,
-            preexec_fn=die_with_parent,  # noqa: PLW1509 - one system call, no lock is taken
+            preexec_fn=_die_with_parent,  # noqa: PLW1509 - one system call, no lock is taken
         )
     except OSError as error:
         raise TrtexecError(
@@ -124,3 +124,9 @@ def _failure(code: int, lines: Sequence[str], log: Path) -> str:
         end = f"failed with exit code {code}"
         fix = "`framewire check --tensorrt` names the nodes that TensorRT does not accept"
     return f"trtexec {end} ({'; '.join(last)}): {fix}; all it said is in {log}"
+
+
+def _die_with_parent() -> None:
+    # Nothing here has used gRPC, whose threads a fork may wait for.
+    pr_set_pdeathsig = 1
+    ctypes.CDLL(None).prctl(pr_set_pdeathsig, signal.SIGTERM)
