@@ -1,9 +1,10 @@
 # make demo   see boxes: a real Triton, a sample picture, build/demo.png
 # make test   run every test, the real server included
 # make heads  a table of every head: built, served, equal to the reference, known to TensorRT
+# make bench  how fast: the sweep, the comparison, the targets; build/bench/report.html
 # make check  ruff, mypy --strict, the import rule
 .DEFAULT_GOAL := demo
-.PHONY: demo test heads check model_repository clean
+.PHONY: demo test bench heads check model_repository clean
 
 PORTS := $(if $(GRPC_PORT),--grpc-port $(GRPC_PORT)) $(if $(HTTP_PORT),--http-port $(HTTP_PORT)) \
     $(if $(METRICS_PORT),--metrics-port $(METRICS_PORT))
@@ -16,8 +17,18 @@ SERVED := src/builder/served_models
 demo: .venv/.embedded
 	@.venv/bin/framewire demo $(PORTS)
 
-test: .venv/.test
+test: .venv/.test .venv/.bench
 	.venv/bin/python -m pytest -m "not gpu"
+
+# Compared with ultralytics too where the environment has it, as after `make test`.
+HAS_ULTRALYTICS := import importlib.util as u, onnxruntime, torchvision.ops; \
+    raise SystemExit(not u.find_spec("ultralytics"))
+
+bench: .venv/.bench
+	@if .venv/bin/python -c '$(HAS_ULTRALYTICS)' 2>/dev/null; then \
+	    predict="--ultralytics .venv/bin/python samples/code_detector/codes.onnx"; \
+	fi; \
+	.venv/bin/framewire bench samples $$predict $(BENCH)
 
 heads: .venv/.test
 	@.venv/bin/python -m tests.heads.table
@@ -45,6 +56,10 @@ model_repository: .venv/.embedded
 
 .venv/.embedded: $(PROJECTS)
 	@.ci/make-environment embedded
+	@touch $@
+
+.venv/.bench: .venv/.embedded .ci/bring-perf-analyzer
+	@.ci/bring-perf-analyzer
 	@touch $@
 
 clean:

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Sequence
 
 from builder import __version__
+from builder.commands.bench import add_bench
 from builder.commands.build import add_build
 from builder.commands.check import add_check
 from builder.commands.demo import add_demo
@@ -37,6 +38,7 @@ def build_parser() -> argparse.ArgumentParser:
         add_serve,
         add_demo,
         add_verify,
+        add_bench,
         add_engine,
         add_check,
     ):

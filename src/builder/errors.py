@@ -16,6 +16,8 @@
     ├── CheckError               a pipeline or a network did not pass a check
     ├── TensorRtMissingError     the compiler for machines without a GPU is not installed
     ├── DemoError                the demo's input or its client failed
+    ├── BenchmarkError           a pipeline cannot be measured
+    │   └── PerfAnalyzerMissingError  Triton's load generator is not here, or does not run
     ├── VerificationError        a pipeline cannot be compared with its detector
     │   └── AccuracyLostError    it finds less than its detector does
     └── ServerError
@@ -28,6 +30,7 @@
 
 __all__ = [
     "AccuracyLostError",
+    "BenchmarkError",
     "BuilderError",
     "CheckError",
     "DemoError",
@@ -35,6 +38,7 @@ __all__ = [
     "InvalidPipelineError",
     "LabelsError",
     "ModelFileError",
+    "PerfAnalyzerMissingError",
     "PipelineExistsError",
     "PlanError",
     "PortTakenError",
@@ -106,6 +110,14 @@ class TensorRtMissingError(BuilderError):
 
 class DemoError(BuilderError):
     """The demo cannot read its image, or the client could not reach the pipeline."""
+
+
+class BenchmarkError(BuilderError):
+    """A pipeline cannot be measured, or a measurement failed."""
+
+
+class PerfAnalyzerMissingError(BenchmarkError):
+    """Triton's load generator is not on this machine, or lacks libraries."""
 
 
 class VerificationError(BuilderError):

@@ -57,14 +57,20 @@ class ModelProcesses:
         return next(iter(confirmed), None)
 
 
-def _running_models(pid: int) -> set[Served]:
-    found = set()
+def stubs(triton_pid: int) -> dict[int, Served]:
+    """Return the process ids of Triton's Python model processes, and what each runs."""
+    found = {}
     with suppress(OSError):
-        for task in Path(f"/proc/{pid}/task").iterdir():
+        for task in Path(f"/proc/{triton_pid}/task").iterdir():
             with suppress(OSError):
-                children = (task / "children").read_text().split()
-                found |= {served for child in children if (served := _served(int(child)))}
+                for child in (task / "children").read_text().split():
+                    if served := _served(int(child)):
+                        found[int(child)] = served
     return found
+
+
+def _running_models(pid: int) -> set[Served]:
+    return set(stubs(pid).values())
 
 
 def _served(pid: int) -> Served | None:

@@ -1,0 +1,1 @@
+"""``framewire bench``: how fast a pipeline is, by Triton's own load generator."""

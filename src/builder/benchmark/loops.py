@@ -1,0 +1,98 @@
+"""Running the loops of ``benchmarks/loops``: the same work without a server."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from builder.benchmark.sample import Sample
+from builder.errors import BenchmarkError
+from builder.pipelines.manifest import Manifest
+from builder.serving.server_options import ALLOCATOR, ONE_THREAD
+
+# For imports, compiling a network and one run through the images.
+STARTING_S = 180
+
+
+@dataclass(frozen=True)
+class Loops:
+    """Where the loops are and for how long they run.
+
+    Attributes:
+        folder: ``benchmarks/loops`` of a clone.
+        seconds: of each run.
+        workers: threads or processes, where a loop may use all cores.
+    """
+
+    folder: Path
+    seconds: float
+    workers: int
+
+    def decode_limit(self, version_folder: Path, images: Path, *, workers: int) -> Sample:
+        """Decode and letterbox with the code in a version's folder, and nothing else."""
+        return self._run(
+            "decode_limit.py",
+            *("--version-folder", version_folder, "--images", images, "--workers", workers),
+        )
+
+    def in_process(self, repository: Path, manifest: Manifest, images: Path, style: str) -> Sample:
+        """Do the whole job in one process."""
+        return self._run(
+            "in_process.py",
+            *("--repository", repository, "--name", manifest.name, "--version", manifest.version),
+            *("--images", images, "--workers", self.workers, "--style", style),
+        )
+
+    def client_side(self, url: str, images: Path, *, in_flight: int) -> Sample:
+        """Have a client decode, send tensors to the usual recipe's network and read the head."""
+        return self._run(
+            "client_side.py",
+            *("--url", url, "--images", images, "--workers", in_flight),
+            tuned=False,
+        )
+
+    def ultralytics(self, python: Path, model: Path, images: Path) -> Sample:
+        """Let ultralytics do the whole job, in an environment that has it, as it is by itself."""
+        return self._run(
+            "ultralytics_predict.py",
+            *("--model", model, "--images", images),
+            python=python,
+            tuned=False,
+        )
+
+    def _run(
+        self, loop: str, *arguments: object, python: Path | None = None, tuned: bool = True
+    ) -> Sample:
+        tuning = {**ALLOCATOR, **ONE_THREAD} if tuned else {}
+        program = str(python or sys.executable)
+        command = [program, str(self.folder / loop), *map(str, arguments)]
+        try:
+            ended = subprocess.run(
+                [*command, "--seconds", str(self.seconds)],
+                env={**tuning, **os.environ},
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                text=True,
+                errors="replace",
+                check=False,
+                timeout=STARTING_S + 3 * self.seconds,
+            )
+            return Sample(**json.loads(ended.stdout.splitlines()[-1]))
+        except OSError as error:
+            raise BenchmarkError(
+                f"{program} cannot run {loop} ({error.strerror}): name a Python interpreter"
+            ) from error
+        except subprocess.TimeoutExpired as error:
+            raise BenchmarkError(
+                f"{loop} did not end within {error.timeout:.0f} s: run it by hand, its first lines "
+                "say how"
+            ) from error
+        except (IndexError, ValueError, TypeError) as error:
+            lines = ended.stderr.strip().splitlines() or [f"exit code {ended.returncode}"]
+            raise BenchmarkError(
+                f"{loop} failed ({lines[-1]}): run it by hand, its first lines say how"
+            ) from error

@@ -1,0 +1,133 @@
+"""The report: one HTML file that needs nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from html import escape
+
+from builder.benchmark.comparison import Match
+from builder.benchmark.pipeline_sweep import PipelineSweep
+from builder.benchmark.svg import Line, line_plot
+from builder.benchmark.tables import (
+    Table,
+    match_table,
+    steps_table,
+    sweep_table,
+    targets_table,
+)
+from builder.benchmark.targets import Target
+
+STYLE = """
+body { font: 15px/1.45 system-ui, sans-serif; max-width: 1120px; margin: 2em auto; padding: 0 1em;
+  color: #222; }
+table { border-collapse: collapse; margin: .5em 0 1.5em; font-variant-numeric: tabular-nums; }
+th, td { padding: .2em .7em; border-bottom: 1px solid #ddd; text-align: right; }
+th:first-child, td:first-child { text-align: left; }
+svg { height: 300px; max-width: 100%; font: 11px system-ui, sans-serif; }
+svg .grid { stroke: #ddd; }
+pre { background: #f5f5f5; padding: .8em; overflow-x: auto; }
+"""
+
+
+@dataclass(frozen=True)
+class Results:
+    """All that a run of the benchmark found.
+
+    Attributes:
+        pipeline: its name and version, in words.
+        machine: facts about the machine, by what they are about.
+        images: what was sent, in words.
+        sweeps: of its public models.
+        matches: of the comparison.
+    """
+
+    pipeline: str
+    machine: Mapping[str, str]
+    images: str
+    sweeps: Sequence[PipelineSweep]
+    matches: Sequence[Match]
+
+    @property
+    def targets(self) -> tuple[Target, ...]:
+        """All targets, by their number."""
+        found = (target for match in self.matches for target in match.targets)
+        return tuple(sorted(found, key=lambda target: target.number))
+
+    @property
+    def tables(self) -> tuple[Table, ...]:
+        """What is printed."""
+        tables = [sweep_table(swept) for swept in self.sweeps]
+        tables += [match_table(match) for match in self.matches]
+        return (*tables, targets_table(self.targets)) if self.matches else tuple(tables)
+
+
+def result_lines(results: Results) -> list[str]:
+    """Return the results as text; the last lines are the targets, in the form scripts read."""
+    lines = [f"{about}: {fact}" for about, fact in results.machine.items()]
+    lines += [f"pipeline: {results.pipeline}", f"images: {results.images}", ""]
+    for table in results.tables:
+        lines += [*table.lines(), ""]
+    lines += [f"{each.model}: {line}" for each in results.sweeps for line in each.sentences]
+    return [*lines, *(target.line for target in results.targets)]
+
+
+def html_report(results: Results) -> str:
+    """Return the report as an HTML page."""
+    facts = {**results.machine, "pipeline": results.pipeline, "images": results.images}
+    machine = Table("Machine", ("", ""), tuple(facts.items()))
+    parts = [f"<h1>framewire bench: {escape(results.pipeline)}</h1>", _table(machine)]
+    if results.targets:
+        parts.append(_table(targets_table(results.targets)))
+        parts.append(_lines([target.line for target in results.targets]))
+    for match in results.matches:
+        parts.append(_table(match_table(match)))
+        parts.append(_rounds_plot(match))
+        parts += [_table(steps_table(name, each)) for name, each in match.profiles.items()]
+    for swept in results.sweeps:
+        parts.append(_table(sweep_table(swept)))
+        parts += [_curve_plots(swept), _lines(swept.sentences)]
+        busiest = max(swept.profiles, key=lambda each: each.load.concurrency or 0)
+        parts.append(_table(steps_table(f"{busiest.load.concurrency} in flight", busiest)))
+    return "\n".join(
+        [
+            '<!doctype html><html lang="en"><head><meta charset="utf-8">',
+            f"<title>framewire bench: {escape(results.pipeline)}</title>",
+            f"<style>{STYLE}</style></head><body>",
+            *parts,
+            "</body></html>\n",
+        ]
+    )
+
+
+def _table(table: Table) -> str:
+    def row(cells: Sequence[str], tag: str) -> str:
+        return "<tr>" + "".join(f"<{tag}>{escape(cell)}</{tag}>" for cell in cells) + "</tr>"
+
+    head = row(table.head, "th") if any(table.head) else ""
+    body = "\n".join(row(cells, "td") for cells in table.rows)
+    return f"<h2>{escape(table.title)}</h2>\n<table>{head}\n{body}</table>"
+
+
+def _lines(lines: Sequence[str]) -> str:
+    return f"<pre>{escape(chr(10).join(lines))}</pre>"
+
+
+def _rounds_plot(match: Match) -> str:
+    lines = [
+        Line(name, [(number, each.images_per_s) for number, each in enumerate(samples, start=1)])
+        for name, samples in match.rounds.items()
+    ]
+    return line_plot("Throughput in each round", "round", "images/s", lines, log_x=False)
+
+
+def _curve_plots(swept: PipelineSweep) -> str:
+    plots = []
+    for what, curve in swept.curves.items():
+        throughput = [(float(point.load), point.images_per_s) for point in curve]
+        latency = [(float(point.load), point.latency_ms) for point in curve]
+        plots += [
+            line_plot(f"Throughput by {what}", what, "images/s", [Line("", throughput)]),
+            line_plot(f"p99 latency by {what}", what, "ms", [Line("", latency)]),
+        ]
+    return "\n".join(plots)

@@ -1,0 +1,111 @@
+"""Repositories to measure: the pipeline, the same with a stub network, and the usual recipe."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+from tritonclient.grpc import model_config_pb2 as pb
+
+from builder.errors import BenchmarkError
+from builder.pipelines.config_files import CONFIG_FILE, config_text, read_config
+from builder.pipelines.manifest import Manifest
+from builder.pipelines.model_configs import NETWORK_FILE, PLAN_FILE
+from thin_client.contract import model_names
+
+BASELINES = Path("benchmarks")
+USUAL = "usual"
+USUAL_MODELS = (USUAL, "usual_preprocess", "usual_network", "usual_postprocess")
+STUB_SETTINGS = "stub.json"
+SCENE = "fixed_scene.py"
+
+
+def check_baselines(baselines: Path) -> None:
+    """Check that what the pipeline is compared with is there.
+
+    Raises:
+        BenchmarkError: it is not.
+    """
+    if not (baselines / "usual_recipe" / USUAL / CONFIG_FILE).is_file():
+        raise BenchmarkError(
+            f"there is no usual_recipe in {baselines}, which the pipeline is compared with: run in "
+            "the root of a clone, name its folder with --baselines, or add --no-comparison"
+        )
+
+
+def link_pipeline(repository: Path, name: str, folder: Path) -> Path:
+    """Make a repository that holds one pipeline of another, by links; return it."""
+    folder.mkdir(parents=True)
+    for model in model_names(name).all:
+        (folder / model).symlink_to((repository / model).resolve())
+    return folder
+
+
+def stub_pipeline(
+    repository: Path,
+    manifest: Manifest,
+    baselines: Path,
+    folder: Path,
+    *,
+    delay_ms: float = 0,
+    batching: bool = True,
+) -> Path:
+    """Make a repository that holds a copy of a pipeline whose network computes nothing; return it.
+
+    Args:
+        repository: that holds the pipeline.
+        manifest: of its active version.
+        baselines: the folder ``benchmarks`` of a clone.
+        folder: to make.
+        delay_ms: how long a run of the network takes, whatever its batch.
+        batching: whether the models keep their dynamic batching.
+    """
+    names = model_names(manifest.name)
+    for model in names.all:
+        shutil.copytree(repository / model, folder / model)
+    _replace_network(folder / names.network, manifest, baselines, delay_ms)
+    if not batching:
+        for model in names.all:
+            config = read_config(folder / model)
+            config.ClearField("dynamic_batching")
+            _write_config(folder / model, config)
+    return folder
+
+
+def usual_recipe(baselines: Path, folder: Path) -> Path:
+    """Make a repository that holds the usual recipe; return it."""
+    for model in USUAL_MODELS:
+        shutil.copytree(baselines / "usual_recipe" / model, folder / model)
+        # Triton wants a version of an ensemble too, and git keeps no empty folder.
+        (folder / model / "1").mkdir(exist_ok=True)
+    shutil.copy(baselines / SCENE, folder / "usual_network" / "1")
+    return folder
+
+
+def _replace_network(model: Path, manifest: Manifest, baselines: Path, delay_ms: float) -> None:
+    config = read_config(model)
+    # Whatever ran the network, Python runs the stub.
+    config.platform = config.default_model_filename = ""
+    config.backend = "python"
+    config.ClearField("optimization")
+    config.ClearField("instance_group")
+    config.instance_group.add(kind=pb.ModelInstanceGroup.KIND_CPU, count=1)
+    _write_config(model, config)
+    version = model / str(manifest.version)
+    for file in (NETWORK_FILE, PLAN_FILE):
+        (version / file).unlink(missing_ok=True)
+    shutil.copy(baselines / "stub_network" / "model.py", version)
+    shutil.copy(baselines / SCENE, version)
+    settings = {
+        "width": manifest.width,
+        "height": manifest.height,
+        "classes": manifest.num_classes,
+        "rows": manifest.candidates,
+        "delay_ms": delay_ms,
+    }
+    (version / STUB_SETTINGS).write_text(json.dumps(settings))
+
+
+def _write_config(model: Path, config: pb.ModelConfig) -> None:
+    (model / CONFIG_FILE).write_text(config_text(config))

@@ -1,0 +1,177 @@
+"""The results as tables: printed as text, and HTML in the report."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from builder.benchmark.comparison import Match
+from builder.benchmark.pipeline_sweep import PipelineSweep
+from builder.benchmark.serving import Profile
+from builder.benchmark.targets import Target
+from thin_client.contract import model_names
+
+
+@dataclass(frozen=True)
+class Table:
+    """A title, a head and rows of as many cells."""
+
+    title: str
+    head: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+
+    def lines(self) -> list[str]:
+        """Return the table as text, the first column to the left and the others to the right."""
+        widths = [max(map(len, column)) for column in zip(self.head, *self.rows, strict=True)]
+        text = [self.title]
+        for row in (self.head, *self.rows):
+            first, *others = (
+                cell.ljust(width) if number == 0 else cell.rjust(width)
+                for number, (cell, width) in enumerate(zip(row, widths, strict=True))
+            )
+            text.append("  ".join(["", first, *others]).rstrip())
+        return text
+
+
+def match_table(match: Match) -> Table:
+    """Return throughput, latency and CPU time of every contestant: median and spread."""
+    rows = []
+    for name, samples in match.rounds.items():
+        costs = [sample.cpu_ms for sample in samples if sample.cpu_ms is not None]
+        rows.append(
+            (
+                name,
+                _spread([sample.images_per_s for sample in samples]),
+                _spread([sample.p50_ms for sample in samples]),
+                _spread(costs) if costs else "-",
+            )
+        )
+    head = ("", "images/s", "p50 ms", "CPU ms/image")
+    return Table(match.title, head, tuple(rows))
+
+
+def sweep_table(swept: PipelineSweep) -> Table:
+    """Return every point of a sweep, with where its time went."""
+    head = (
+        "load",
+        "images/s",
+        "p50",
+        "p90",
+        "p95",
+        "p99",
+        "client",
+        "network",
+        "queue",
+        "compute",
+        "CPU/image",
+        "network batch",
+    )
+    rows = []
+    for profile in swept.profiles:
+        found = profile.measured
+        times = (found.p50_ms, found.p90_ms, found.p95_ms, found.p99_ms)
+        parts = (found.client_ms, found.network_ms, found.queue_ms, found.compute_ms)
+        rows.append(
+            (
+                _load_words(profile),
+                f"{found.images_per_s:.1f}",
+                *(f"{value:.1f}" for value in times),
+                *(f"{value:.2f}" for value in parts),
+                f"{profile.server_cpu_ms:.2f}",
+                f"{_network_batch(profile):.1f}",
+            )
+        )
+    # Triton counts a model that answers from its own threads as done when it has taken a request.
+    title = (
+        f"Sweep of {swept.model}, times in ms; what preprocess and BLS do in their own threads is "
+        "part of 'network'"
+    )
+    return Table(title, head, tuple(rows))
+
+
+def steps_table(title: str, profile: Profile) -> Table:
+    """Return what each model of a server did under one load, and what its process cost."""
+    head = (
+        "model",
+        "images",
+        "batch",
+        "request",
+        "queue",
+        "input",
+        "infer",
+        "output",
+        "CPU/image",
+        "batches",
+    )
+    rows = []
+    for work in profile.work:
+        if not work.images:
+            continue
+        times = (
+            work.total_ms,
+            work.queue_ms,
+            work.compute_input_ms,
+            work.compute_infer_ms,
+            work.compute_output_ms,
+        )
+        cpu_ms = profile.cpu_ms.get(work.model)
+        rows.append(
+            (
+                work.model,
+                str(work.images),
+                f"{work.mean_batch:.1f}",
+                *(f"{value:.2f}" for value in times),
+                "-" if cpu_ms is None else f"{cpu_ms:.2f}",
+                " ".join(f"{size}:{count}" for size, count in work.batches) or "-",
+            )
+        )
+    if (rest_ms := _preprocess_ms(profile)) is not None:
+        cells = ("-", "-", f"{rest_ms:.2f}", *("-" for _ in head[4:]))
+        rows.append(("preprocess, what the others leave", *cells))
+    server = f"{profile.cpu_ms.get('tritonserver', 0.0):.2f}"
+    rows.append(("tritonserver", *("-" for _ in head[2:-1]), server, "-"))
+    return Table(f"{title}: the models, times in ms", head, tuple(rows))
+
+
+def _preprocess_ms(profile: Profile) -> float | None:
+    """Return the mean time of an ensemble's preprocess step, or None for other models.
+
+    It answers from threads of its own, which Triton does not count as the step's time.
+    """
+    total_ms = {work.model: work.total_ms for work in profile.work if work.images}
+    names = model_names(profile.load.model)
+    if not {names.ensemble, names.preprocess, names.network, names.postprocess} <= set(total_ms):
+        return None
+    others_ms = total_ms[names.network] + total_ms[names.postprocess]
+    return total_ms[names.ensemble] - others_ms
+
+
+def targets_table(targets: Sequence[Target]) -> Table:
+    """Return the targets in words."""
+    rows = []
+    for target in targets:
+        goal = f"at {'most' if target.at_most else 'least'} {target.goal:g}"
+        found = f"{target.found.median:.2f}" if target.found else "-"
+        reached = {True: "yes", False: "no", None: "-"}[target.reached]
+        rows.append((f"{target.number}  {target.meaning}", goal, found, reached))
+    return Table("Targets", ("", "goal", "median", "reached"), tuple(rows))
+
+
+def _load_words(profile: Profile) -> str:
+    load = profile.load
+    sent = (
+        f"{load.concurrency} in flight" if load.rate is None else f"{load.rate:g} requests/s begun"
+    )
+    batch = f"batch {load.batch}, " if load.batch > 1 else ""
+    return batch + sent + (", shared memory" if load.shared_memory else "")
+
+
+def _network_batch(profile: Profile) -> float:
+    sizes = [work.mean_batch for work in profile.work if work.model.endswith("_network")]
+    return max(sizes, default=0.0)
+
+
+def _spread(values: Sequence[float]) -> str:
+    middle = f"{statistics.median(values):.1f}"
+    return middle if len(values) == 1 else f"{middle} ({min(values):.1f} to {max(values):.1f})"

@@ -1,0 +1,163 @@
+"""What the project wants of its speed, each target a ratio taken in one run."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from builder.benchmark.sample import Ratio, Rounds, Sample, ratio
+
+ENSEMBLE, BLS = "ensemble", "BLS"
+USUAL = "usual recipe"
+CLIENT_SIDE = "client does the work"
+CLIENT_TENSORS = "tensors, made before"
+DECODE = "decode limit"
+ENSEMBLE_ALONE, BLS_ALONE, DECODE_ALONE = (
+    "ensemble, 1 in flight",
+    "BLS, 1 in flight",
+    "decode limit, 1 core",
+)
+STREAMS, SHARED = "in process, streams", "in process, shared"
+ULTRALYTICS = "ultralytics predict"
+ENSEMBLE_UNBATCHED, BLS_UNBATCHED = "ensemble, no batching", "BLS, no batching"
+
+
+@dataclass(frozen=True)
+class Target:
+    """One target.
+
+    Attributes:
+        number: as in the issue, with a letter for its part.
+        meaning: in words.
+        goal: of the ratio.
+        at_most: whether less is better.
+        found: what came out, or None.
+        why_not: if nothing did, why.
+    """
+
+    number: str
+    meaning: str
+    goal: float
+    at_most: bool
+    found: Ratio | None
+    why_not: str = ""
+
+    @property
+    def reached(self) -> bool | None:
+        """Whether the median keeps the goal; None where nothing was measured."""
+        if self.found is None:
+            return None
+        return self.found.median <= self.goal if self.at_most else self.found.median >= self.goal
+
+    @property
+    def line(self) -> str:
+        """The target in the form that scripts read."""
+        if self.found is None:
+            return f"target {self.number}: not measured (goal {self.goal}; {self.why_not})"
+        found = self.found
+        digits = 2 if self.goal < 2 else 1
+        spread = f"{found.low:.{digits}f} to {found.high:.{digits}f}"
+        return (
+            f"target {self.number}: {found.median:.{digits}f} (goal {self.goal}; {spread} over "
+            f"{found.rounds} rounds)"
+        )
+
+
+def stub_targets(rounds: Rounds) -> tuple[Target, ...]:
+    """Return targets 1a, 1b and 5 from rounds with the stub network and 1080p JPEGs."""
+    best = fastest(rounds, ENSEMBLE, BLS)
+    cheapest = min((ENSEMBLE, BLS), key=lambda name: _median(_cpu_ms(rounds[name])))
+    quickest = min((ENSEMBLE_ALONE, BLS_ALONE), key=lambda name: _median(_p50_ms(rounds[name])))
+    return (
+        Target(
+            "1a",
+            f"throughput of {best} over {USUAL}",
+            6.0,
+            False,
+            ratio(_throughput(rounds[best]), _throughput(rounds[USUAL])),
+        ),
+        Target(
+            "1b",
+            f"CPU time of {DECODE} over {cheapest}",
+            0.85,
+            False,
+            ratio(_cpu_ms(rounds[DECODE]), _cpu_ms(rounds[cheapest])),
+        ),
+        Target(
+            "5",
+            f"latency of {quickest} over {DECODE_ALONE}",
+            1.5,
+            True,
+            ratio(_p50_ms(rounds[quickest]), _p50_ms(rounds[DECODE_ALONE])),
+        ),
+    )
+
+
+def network_targets(rounds: Rounds, why_no_ultralytics: str) -> tuple[Target, ...]:
+    """Return targets 2a and 2b from rounds with the real network."""
+    best = fastest(rounds, ENSEMBLE, BLS)
+    loop = fastest(rounds, STREAMS, SHARED)
+    own = rounds.get(ULTRALYTICS)
+    return (
+        Target(
+            "2a",
+            f"throughput of {best} over {loop}",
+            0.95,
+            False,
+            ratio(_throughput(rounds[best]), _throughput(rounds[loop])),
+        ),
+        Target(
+            "2b",
+            f"throughput of {best} over {ULTRALYTICS}",
+            2.0,
+            False,
+            ratio(_throughput(rounds[best]), _throughput(own)) if own else None,
+            why_no_ultralytics,
+        ),
+    )
+
+
+def batching_targets(rounds: Rounds) -> tuple[Target, ...]:
+    """Return target 3 from rounds with a network of 10 ms and 640x480 JPEGs."""
+    best = fastest(rounds, ENSEMBLE, BLS)
+    without = {ENSEMBLE: ENSEMBLE_UNBATCHED, BLS: BLS_UNBATCHED}[best]
+    found = ratio(_throughput(rounds[best]), _throughput(rounds[without]))
+    return (Target("3", f"throughput of {best} over {without}", 5.0, False, found),)
+
+
+def wire_target(image_bytes: Sequence[int], tensor_bytes: int, rounds: int) -> Target:
+    """Return target 4: bytes of a request with a tensor over the mean of those with a JPEG.
+
+    Bytes are the same in every round; how the images differ is in the words.
+    """
+    mean = tensor_bytes / (sum(image_bytes) / len(image_bytes))
+    low, high = tensor_bytes / max(image_bytes), tensor_bytes / min(image_bytes)
+    return Target(
+        "4",
+        f"bytes of an FP32 tensor over those of a JPEG ({low:.0f} to {high:.0f} by image)",
+        25.0,
+        False,
+        Ratio(mean, mean, mean, rounds),
+    )
+
+
+def fastest(rounds: Rounds, *names: str) -> str:
+    """Return which of these has the best median throughput."""
+    return max(names, key=lambda name: _median(_throughput(rounds[name])))
+
+
+def _throughput(samples: Sequence[Sample]) -> list[float]:
+    return [sample.images_per_s for sample in samples]
+
+
+def _cpu_ms(samples: Sequence[Sample]) -> list[float]:
+    return [sample.cpu_ms or 0.0 for sample in samples]
+
+
+def _p50_ms(samples: Sequence[Sample]) -> list[float]:
+    return [sample.p50_ms for sample in samples]
+
+
+def _median(values: Sequence[float]) -> float:
+    ordered = sorted(values)
+    return ordered[len(ordered) // 2]

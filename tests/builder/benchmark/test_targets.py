@@ -1,0 +1,79 @@
+from __future__ import annotations
+
+from builder.benchmark import targets as t
+from builder.benchmark.sample import Ratio, Sample
+
+
+def samples(*values: tuple[float, float, float]) -> tuple[Sample, ...]:
+    return tuple(Sample(*value) for value in values)
+
+
+def test_a_line_has_the_form_that_scripts_read() -> None:
+    target = t.Target("1a", "", 6.0, False, Ratio(6.3, 5.9, 6.6, 5))
+    assert target.line == "target 1a: 6.3 (goal 6.0; 5.9 to 6.6 over 5 rounds)"
+
+
+def test_a_target_that_was_not_measured_says_why() -> None:
+    target = t.Target("2b", "", 2.0, False, None, "ultralytics is not installed")
+    assert target.line == "target 2b: not measured (goal 2.0; ultralytics is not installed)"
+    assert target.reached is None
+
+
+def test_a_goal_at_most_is_reached_from_below() -> None:
+    assert t.Target("5", "", 1.5, True, Ratio(1.4, 1, 2, 3)).reached
+    assert not t.Target("5", "", 1.5, True, Ratio(1.6, 1, 2, 3)).reached
+    assert t.Target("1a", "", 6.0, False, Ratio(6.0, 1, 2, 3)).reached
+    assert not t.Target("1a", "", 6.0, False, Ratio(5.9, 1, 2, 3)).reached
+
+
+def test_the_stub_rounds_give_throughput_efficiency_and_latency() -> None:
+    found = {
+        target.number: target
+        for target in t.stub_targets(
+            {
+                t.ENSEMBLE: samples((300, 5.0, 9), (300, 5.0, 9), (300, 5.0, 9)),
+                t.BLS: samples((400, 6.0, 9), (400, 6.0, 9), (380, 6.0, 9)),
+                t.USUAL: samples((80, 24, 9), (100, 24, 9), (80, 24, 9)),
+                t.DECODE: samples((500, 4.0, 4), (500, 4.5, 4), (500, 4.0, 4)),
+                t.ENSEMBLE_ALONE: samples((1, 1, 6), (1, 1, 6), (1, 1, 6)),
+                t.BLS_ALONE: samples((1, 1, 7), (1, 1, 7), (1, 1, 7)),
+                t.DECODE_ALONE: samples((1, 1, 4), (1, 1, 5), (1, 1, 4)),
+            }
+        )
+    }
+    # The faster of the two by throughput, the cheaper by CPU time, the quicker alone.
+    assert found["1a"].found == Ratio(4.75, 4.0, 5.0, 3)
+    assert found["1b"].found == Ratio(0.8, 0.8, 0.9, 3)
+    assert found["5"].found == Ratio(1.5, 1.2, 1.5, 3)
+
+
+def test_batching_compares_a_variant_with_itself() -> None:
+    (found,) = t.batching_targets(
+        {
+            t.ENSEMBLE: samples((400, 1, 1)),
+            t.BLS: samples((300, 1, 1)),
+            t.ENSEMBLE_UNBATCHED: samples((80, 1, 1)),
+            t.BLS_UNBATCHED: samples((100, 1, 1)),
+        }
+    )
+    assert found.found is not None
+    assert found.found.median == 5.0
+
+
+def test_without_ultralytics_only_its_part_is_missing() -> None:
+    rounds = {
+        t.ENSEMBLE: samples((20, 1, 1)),
+        t.BLS: samples((19, 1, 1)),
+        t.STREAMS: samples((25, 1, 1)),
+        t.SHARED: samples((10, 1, 1)),
+    }
+    with_loop, with_predict = t.network_targets(rounds, "it is not here")
+    assert with_loop.found is not None
+    assert with_loop.found.median == 0.8
+    assert with_predict.line == "target 2b: not measured (goal 2.0; it is not here)"
+
+
+def test_the_wire_target_is_that_of_the_mean_image() -> None:
+    target = t.wire_target([100, 200, 300], 6000, 5)
+    assert target.found == Ratio(30, 30, 30, 5)
+    assert "20 to 60 by image" in target.meaning
