@@ -9,12 +9,11 @@ import pytest
 
 from builder.detectors.onnx_file import sha256_of
 from builder.errors import PlanError
+from builder.pipelines.model_configs import NETWORK_FILE, PLAN_FILE
 from builder.pipelines.repository import build_pipeline
 from builder.settings import BuildSettings, Runtime
 from builder.tensorrt.plan import (
     FINGERPRINT_FILE,
-    ONNX_FILE,
-    PLAN_FILE,
     Fingerprint,
     Machine,
     check_plan,
@@ -44,7 +43,7 @@ def put(repository: Path, **changes: object) -> Fingerprint:
     network = folder(repository)
     (network / PLAN_FILE).write_bytes(b"plan")
     made = Fingerprint(
-        onnx_sha256=sha256_of(network / ONNX_FILE),
+        onnx_sha256=sha256_of(network / NETWORK_FILE),
         tensorrt_version="10.5.0.18",
         compute_capability="8.9",
         gpu="NVIDIA L4",
@@ -89,7 +88,7 @@ def test_a_plan_that_does_not_fit_is_refused_with_the_command_that_mends_it(
     [
         (PLAN_FILE, "the plan of tiny is missing"),
         (FINGERPRINT_FILE, "has no readable model.plan"),
-        (ONNX_FILE, "was compiled from another model.onnx"),
+        (NETWORK_FILE, "was compiled from another model.onnx"),
     ],
 )
 def test_a_missing_file_is_named(repository: Path, missing: str, complaint: str) -> None:

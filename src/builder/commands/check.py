@@ -10,10 +10,15 @@ from pathlib import Path
 from builder.commands.options import Commands, add_repository_option
 from builder.errors import CheckError, ModelFileError, RepositoryError, SettingsError
 from builder.pipelines.manifest import read_manifest
+from builder.pipelines.model_configs import NETWORK_FILE
 from builder.pipelines.pipeline_check import checked_names, pipeline_problems
 from builder.settings import BuildSettings, Runtime
 from builder.tensorrt.engine_machine import this_machine
-from builder.tensorrt.plan import ONNX_FILE, Machine, network_folder, read_fingerprint
+from builder.tensorrt.plan import (
+    Machine,
+    network_folder,
+    read_fingerprint,
+)
 from builder.tensorrt.tensorrt_check import COMPUTE_CAPABILITIES, compile_network
 
 
@@ -87,7 +92,7 @@ def _check_pipeline(
         # What cannot be read at all is among the problems already.
         with suppress(RepositoryError, ModelFileError):
             manifest = read_manifest(repository, name)
-            onnx_file = network_folder(repository, name, manifest.version) / ONNX_FILE
+            onnx_file = network_folder(repository, name, manifest.version) / NETWORK_FILE
             problems += _compile(onnx_file, name, capabilities, manifest.max_batch)
     return problems
 

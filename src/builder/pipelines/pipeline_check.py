@@ -10,9 +10,14 @@ from builder.detectors.onnx_file import load_onnx
 from builder.errors import BuilderError, InvalidPipelineError, RepositoryError
 from builder.pipelines.config_files import CONFIG_FILE, named_versions, read_config
 from builder.pipelines.manifest import Manifest, pipelines, read_manifest
+from builder.pipelines.model_configs import NETWORK_FILE
 from builder.pipelines.validation import check_fit
 from builder.settings import Runtime
-from builder.tensorrt.plan import ONNX_FILE, Machine, check_plan, network_folder
+from builder.tensorrt.plan import (
+    Machine,
+    check_plan,
+    network_folder,
+)
 from thin_client.contract import model_names
 
 
@@ -71,7 +76,7 @@ def _check_models(repository: Path, manifest: Manifest, _machine: Machine) -> No
     configs = {model: read_config(repository / model) for model in names.all}
     for config in configs.values():
         _check_version(repository, config, version)
-    onnx_file = network_folder(repository, manifest.name, version) / ONNX_FILE
+    onnx_file = network_folder(repository, manifest.name, version) / NETWORK_FILE
     check_fit(configs, names, load_onnx(onnx_file).graph)
 
 

@@ -10,7 +10,7 @@ from tritonclient.grpc import model_config_pb2 as pb
 
 from builder.errors import InvalidPipelineError
 from builder.pipelines.config_files import read_config
-from builder.pipelines.model_configs import OPEN, PipelineSpec, pipeline_configs
+from builder.pipelines.model_configs import NETWORK_FILE, OPEN, PipelineSpec, pipeline_configs
 from thin_client.contract import ModelNames
 
 
@@ -29,7 +29,7 @@ def validate_pipeline(folder: Path, spec: PipelineSpec) -> None:
     for name, expected in pipeline_configs(spec).items():
         if configs[name] != expected:
             raise InvalidPipelineError(f"the config of {name} does not survive being written")
-    graph = onnx.load(folder / spec.names.network / str(spec.version) / "model.onnx").graph
+    graph = onnx.load(folder / spec.names.network / str(spec.version) / NETWORK_FILE).graph
     check_fit(configs, spec.names, graph)
 
 

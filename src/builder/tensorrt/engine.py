@@ -17,6 +17,7 @@ from pathlib import Path
 from builder.detectors.onnx_file import sha256_of
 from builder.errors import PlanError, TrtexecError
 from builder.pipelines.manifest import pipelines, read_manifest
+from builder.pipelines.model_configs import NETWORK_FILE, PLAN_FILE
 from builder.settings import Runtime
 from builder.tensorrt.engine_cache import building_folder, timing_cache, timing_cache_name
 from builder.tensorrt.engine_machine import (
@@ -34,8 +35,6 @@ from builder.tensorrt.engine_options import (
 )
 from builder.tensorrt.engine_trtexec import Progress, run_trtexec
 from builder.tensorrt.plan import (
-    ONNX_FILE,
-    PLAN_FILE,
     Fingerprint,
     Machine,
     misfit,
@@ -115,10 +114,10 @@ def engine_command(repository: Path, name: str, options: EngineOptions) -> str:
         capability = None
     timings = timing_cache_name(trtexec.version if trtexec else None, capability)
     arguments = trtexec_arguments(
-        folder / ONNX_FILE,
+        folder / NETWORK_FILE,
         folder / PLAN_FILE,
         options.cache_folder(repository) / timings,
-        plan_options(options, manifest, folder / ONNX_FILE, known),
+        plan_options(options, manifest, folder / NETWORK_FILE, known),
         known,
     )
     device = [f"CUDA_VISIBLE_DEVICES={shlex.quote(options.device)}"] if options.device else []
@@ -151,7 +150,7 @@ def build_engine(
     trtexec = ask_trtexec(repository)
     device = device_of(options.device, os.environ)
     gpu, capability = find_gpu(device)
-    chosen = plan_options(options, manifest, folder / ONNX_FILE, trtexec.help_text)
+    chosen = plan_options(options, manifest, folder / NETWORK_FILE, trtexec.help_text)
     reason = misfit(folder, Machine(trtexec.version, capability, gpu), chosen)
     fingerprint = read_fingerprint(folder)
     if fingerprint and not reason:
@@ -162,9 +161,9 @@ def build_engine(
     log = cache / f"{name}.trtexec.log"
     cache_name = timing_cache_name(trtexec.version, capability)
     with building_folder(cache) as scratch:
-        onnx_file, plan = scratch / ONNX_FILE, scratch / PLAN_FILE
+        onnx_file, plan = scratch / NETWORK_FILE, scratch / PLAN_FILE
         # What is compiled and what is hashed are one file, whatever a build does meanwhile.
-        shutil.copyfile(folder / ONNX_FILE, onnx_file)
+        shutil.copyfile(folder / NETWORK_FILE, onnx_file)
         with timing_cache(cache, scratch, cache_name) as timings:
             start = time.monotonic()
             arguments = trtexec_arguments(onnx_file, plan, timings, chosen, trtexec.help_text)

@@ -14,12 +14,11 @@ from pathlib import Path
 from builder.detectors.onnx_file import sha256_of
 from builder.errors import PlanError
 from builder.pipelines.manifest import read_manifest
+from builder.pipelines.model_configs import NETWORK_FILE, PLAN_FILE
 from thin_client.contract import model_names
 
-# In NAME_network/<version>; Triton loads the plan and leaves the others alone.
-PLAN_FILE = "model.plan"
+# Beside the plan; Triton leaves it alone.
 FINGERPRINT_FILE = "model.plan.json"
-ONNX_FILE = "model.onnx"
 
 # Options of trtexec that let a plan run elsewhere too, see docs/tensorrt.md.
 NEWER_TENSORRT = ("--versionCompatible", "--vc")
@@ -125,9 +124,9 @@ def misfit(folder: Path, machine: Machine, options: Sequence[str] | None = None)
 def _wrong_files(folder: Path, fingerprint: Fingerprint) -> str | None:
     if sha256_of(folder / PLAN_FILE) != fingerprint.plan_sha256:
         return f"is not the file that {FINGERPRINT_FILE} describes"
-    onnx_file = folder / ONNX_FILE
+    onnx_file = folder / NETWORK_FILE
     if not onnx_file.is_file() or sha256_of(onnx_file) != fingerprint.onnx_sha256:
-        return f"was compiled from another {ONNX_FILE} than the one beside it"
+        return f"was compiled from another {NETWORK_FILE} than the one beside it"
     return None
 
 

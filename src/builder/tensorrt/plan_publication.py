@@ -9,12 +9,11 @@ from builder.detectors.onnx_file import sha256_of
 from builder.errors import PlanError
 from builder.pipelines.durable import flush, move, replace_file
 from builder.pipelines.manifest import read_manifest
+from builder.pipelines.model_configs import NETWORK_FILE, PLAN_FILE
 from builder.pipelines.publication import publishing
 from builder.pipelines.version_changes import new_version
 from builder.tensorrt.plan import (
     FINGERPRINT_FILE,
-    ONNX_FILE,
-    PLAN_FILE,
     Fingerprint,
     fingerprint_text,
     network_folder,
@@ -60,7 +59,7 @@ def put_plan(repository: Path, name: str, plan: Path, fingerprint: Fingerprint) 
 
 
 def _check_network(folder: Path, name: str, fingerprint: Fingerprint) -> None:
-    if sha256_of(folder / ONNX_FILE) != fingerprint.onnx_sha256:
+    if sha256_of(folder / NETWORK_FILE) != fingerprint.onnx_sha256:
         raise PlanError(
             f"{name} was built anew while its plan was compiled: run `framewire engine` again"
         )
