@@ -85,3 +85,40 @@ def test_boxes_are_clipped_to_the_image() -> None:
     np.testing.assert_allclose(
         to_source_pixels(boxes, geometry), [[0, 0, 1920, 1080], [30, 30, 60, 60]], atol=1e-3
     )
+
+
+def greedy(boxes: np.ndarray, iou: float, max_keep: int) -> list[int]:
+    """One pair after the other, as the algorithm is told."""
+    one, kept = np.float32, []
+    for index, (x1, y1, x2, y2) in enumerate(boxes):
+        for other in kept:
+            u1, v1, u2, v2 = boxes[other]
+            width = max(min(x2, u2) - max(x1, u1), one(0))
+            shared = width * max(min(y2, v2) - max(y1, v1), one(0))
+            united = (u2 - u1) * (v2 - v1) + (x2 - x1) * (y2 - y1) - shared
+            if shared / united > np.float64(iou):
+                break
+        else:
+            kept.append(index)
+    return kept[:max_keep]
+
+
+@pytest.mark.parametrize(("iou", "max_keep"), [(0.5, 400), (0.7, 150), (1 / 3, 400)])
+def test_hundreds_of_boxes_are_suppressed_as_one_after_the_other(iou: float, max_keep: int) -> None:
+    rng = np.random.default_rng(3)
+    # Whole pixels of few sizes: many overlaps are the same, some exactly a third.
+    corners = rng.integers(0, 120, (400, 2)).astype(np.float32)
+    boxes = np.concatenate([corners, corners + rng.integers(1, 5, (400, 2)) * 10], 1)
+    boxes = boxes.astype(np.float32)
+    kept = suppress_overlaps(boxes, iou, max_keep)
+    assert list(kept) == greedy(boxes, iou, max_keep)
+
+
+@pytest.mark.parametrize("iou", [1 / 3, 2 / 3, 0.1])
+def test_an_overlap_is_compared_with_the_threshold_as_given(iou: float) -> None:
+    """A float32 overlap may lie just above a threshold that float32 rounds up to it."""
+    width = {1 / 3: 3, 2 / 3: 3, 0.1: 10}[iou]
+    boxes = np.array([[0, 0, width, 1], [0, 0, round(width * iou), 1]], np.float32)
+    overlap = np.float32(round(width * iou)) / np.float32(width)
+    kept = suppress_overlaps(boxes, iou, 10)
+    assert len(kept) == (1 if float(overlap) > iou else 2)

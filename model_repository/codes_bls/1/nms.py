@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 # ties; it is repeated here to reach the same decisions.
 CLASS_OFFSET_PIXELS = np.float32(7680)
 
+# Boxes whose overlaps are computed at once: more than most pictures have candidates.
+BLOCK_BOXES = 128
+
 
 @dataclass(frozen=True)
 class Thresholds:
@@ -68,28 +71,51 @@ def suppress_overlaps(
     """Return the indices of the boxes that no better box suppresses, at most ``max_keep``.
 
     Greedy NMS with the arithmetic of ``torchvision.ops.nms``: float32 overlaps, compared with the
-    threshold as float64, suppressed when greater.
+    threshold as float64, suppressed when greater. The overlaps are computed a block of boxes at a
+    time, against those kept so far and among themselves: numpy's cost is that of its calls.
 
     Args:
         boxes_xyxy: float32 ``[n, 4]``, best first.
         iou: intersection over union above which the lesser box goes.
         max_keep: stop after so many.
     """
-    x1, y1, x2, y2 = boxes_xyxy.T
-    areas = (x2 - x1) * (y2 - y1)
-    left = np.arange(len(boxes_xyxy))
+    limit = _largest_float32_up_to(iou)
     kept: list[int] = []
-    while left.size and len(kept) < max_keep:
-        best, rest = left[0], left[1:]
-        kept.append(int(best))
-        width = np.minimum(x2[best], x2[rest]) - np.maximum(x1[best], x1[rest])
-        height = np.minimum(y2[best], y2[rest]) - np.maximum(y1[best], y1[rest])
-        shared = np.maximum(width, np.float32(0)) * np.maximum(height, np.float32(0))
-        with np.errstate(invalid="ignore", divide="ignore"):
-            # Two empty boxes share 0 of 0: not a number, so neither suppresses the other.
-            overlap = shared / (areas[best] + areas[rest] - shared)
-        left = rest[~(overlap.astype(np.float64) > iou)]
+    for start in range(0, len(boxes_xyxy), BLOCK_BOXES):
+        block = boxes_xyxy[start : start + BLOCK_BOXES]
+        gone = (_overlaps(boxes_xyxy[kept], block) > limit).any(axis=0)
+        suppresses = _overlaps(block, block) > limit
+        for index in range(len(block)):
+            if gone[index]:
+                continue
+            kept.append(start + index)
+            if len(kept) == max_keep:
+                return np.array(kept, dtype=np.intp)
+            gone |= suppresses[index]
     return np.array(kept, dtype=np.intp)
+
+
+def _overlaps(a: NDArray[np.float32], b: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return the intersection over union of each box of ``a`` with each of ``b``."""
+    ax1, ay1, ax2, ay2 = a.T[:, :, None]
+    bx1, by1, bx2, by2 = b.T
+    width = np.minimum(ax2, bx2)
+    width -= np.maximum(ax1, bx1)
+    height = np.minimum(ay2, by2)
+    height -= np.maximum(ay1, by1)
+    shared = np.maximum(width, np.float32(0), out=width)
+    shared *= np.maximum(height, np.float32(0), out=height)
+    united = (ax2 - ax1) * (ay2 - ay1) + (bx2 - bx1) * (by2 - by1)
+    united -= shared
+    with np.errstate(invalid="ignore", divide="ignore"):
+        # Two empty boxes share 0 of 0: not a number, so neither suppresses the other.
+        return np.divide(shared, united, out=shared)
+
+
+def _largest_float32_up_to(value: float) -> np.float32:
+    """Return what float32 numbers exceed exactly when they exceed ``value``."""
+    nearest = np.float32(value)
+    return nearest if float(nearest) <= value else np.nextafter(nearest, np.float32(-np.inf))
 
 
 def to_source_pixels(
