@@ -24,7 +24,8 @@ MEASURE = """
 import json, sys, threading, time
 import cv2, numpy as np
 sys.path.insert(0, sys.argv[1])
-from decode import DecodeLimits, decode_bgr
+from decode import DecodeLimits
+from frames import FrameFormat, load_frame
 from letterbox import draw_letterboxed
 
 cv2.setNumThreads(1)
@@ -32,12 +33,17 @@ data = open(sys.argv[2], "rb").read()
 size, repeats = int(sys.argv[3]), int(sys.argv[4])
 frame = np.empty((size, size, 3), np.uint8)
 limits = DecodeLimits(2**30, 10**9)
+formats = {way: FrameFormat(size, size, limits, decoder=way) for way in ("exact", "scaled")}
 
-def served():
-    draw_letterboxed(decode_bgr(data, limits), frame)
+def exact():
+    load_frame(data, frame, formats["exact"])
+
+def scaled():
+    load_frame(data, frame, formats["scaled"])
 
 def opencv():
-    draw_letterboxed(cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR), frame)
+    pixels = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
+    draw_letterboxed(pixels, frame, formats["exact"].plan(pixels.shape[1], pixels.shape[0]))
 
 times = {}
 
@@ -48,7 +54,7 @@ def measure(work):
         work()
     times[work.__name__] = (time.process_time() - started) / repeats * 1e3
 
-for work in (served, opencv):
+for work in (exact, scaled, opencv):
     # In a thread, as served: glibc treats the arenas of threads in its own way.
     thread = threading.Thread(target=measure, args=(work,))
     thread.start()

@@ -32,23 +32,20 @@ def work(
     import cv2  # noqa: PLC0415 - after the fork, and the served code from its folder
     import numpy as np  # noqa: PLC0415
 
-    from decode import DecodeLimits  # noqa: PLC0415
-    from frames import load_frame  # noqa: PLC0415
+    from frames import frame_format, load_frame  # noqa: PLC0415
 
     cv2.setNumThreads(1)
-    settings = json.loads((folder / "settings.json").read_text())
-    limits = DecodeLimits(int(settings["max_image_bytes"]), int(settings["max_image_pixels"]))
-    shape = int(settings["input_height"]), int(settings["input_width"]), 3
+    wanted = frame_format(json.loads((folder / "settings.json").read_text()))
 
     def decode() -> None:
-        frame = np.empty(shape, np.uint8)
+        frame = np.empty(wanted.shape, np.uint8)
         for image in images:
-            load_frame(image, frame, limits, settings["placement"])
+            load_frame(image, frame, wanted)
         start.wait(START_S)
         times_ms = []
         began, cpu_began = time.perf_counter(), time.process_time()
         while (now := time.perf_counter()) < began + seconds:
-            load_frame(images[len(times_ms) % len(images)], frame, limits, settings["placement"])
+            load_frame(images[len(times_ms) % len(images)], frame, wanted)
             times_ms.append((time.perf_counter() - now) * 1e3)
         out.send((times_ms, time.process_time() - cpu_began))
 

@@ -57,19 +57,17 @@ def served_code(repository: Path, name: str, version: int) -> tuple[Any, Any]:
     import types  # noqa: PLC0415
 
     sys.modules.setdefault("triton_python_backend_utils", types.ModuleType("stand_in"))
-    from decode import DecodeLimits  # noqa: PLC0415
     from detections import detection_tensors  # noqa: PLC0415
-    from frames import load_frame  # noqa: PLC0415
+    from frames import frame_format, load_frame  # noqa: PLC0415
     from request_thresholds import default_thresholds  # noqa: PLC0415
 
     settings = json.loads((folder / "settings.json").read_text())
-    limits = DecodeLimits(int(settings["max_image_bytes"]), int(settings["max_image_pixels"]))
+    wanted = frame_format(settings)
     thresholds = default_thresholds(settings).thresholds
-    shape = int(settings["input_height"]), int(settings["input_width"]), 3
 
     def load(image: bytes) -> tuple[Frame, NDArray[np.float32]]:
-        frame = np.empty(shape, np.uint8)
-        return frame, load_frame(image, frame, limits, settings["placement"]).geometry
+        frame = np.empty(wanted.shape, np.uint8)
+        return frame, load_frame(image, frame, wanted).geometry
 
     def select(candidates: NDArray[np.float32], geometry: NDArray[np.float32]) -> None:
         detection_tensors(candidates, geometry[None], thresholds, thresholds.max_det)

@@ -43,6 +43,15 @@ class ExecutionProvider(str, enum.Enum):
     """TensorRT inside ONNX Runtime: it compiles the network when the model is loaded."""
 
 
+class Decoder(str, enum.Enum):
+    """How a JPEG is decoded that is at least twice as large as it is drawn in the frame."""
+
+    EXACT = "exact"
+    """Every pixel, then sampled bilinearly: the boxes of ultralytics' ``predict``."""
+    SCALED = "scaled"
+    """To 1/2, 1/4 or 1/8 while its DCT is undone: less work, other pixels."""
+
+
 class Nms(str, enum.Enum):
     """Where overlapping boxes are suppressed, for heads that need it."""
 
@@ -72,6 +81,8 @@ class BuildSettings:
         runtime: of the network.
         nms: where overlapping boxes are suppressed.
         execution_provider: of the runtime ``onnxruntime``.
+        decoder: of JPEGs much larger than the network's input.
+        instances: processes that decode at once, of each variant; they share the cores.
 
     ``conf``, ``iou``, ``max_det``, ``class_agnostic`` and ``multi_label`` may be None: then they
     are what the model's own NMS says if it has one, else :data:`PREDICT_DEFAULTS`;
@@ -95,6 +106,8 @@ class BuildSettings:
     runtime: Runtime = Runtime.PYTHON
     nms: Nms = Nms.PYTHON
     execution_provider: ExecutionProvider = ExecutionProvider.AUTO
+    decoder: Decoder = Decoder.EXACT
+    instances: int = 2
 
     def __post_init__(self) -> None:
         """Check every value."""
@@ -103,6 +116,7 @@ class BuildSettings:
             _check_range("--conf", self.conf, 0, 1)
         if self.iou is not None:
             _check_range("--iou", self.iou, 0, 1)
+        _check_range("--instances", self.instances, 1, 256)
         _check_range("--max-batch", self.max_batch, 1, 1024)
         # TensorRT's TopK takes at most 3840.
         _check_range("--candidates", self.candidates, 1, 3840)

@@ -31,10 +31,11 @@ def test_a_small_dev_shm_is_told_with_the_way_out(
     assert shared_memory_shortage(repository) is None
 
 
-def test_four_python_models_need_four_regions(
+def test_every_process_of_a_python_model_needs_a_region(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     repository = build(tmp_path, size=64, max_batch=1)
-    for total, enough in ((4 * SHM_DEFAULT_BYTES, True), (4 * SHM_DEFAULT_BYTES - 1, False)):
+    # Two that preprocess, two of the BLS variant, one each for network and postprocess.
+    for total, enough in ((6 * SHM_DEFAULT_BYTES, True), (6 * SHM_DEFAULT_BYTES - 1, False)):
         monkeypatch.setattr(shutil, "disk_usage", lambda _, total=total: Usage(total, 0, 0))
         assert (shared_memory_shortage(repository) is None) == enough

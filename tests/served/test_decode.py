@@ -10,7 +10,7 @@ import simplejpeg
 from contract import ImageStatus
 from PIL import Image
 
-from decode import DecodeLimits, UnreadableImageError, decode_bgr
+from decode import DecodeLimits, UnreadableImageError, decode_image
 from tests import images
 
 LIMITS = DecodeLimits(max_bytes=64 * 2**20, max_pixels=images.MAX_PIXELS)
@@ -32,24 +32,24 @@ def test_jpeg_pixels_are_those_of_opencv(quality: int, subsampling: str) -> None
         *(cv2.IMWRITE_JPEG_QUALITY, quality),
         *(cv2.IMWRITE_JPEG_SAMPLING_FACTOR, factor),
     )
-    np.testing.assert_array_equal(decode_bgr(data, LIMITS), reference(data))
+    np.testing.assert_array_equal(decode_image(data, LIMITS).bgr, reference(data))
 
 
 @pytest.mark.parametrize("extension", [".png", ".bmp", ".webp"])
 def test_other_formats_have_the_pixels_of_opencv(extension: str) -> None:
     data = images.encoded(images.photograph(101, 77), extension)
-    np.testing.assert_array_equal(decode_bgr(data, LIMITS), reference(data))
+    np.testing.assert_array_equal(decode_image(data, LIMITS).bgr, reference(data))
 
 
 def test_progressive_jpeg_has_the_pixels_of_opencv() -> None:
     data = images.encoded(images.photograph(), ".jpg", cv2.IMWRITE_JPEG_PROGRESSIVE, 1)
-    np.testing.assert_array_equal(decode_bgr(data, LIMITS), reference(data))
+    np.testing.assert_array_equal(decode_image(data, LIMITS).bgr, reference(data))
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
 def test_exif_rotation_is_applied_to_jpeg(orientation: int) -> None:
     data = images.with_orientation(images.encoded(images.photograph(60, 40)), orientation)
-    upright = decode_bgr(data, LIMITS)
+    upright = decode_image(data, LIMITS).bgr
     np.testing.assert_array_equal(upright, reference(data))
     assert upright.shape[:2] == ((60, 40) if orientation >= 5 else (40, 60))
 
@@ -61,41 +61,41 @@ def test_exif_rotation_is_applied_to_other_formats(image_format: str) -> None:
     exif[0x0112] = 6
     data = images.with_pillow(images.rgb_image(pixels), image_format, exif=exif, lossless=True)
     expected = cv2.rotate(pixels, cv2.ROTATE_90_CLOCKWISE)
-    np.testing.assert_array_equal(decode_bgr(data, LIMITS), expected)
+    np.testing.assert_array_equal(decode_image(data, LIMITS).bgr, expected)
 
 
 def test_a_broken_exif_block_does_not_cost_the_picture() -> None:
     data = images.encoded(images.photograph())
     broken = data[:2] + b"\xff\xe1\x00\x10Exif\x00\x00garbage!" + data[2:]
-    np.testing.assert_array_equal(decode_bgr(broken, LIMITS), reference(data))
+    np.testing.assert_array_equal(decode_image(broken, LIMITS).bgr, reference(data))
 
 
 @pytest.mark.parametrize("orientation", [0, 9, 255])
 def test_unknown_exif_rotation_is_none(orientation: int) -> None:
     data = images.encoded(images.photograph(60, 40))
     rotated = images.with_orientation(data, orientation)
-    np.testing.assert_array_equal(decode_bgr(rotated, LIMITS), reference(data))
+    np.testing.assert_array_equal(decode_image(rotated, LIMITS).bgr, reference(data))
 
 
 def test_grey_becomes_colour() -> None:
     grey = cv2.cvtColor(images.photograph(), cv2.COLOR_BGR2GRAY)
     for extension in (".jpg", ".png", ".bmp"):
         data = images.encoded(grey, extension)
-        np.testing.assert_array_equal(decode_bgr(data, LIMITS), reference(data))
+        np.testing.assert_array_equal(decode_image(data, LIMITS).bgr, reference(data))
 
 
 def test_alpha_is_dropped_as_opencv_drops_it() -> None:
     pixels = images.photograph()
     alpha = np.random.default_rng(3).integers(0, 256, pixels.shape[:2], dtype=np.uint8)
     data = images.encoded(np.dstack([pixels, alpha]), ".png")
-    np.testing.assert_array_equal(decode_bgr(data, LIMITS), pixels)
+    np.testing.assert_array_equal(decode_image(data, LIMITS).bgr, pixels)
 
 
 def test_sixteen_bit_samples_keep_their_high_byte() -> None:
     rng = np.random.default_rng(4)
     for shape in ((40, 60), (40, 60, 3)):
         deep = rng.integers(0, 2**16, shape, dtype=np.uint16)
-        pixels = decode_bgr(images.encoded(deep, ".png"), LIMITS)
+        pixels = decode_image(images.encoded(deep, ".png"), LIMITS).bgr
         expected = (deep >> 8).astype(np.uint8)
         np.testing.assert_array_equal(
             pixels, np.broadcast_to(expected.reshape(40, 60, -1), pixels.shape)
@@ -105,7 +105,7 @@ def test_sixteen_bit_samples_keep_their_high_byte() -> None:
 def test_cmyk_jpeg_is_read() -> None:
     rgb = Image.new("RGB", (64, 48), (200, 30, 90))
     data = images.with_pillow(rgb.convert("CMYK"), "JPEG", quality=95)
-    pixels = decode_bgr(data, LIMITS)
+    pixels = decode_image(data, LIMITS).bgr
     assert pixels.shape == (48, 64, 3)
     assert np.abs(pixels.astype(int) - [90, 30, 200]).max() <= 6
 
@@ -116,7 +116,7 @@ def test_palette_and_bilevel_images_are_read() -> None:
         source = rgb.convert(mode)
         expected = np.asarray(source.convert("RGB"))[:, :, ::-1]
         np.testing.assert_array_equal(
-            decode_bgr(images.with_pillow(source, "PNG"), LIMITS), expected
+            decode_image(images.with_pillow(source, "PNG"), LIMITS).bgr, expected
         )
 
 
@@ -129,7 +129,7 @@ def test_animation_gives_its_first_frame() -> None:
         append_images=[images.rgb_image(second)],
         lossless=True,
     )
-    np.testing.assert_array_equal(decode_bgr(data, LIMITS), first)
+    np.testing.assert_array_equal(decode_image(data, LIMITS).bgr, first)
 
 
 def test_a_few_padding_bytes_in_a_webcam_frame_are_forgiven() -> None:
@@ -137,17 +137,17 @@ def test_a_few_padding_bytes_in_a_webcam_frame_are_forgiven() -> None:
     padded = data[:-2] + b"\x55" * 16 + data[-2:]
     with pytest.raises(ValueError, match="extraneous bytes"):
         simplejpeg.decode_jpeg(padded)
-    np.testing.assert_array_equal(decode_bgr(padded, LIMITS), reference(data))
+    np.testing.assert_array_equal(decode_image(padded, LIMITS).bgr, reference(data))
     with pytest.raises(UnreadableImageError):
-        decode_bgr(data[:-2] + b"\x55" * 40 + data[-2:], LIMITS)
-    decode_bgr(data + b"trailing bytes after the image", LIMITS)
+        decode_image(data[:-2] + b"\x55" * 40 + data[-2:], LIMITS)
+    decode_image(data + b"trailing bytes after the image", LIMITS)
 
 
 @pytest.mark.parametrize("name", BAD_IMAGES)
 def test_bad_image_is_refused_in_words(name: str) -> None:
     data, status = BAD_IMAGES[name]
     with pytest.raises(UnreadableImageError) as refusal:
-        decode_bgr(data, LIMITS)
+        decode_image(data, LIMITS)
     assert refusal.value.status == ImageStatus[status]
     sentence = str(refusal.value)
     assert sentence.startswith("the image")
@@ -163,22 +163,22 @@ def test_there_are_at_least_thirty_kinds_of_bad_image() -> None:
 def test_a_jpeg_cut_anywhere_is_refused(part: int) -> None:
     data = images.encoded(images.photograph())
     with pytest.raises(UnreadableImageError):
-        decode_bgr(data[: len(data) * part // 40], LIMITS)
+        decode_image(data[: len(data) * part // 40], LIMITS)
 
 
 def test_a_file_over_the_limit_is_refused_before_it_is_read() -> None:
     data = images.encoded(images.photograph())
     with pytest.raises(UnreadableImageError, match=r"at most 1000 are allowed") as refusal:
-        decode_bgr(data, DecodeLimits(max_bytes=1000, max_pixels=10**8))
+        decode_image(data, DecodeLimits(max_bytes=1000, max_pixels=10**8))
     assert refusal.value.status == ImageStatus.TOO_MANY_BYTES
 
 
 @pytest.mark.parametrize("extension", [".jpg", ".png", ".webp", ".bmp"])
 def test_an_image_over_the_pixel_limit_is_refused(extension: str) -> None:
     data = images.encoded(images.photograph(100, 100), extension)
-    assert decode_bgr(data, DecodeLimits(2**20, 10_000)).shape == (100, 100, 3)
+    assert decode_image(data, DecodeLimits(2**20, 10_000)).bgr.shape == (100, 100, 3)
     with pytest.raises(UnreadableImageError, match=r"100x100 where at most 9999") as refusal:
-        decode_bgr(data, DecodeLimits(2**20, 9999))
+        decode_image(data, DecodeLimits(2**20, 9999))
     assert refusal.value.status == ImageStatus.TOO_MANY_PIXELS
 
 
@@ -186,22 +186,22 @@ def test_ordinary_progressive_pictures_are_no_bombs() -> None:
     image = images.rgb_image(images.photograph(1920, 1080))
     data = images.with_pillow(image, "JPEG", progressive=True)
     assert data.count(b"\xff\xda") > 5
-    np.testing.assert_array_equal(decode_bgr(data, LIMITS), reference(data))
+    np.testing.assert_array_equal(decode_image(data, LIMITS).bgr, reference(data))
     with pytest.raises(UnreadableImageError, match="too many scans"):
-        decode_bgr(images.scan_bomb(101), LIMITS)
+        decode_image(images.scan_bomb(101), LIMITS)
 
 
 def test_scans_count_for_more_in_a_large_picture() -> None:
     large = images.scan_bomb(40, side=7000)
     with pytest.raises(UnreadableImageError, match="too many scans"):
-        decode_bgr(large, LIMITS)
+        decode_image(large, LIMITS)
 
 
 @pytest.mark.parametrize("image_format", ["JPEG", "PNG", "WEBP"])
 def test_garbage_for_exif_does_not_cost_the_picture(image_format: str) -> None:
     image = images.rgb_image(images.photograph())
     data = images.with_pillow(image, image_format, exif=b"Exif\x00\x00garbage")
-    np.testing.assert_array_equal(decode_bgr(data, LIMITS), reference(data))
+    np.testing.assert_array_equal(decode_image(data, LIMITS).bgr, reference(data))
 
 
 def test_large_pictures_are_decoded_one_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -220,5 +220,5 @@ def test_large_pictures_are_decoded_one_at_a_time(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(cv2, "imdecode", slow)
     data = images.encoded(images.photograph(100, 100), ".png")
     with ThreadPoolExecutor(4) as threads:
-        list(threads.map(lambda _: decode_bgr(data, LIMITS), range(8)))
+        list(threads.map(lambda _: decode_image(data, LIMITS).bgr, range(8)))
     assert most == 1

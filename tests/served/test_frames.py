@@ -1,24 +1,27 @@
 from __future__ import annotations
 
+import dataclasses
 import threading
 
+import cv2
 import numpy as np
 import pytest
 from contract import ImageStatus
 
+import frame_loader
 from cores import allowed_cores
-from decode import DecodeLimits
+from decode import DecodeLimits, decode_image
 from frame_loader import FrameLoader
-from frames import LoadedFrame, load_frame
+from frames import SCALED, FrameFormat, LoadedFrame, load_frame
 from tests import images
 
-LIMITS = DecodeLimits(2**20, 10**6)
+WANTED = FrameFormat(64, 64, DecodeLimits(2**20, 10**6))
 GOOD = images.encoded(images.photograph(60, 40))
 
 
 def test_an_image_fills_its_frame() -> None:
     frame = np.zeros((64, 64, 3), np.uint8)
-    loaded = load_frame(GOOD, frame, LIMITS)
+    loaded = load_frame(GOOD, frame, WANTED)
     assert loaded.status == ImageStatus.OK
     assert loaded.size == (60, 40)
     assert loaded.geometry[0] == 60
@@ -27,104 +30,120 @@ def test_an_image_fills_its_frame() -> None:
 
 def test_a_bad_image_leaves_padding_and_its_reason() -> None:
     frame = np.zeros((64, 64, 3), np.uint8)
-    loaded = load_frame(b"junk", frame, LIMITS)
+    loaded = load_frame(b"junk", frame, WANTED)
     assert loaded.status == ImageStatus.UNSUPPORTED_FORMAT
     assert "JPEG" in loaded.reason
     assert loaded.size == (0, 0)
     assert (frame == 114).all()
 
 
-class Answers:
-    """Collects what a loader reports."""
-
-    def __init__(self, expected: int) -> None:
-        self.results: dict[int, tuple[np.ndarray, list[LoadedFrame]] | BaseException] = {}
-        self.calls = 0
-        self._missing = threading.Semaphore(0)
-        self._expected = expected
-
-    def loaded(self, number: int):
-        def keep(frames: np.ndarray, loaded: list[LoadedFrame]) -> None:
-            self.calls += 1
-            self.results[number] = (frames, loaded)
-            self._missing.release()
-
-        return keep
-
-    def failed(self, number: int):
-        def keep(error: BaseException) -> None:
-            self.calls += 1
-            self.results[number] = error
-            self._missing.release()
-
-        return keep
-
-    def wait(self) -> None:
-        for _ in range(self._expected):
-            assert self._missing.acquire(timeout=30)
-
-
-def test_every_request_is_answered_with_its_own_images_in_order() -> None:
-    loader = FrameLoader(64, 64, LIMITS, "centre", workers=3)
-    sizes = [
-        [(10 + request + image, 20) for image in range(request % 5 + 1)] for request in range(40)
-    ]
-    answers = Answers(len(sizes))
-    for number, request in enumerate(sizes):
-        files = [images.encoded(images.photograph(*size)) for size in request]
-        loader.load(files, answers.loaded(number), answers.failed(number))
-    answers.wait()
+@pytest.mark.parametrize("instances", [1, 2, 8])
+def test_every_image_of_a_batch_comes_to_its_own_row(instances: int) -> None:
+    loader = FrameLoader(WANTED, cores=4, instances=instances)
+    for count in (1, 2, 3, 5, 16):
+        sizes = [(10 + number, 20) for number in range(count)]
+        frames, loaded = loader.load([images.encoded(images.photograph(*size)) for size in sizes])
+        assert frames.shape == (count, 64, 64, 3)
+        assert [frame.size for frame in loaded] == sizes
+        for number, size in enumerate(sizes):
+            alone = np.empty(WANTED.shape, np.uint8)
+            load_frame(images.encoded(images.photograph(*size)), alone, WANTED)
+            np.testing.assert_array_equal(frames[number], alone)
     loader.close()
-    assert answers.calls == len(sizes)
-    for number, request in enumerate(sizes):
-        frames, loaded = answers.results[number]
-        assert frames.shape == (len(request), 64, 64, 3)
-        assert [frame.size for frame in loaded] == request
 
 
 def test_bad_images_stay_in_their_place_among_good_ones() -> None:
-    loader = FrameLoader(64, 64, LIMITS, "centre", workers=2)
-    answers = Answers(1)
-    loader.load([GOOD, b"", GOOD, b"junk"], answers.loaded(0), answers.failed(0))
-    answers.wait()
+    loader = FrameLoader(WANTED, cores=2, instances=1)
+    frames, loaded = loader.load([GOOD, b"", GOOD, b"junk"])
     loader.close()
-    frames, loaded = answers.results[0]
     assert [frame.status for frame in loaded] == [0, ImageStatus.EMPTY, 0, 2]
     np.testing.assert_array_equal(frames[0], frames[2])
     assert (frames[1] == 114).all()
 
 
-def test_an_unexpected_error_is_reported_once_and_the_loader_goes_on() -> None:
-    loader = FrameLoader(64, 64, LIMITS, "centre", workers=2)
-    answers = Answers(2)
-    loader.load([GOOD, 42, 43], answers.loaded(0), answers.failed(0))  # type: ignore[list-item]
-    loader.load([GOOD], answers.loaded(1), answers.failed(1))
-    answers.wait()
+def test_a_fault_of_ours_with_one_image_costs_no_other() -> None:
+    loader = FrameLoader(WANTED, cores=2, instances=1)
+    _, loaded = loader.load([GOOD, 42, GOOD])  # type: ignore[list-item]
+    assert isinstance(loaded[1], TypeError)
+    assert [loaded[0].status, loaded[2].status] == [0, 0]
+    assert loader.load([GOOD])[1][0].status == 0
     loader.close()
-    assert isinstance(answers.results[0], TypeError)
-    assert len(answers.results[1]) == 2
 
 
-def test_an_error_while_answering_is_reported_too() -> None:
-    loader = FrameLoader(64, 64, LIMITS, "centre", workers=1)
-    answers = Answers(1)
+@pytest.mark.parametrize(
+    ("cores", "instances", "count", "threads"),
+    [
+        (1, 2, 16, 1),
+        (2, 2, 1, 1),
+        (2, 2, 4, 1),  # the other process has the other core
+        (2, 2, 16, 2),  # a client's batch
+        (2, 1, 2, 2),
+        (16, 2, 5, 5),
+        (16, 2, 16, 8),
+        (16, 4, 40, 10),
+        (16, 4, 400, 16),
+    ],
+)
+def test_as_many_threads_as_its_share_of_the_cores(
+    cores: int, instances: int, count: int, threads: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All threads meet at a barrier: fewer would wait for ever, more would break it."""
+    barrier = threading.Barrier(threads)
+    seen: set[int] = set()
 
-    def cannot_answer(*_: object) -> None:
-        raise RuntimeError("no shared memory left")
+    def meet(image: bytes, frame: np.ndarray, wanted: FrameFormat) -> LoadedFrame:
+        if threading.get_ident() not in seen:
+            seen.add(threading.get_ident())
+            barrier.wait(timeout=30)
+        return load_frame(image, frame, wanted)
 
-    loader.load([GOOD], cannot_answer, answers.failed(0))
-    answers.wait()
+    monkeypatch.setattr(frame_loader, "load_frame", meet)
+    loader = FrameLoader(WANTED, cores, instances)
+    _, loaded = loader.load([GOOD] * count)
     loader.close()
-    assert isinstance(answers.results[0], RuntimeError)
+    assert [each.status for each in loaded] == [0] * count
+    assert len(seen) == threads
 
 
-def test_closing_finishes_what_was_accepted() -> None:
-    loader = FrameLoader(64, 64, LIMITS, "centre", workers=1)
-    answers = Answers(2)
-    for number in range(2):
-        loader.load([GOOD], answers.loaded(number), answers.failed(number))
-    loader.close()
-    assert sorted(answers.results) == [0, 1]
+@pytest.mark.parametrize(
+    ("size", "decoded"),
+    [
+        ((640, 360), (80, 45)),  # the drawn size is 64x36, an eighth is 80x45
+        ((512, 400), (64, 50)),
+        ((200, 100), (100, 50)),  # a quarter would be too small
+        ((127, 64), (127, 64)),
+        ((30, 20), (30, 20)),
+    ],
+)
+def test_scaled_decoding_keeps_as_many_pixels_as_are_drawn(
+    size: tuple[int, int], decoded: tuple[int, int]
+) -> None:
+    data = images.encoded(images.photograph(*size))
+    image = decode_image(data, WANTED.limits, WANTED.drawn_size)
+    assert image.bgr.shape == (decoded[1], decoded[0], 3)
+    assert (image.width, image.height) == size
+
+
+@pytest.mark.parametrize("orientation", [1, 3, 6, 8])
+def test_scaled_frames_show_the_same_picture_in_the_same_place(orientation: int) -> None:
+    scaled = dataclasses.replace(WANTED, decoder=SCALED)
+    smooth = cv2.GaussianBlur(images.photograph(640, 300), (0, 0), 12)
+    data = images.with_orientation(images.encoded(smooth), orientation)
+    exact_frame, scaled_frame = (np.empty(WANTED.shape, np.uint8) for _ in range(2))
+    exact_loaded = load_frame(data, exact_frame, WANTED)
+    scaled_loaded = load_frame(data, scaled_frame, scaled)
+    np.testing.assert_array_equal(exact_loaded.geometry, scaled_loaded.geometry)
+    assert exact_loaded.size == scaled_loaded.size
+    assert not np.array_equal(exact_frame, scaled_frame)  # it did take the other way
+    difference = np.abs(exact_frame.astype(int) - scaled_frame)
+    assert difference.max() <= 6
+
+
+def test_a_truncated_image_is_refused_however_it_is_decoded() -> None:
+    data = images.encoded(images.photograph(640, 360))
+    frame = np.empty(WANTED.shape, np.uint8)
+    loaded = load_frame(data[: len(data) // 2], frame, dataclasses.replace(WANTED, decoder=SCALED))
+    assert loaded.status == ImageStatus.CORRUPT
 
 
 def test_cores_follow_the_affinity_and_the_container_quota(

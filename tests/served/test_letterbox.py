@@ -6,12 +6,27 @@ import cv2
 import numpy as np
 import pytest
 
-from letterbox import PAD_VALUE, STRETCH, TOP_LEFT, draw_letterboxed, plan_letterbox
+from letterbox import (
+    CENTRE,
+    PAD_VALUE,
+    STRETCH,
+    TOP_LEFT,
+    Letterbox,
+    draw_letterboxed,
+    plan_letterbox,
+)
 from nms import to_source_pixels
 from tests import images
 from tests.conftest import ROOT
 
 GOLDEN = json.loads((ROOT / "tests" / "golden" / "letterbox.json").read_text())["cases"]
+
+
+def drawn(image: np.ndarray, frame: np.ndarray, placement: str = CENTRE) -> Letterbox:
+    """Letterbox an image into a frame; return where it lies."""
+    box = plan_letterbox(image.shape[1], image.shape[0], frame.shape[1], frame.shape[0], placement)
+    draw_letterboxed(image, frame, box)
+    return box
 
 
 @pytest.mark.parametrize("frame", sorted({tuple(case["frame"]) for case in GOLDEN}))
@@ -36,12 +51,13 @@ def test_boxes_come_back_where_ultralytics_puts_them() -> None:
 
 
 @pytest.mark.parametrize(
-    ("width", "height"), [(1920, 1080), (480, 640), (640, 640), (333, 517), (2000, 30), (7, 900)]
+    ("width", "height"),
+    [(1920, 1080), (3200, 1600), (480, 640), (640, 640), (333, 517), (2000, 30), (7, 900)],
 )
 def test_pixels_are_those_of_resize_and_border(width: int, height: int) -> None:
     image = images.photograph(width, height)
     frame = np.full((640, 640, 3), 7, np.uint8)
-    box = draw_letterboxed(image, frame)
+    box = drawn(image, frame)
     resized = image
     if (width, height) != (box.resized_width, box.resized_height):
         resized = cv2.resize(
@@ -61,7 +77,7 @@ def test_pixels_are_those_of_resize_and_border(width: int, height: int) -> None:
 
 def test_a_frame_in_the_middle_of_a_batch_is_filled_alone() -> None:
     batch = np.zeros((3, 64, 96, 3), np.uint8)
-    draw_letterboxed(images.photograph(50, 50), batch[1])
+    drawn(images.photograph(50, 50), batch[1])
     assert batch[1].any()
     assert not batch[0].any()
     assert not batch[2].any()
@@ -71,7 +87,7 @@ def test_a_frame_in_the_middle_of_a_batch_is_filled_alone() -> None:
 def test_top_left_is_as_yolox_has_it(width: int, height: int) -> None:
     image = images.photograph(width, height)
     frame = np.full((416, 416, 3), 7, np.uint8)
-    box = draw_letterboxed(image, frame, TOP_LEFT)
+    box = drawn(image, frame, TOP_LEFT)
     ratio = min(416 / height, 416 / width)
     resized = max(int(width * ratio), 1), max(int(height * ratio), 1)
     expected = np.full((416, 416, 3), PAD_VALUE, np.uint8)
@@ -86,7 +102,7 @@ def test_top_left_is_as_yolox_has_it(width: int, height: int) -> None:
 def test_stretched_images_fill_the_frame() -> None:
     image = images.photograph(300, 100)
     frame = np.full((64, 96, 3), 7, np.uint8)
-    box = draw_letterboxed(image, frame, STRETCH)
+    box = drawn(image, frame, STRETCH)
     np.testing.assert_array_equal(frame, cv2.resize(image, (96, 64)))
     back = to_source_pixels(
         np.array([[0, 0, 96, 64], [48, 32, 96, 64]], np.float32), box.geometry()

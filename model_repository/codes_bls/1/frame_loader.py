@@ -1,13 +1,14 @@
-"""Decodes the images of many requests at once, in a fixed number of threads.
+"""Decodes the images of several requests at once, on a share of the machine's cores.
 
-Threads, not processes: decoding and resizing leave Python's lock to others, one process needs one
-shared-memory region whatever the number of cores, and the number of threads can follow the cores of
-the machine that serves, which is not the machine the config was written on.
+Triton runs each of several processes for one batch of requests at a time, so that no request waits
+for another one's answer to be sent and every message counts for the whole batch. Inside a process
+threads share the images: decoding and resizing leave Python's lock to others.
 """
 
 from __future__ import annotations
 
 import threading
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
@@ -15,117 +16,88 @@ import cv2
 import numpy as np
 
 from cores import allowed_cores
-from decode import DecodeLimits
-from frames import LoadedFrame, load_frame
+from frames import FrameFormat, LoadedFrame, frame_format, load_frame
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from numpy.typing import NDArray
 
-    # Called once per request, in a worker thread: frames uint8 [n, height, width, 3] and what
-    # became of each image; or the exception that ended the work.
-    Loaded = Callable[["NDArray[np.uint8]", "list[LoadedFrame]"], None]
-    Failed = Callable[[BaseException], None]
+# A batch larger than this for each thread gets more threads than its process has a right to: it is
+# one client's large batch, or there is so much to do that every core is busy anyway.
+IMAGES_OF_THREAD = 4
 
 
 class FrameLoader:
-    """A bounded pool of decoding threads.
+    """Decodes batches of images.
 
     Args:
-        width: of the network's input, in pixels.
-        height: of the network's input, in pixels.
-        limits: what is refused before decoding.
-        placement: of the images in the frames.
-        workers: threads.
+        wanted: what the frames are to be like.
+        cores: of the machine, as far as they may be used.
+        instances: processes that decode at once.
     """
 
-    def __init__(
-        self, width: int, height: int, limits: DecodeLimits, placement: str, workers: int
-    ) -> None:
+    def __init__(self, wanted: FrameFormat, cores: int, instances: int) -> None:
         # One thread per image: OpenCV's own threads would fight ours for the cores.
         cv2.setNumThreads(1)
-        self._frame_shape = (height, width, 3)
-        self._limits = limits
-        self._placement = placement
-        self._pool = ThreadPoolExecutor(workers, thread_name_prefix="decode")
-        # Twice the workers: enough that none idles, few enough that requests wait in Triton's
-        # queue, where its limits, priorities and timeouts apply, and not in ours.
-        self._slots = threading.BoundedSemaphore(2 * workers)
+        self._wanted = wanted
+        self._cores = cores
+        self._share = -(-cores // instances)
+        self._helpers = ThreadPoolExecutor(max(1, cores - 1), thread_name_prefix="decode")
 
-    def load(self, images: Sequence[bytes], loaded: Loaded, failed: Failed) -> None:
-        """Decode the images of one request; returns when all are handed to workers.
+    def load(
+        self, images: Sequence[bytes]
+    ) -> tuple[NDArray[np.uint8], list[LoadedFrame | Exception]]:
+        """Decode the images of a batch.
 
-        Blocks while all workers are busy. Exactly one of ``loaded`` and ``failed`` is called.
+        Args:
+            images: a file each.
+
+        Returns:
+            frames uint8 ``[n, height, width, 3]``, and what became of each image: what could not be
+            decoded is told by its status; an exception is a fault of ours.
         """
-        work = _RequestWork(images, self._frame_shape, self._load, loaded, failed)
-        for index in range(len(images)):
-            self._slots.acquire()
-            self._pool.submit(self._run, work, index)
+        work = _Batch(images, self._wanted)
+        for _ in range(self._threads(len(images)) - 1):
+            self._helpers.submit(work.run)
+        work.run()
+        work.done.wait()
+        return work.frames, work.loaded
 
-    def _load(self, image: bytes, frame: NDArray[np.uint8]) -> LoadedFrame:
-        return load_frame(image, frame, self._limits, self._placement)
-
-    def _run(self, work: _RequestWork, index: int) -> None:
-        try:
-            work.load(index)
-        finally:
-            self._slots.release()
+    def _threads(self, images: int) -> int:
+        return min(images, self._cores, max(self._share, images // IMAGES_OF_THREAD))
 
     def close(self) -> None:
-        """Finish what was accepted, then end the threads."""
-        self._pool.shutdown(wait=True)
+        """End the threads."""
+        self._helpers.shutdown(wait=True)
 
 
 def frame_loader_from_settings(settings: Mapping[str, str]) -> FrameLoader:
-    """Return a loader for the sizes and limits in a version's settings, a thread for each core."""
-    return FrameLoader(
-        width=int(settings["input_width"]),
-        height=int(settings["input_height"]),
-        limits=DecodeLimits(
-            max_bytes=int(settings["max_image_bytes"]),
-            max_pixels=int(settings["max_image_pixels"]),
-        ),
-        placement=settings["placement"],
-        workers=allowed_cores(),
-    )
+    """Return a loader for the frames of a version's settings, on the cores there are."""
+    return FrameLoader(frame_format(settings), allowed_cores(), int(settings["instances"]))
 
 
-class _RequestWork:
-    """The images of one request; whichever thread finishes the last one reports."""
+class _Batch:
+    """Images that several threads take one after the other."""
 
-    def __init__(
-        self,
-        images: Sequence[bytes],
-        frame_shape: tuple[int, int, int],
-        load: Callable[[bytes, NDArray[np.uint8]], LoadedFrame],
-        loaded: Loaded,
-        failed: Failed,
-    ) -> None:
+    def __init__(self, images: Sequence[bytes], wanted: FrameFormat) -> None:
+        self.frames = np.empty((len(images), *wanted.shape), np.uint8)
+        self.loaded: list[LoadedFrame | Exception] = [ValueError("not loaded")] * len(images)
+        self.done = threading.Event()
         self._images = images
-        self._frames = np.empty((len(images), *frame_shape), np.uint8)
-        self._results: list[LoadedFrame | None] = [None] * len(images)
-        self._load = load
-        self._loaded = loaded
-        self._failed = failed
-        self._lock = threading.Lock()
-        self._unfinished = len(images)
-        self._error: BaseException | None = None
+        self._wanted = wanted
+        # Both are taken from without a lock: CPython makes each step whole.
+        self._next: Iterator[int] = iter(range(len(images)))
+        self._unfinished: Iterator[int] = iter(range(len(images) - 1, -1, -1))
 
-    def load(self, index: int) -> None:
-        try:
-            self._results[index] = self._load(self._images[index], self._frames[index])
-        except BaseException as error:  # noqa: BLE001 - an answer is owed whatever happened
-            self._error = error
-        with self._lock:
-            self._unfinished -= 1
-            if self._unfinished:
-                return
-        if self._error is None:
+    def run(self) -> None:
+        """Load images until none is left."""
+        for index in self._next:
             try:
-                results = [result for result in self._results if result is not None]
-                self._loaded(self._frames, results)
-            except Exception as error:  # noqa: BLE001 - likewise
-                self._failed(error)
-        else:
-            self._failed(self._error)
+                self.loaded[index] = load_frame(
+                    self._images[index], self.frames[index], self._wanted
+                )
+            except Exception as error:  # noqa: BLE001 - the fault of one image must not cost others
+                self.loaded[index] = error
+            if next(self._unfinished) == 0:
+                self.done.set()

@@ -13,6 +13,7 @@ from builder.pipelines.runtime_choice import choose_runtime
 from builder.settings import (
     PREDICT_DEFAULTS,
     BuildSettings,
+    Decoder,
     ExecutionProvider,
     Nms,
     Precision,
@@ -65,6 +66,7 @@ def add_pipeline_options(parser: argparse.ArgumentParser) -> None:
     for option, name, text in (
         ("--candidates", "candidates", "rows that leave the network"),
         ("--max-batch", "max_batch", "largest batch"),
+        ("--instances", "instances", "processes that decode, of each variant"),
         ("--max-image-bytes", "max_image_bytes", "a larger file is refused"),
         ("--max-image-pixels", "max_image_pixels", "an image with more pixels is refused"),
     ):
@@ -83,6 +85,12 @@ def add_pipeline_options(parser: argparse.ArgumentParser) -> None:
             option, dest=name, action=argparse.BooleanOptionalAction, default=None, help=text
         )
     _add_choice(parser, "nms", Nms, "where overlapping boxes are suppressed")
+    _add_choice(
+        parser,
+        "decoder",
+        Decoder,
+        "of JPEGs at least twice as large as the input: every pixel, or fewer and faster",
+    )
     _add_choice(parser, "execution_provider", ExecutionProvider, "of --runtime onnxruntime")
     parser.add_argument(
         "--precision",

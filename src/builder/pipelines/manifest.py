@@ -7,7 +7,7 @@ file does not say when it was built: the same detector and settings make the sam
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass, fields
+from dataclasses import MISSING, asdict, dataclass, fields
 from pathlib import Path
 
 from builder import __version__
@@ -16,7 +16,7 @@ from builder.errors import InvalidPipelineError, RepositoryError
 from builder.network_graph import candidate_rows
 from builder.pipelines.config_files import CONFIG_FILE, named_versions, read_config, version_folders
 from builder.pipelines.model_configs import PipelineSpec
-from builder.settings import PIPELINE_NAME, Nms, Precision, Runtime
+from builder.settings import PIPELINE_NAME, Decoder, Nms, Precision, Runtime
 
 # In NAME/<version>/; Triton leaves it alone.
 MANIFEST_FILE = "pipeline.json"
@@ -46,6 +46,8 @@ class Manifest:
         class_agnostic: whether boxes of different classes suppress each other by default.
         multi_label: whether one box may be several detections.
         num_classes: number of labels.
+        decoder: of JPEGs much larger than the network's input.
+        instances: processes that decode at once, of each variant.
     """
 
     name: str
@@ -67,6 +69,9 @@ class Manifest:
     class_agnostic: bool
     multi_label: bool
     num_classes: int
+    # Not in the manifests of the first builders, which knew one way only.
+    decoder: Decoder = Decoder.EXACT
+    instances: int = 1
 
 
 def manifest_of(spec: PipelineSpec, source: Path) -> Manifest:
@@ -92,6 +97,8 @@ def manifest_of(spec: PipelineSpec, source: Path) -> Manifest:
         class_agnostic=bool(settings.class_agnostic),
         multi_label=bool(settings.multi_label),
         num_classes=len(detector.labels),
+        decoder=settings.decoder,
+        instances=settings.instances,
     )
 
 
@@ -112,13 +119,19 @@ def read_manifest(repository: Path, name: str, version: int | None = None) -> Ma
     file = repository / name / str(chosen) / MANIFEST_FILE
     try:
         values = json.loads(file.read_text())
-        known = {field.name: values[field.name] for field in fields(Manifest)}
+        known = {
+            field.name: values.get(field.name, field.default)
+            if field.default is not MISSING
+            else values[field.name]
+            for field in fields(Manifest)
+        }
         return Manifest(
             **{
                 **known,
                 "precision": Precision(known["precision"]),
                 "runtime": Runtime(known["runtime"]),
                 "nms": Nms(known["nms"]),
+                "decoder": Decoder(known["decoder"]),
             }
         )
     except FileNotFoundError as error:

@@ -121,12 +121,13 @@ def ensemble_config(spec: PipelineSpec) -> pb.ModelConfig:
 
 def bls_config(spec: PipelineSpec) -> pb.ModelConfig:
     """Config of ``NAME_bls``: the same job in one Python process."""
-    return _in_python(_public_config(spec, spec.names.bls))
+    return _decoding(_public_config(spec, spec.names.bls), spec)
 
 
 def preprocess_config(spec: PipelineSpec) -> pb.ModelConfig:
     """Config of ``NAME_preprocess``: encoded bytes to frames and their geometry."""
-    return _in_python(_step_config(spec, spec.names.preprocess, [IMAGE], PREPROCESS_OUTPUTS))
+    config = _step_config(spec, spec.names.preprocess, [IMAGE], PREPROCESS_OUTPUTS)
+    return _decoding(config, spec)
 
 
 def network_config(spec: PipelineSpec) -> pb.ModelConfig:
@@ -166,7 +167,6 @@ def version_settings(spec: PipelineSpec) -> dict[str, dict[str, str]]:
             **_frame_settings(spec),
             **_postprocess_settings(spec),
             "network_model": names.network,
-            "network_requests_in_flight": str(spec.settings.max_batch),
         },
     }
 
@@ -208,6 +208,8 @@ def _frame_settings(spec: PipelineSpec) -> dict[str, str]:
     return {
         **_size_settings(spec),
         "placement": spec.detector.input.placement.value,
+        "decoder": spec.settings.decoder.value,
+        "instances": str(spec.settings.instances),
         "max_image_bytes": str(spec.settings.max_image_bytes),
         "max_image_pixels": str(spec.settings.max_image_pixels),
     }
@@ -245,10 +247,16 @@ def _open_dims(tensor: Tensor) -> list[int]:
     return [OPEN if isinstance(size, str) else size for size in tensor.shape]
 
 
-def _in_python(config: pb.ModelConfig) -> pb.ModelConfig:
+def _in_python(config: pb.ModelConfig, instances: int = 1) -> pb.ModelConfig:
     config.backend = "python"
-    # One process: its threads follow the cores of the machine that serves.
-    config.instance_group.add(kind=pb.ModelInstanceGroup.KIND_CPU, count=1)
+    config.instance_group.add(kind=pb.ModelInstanceGroup.KIND_CPU, count=instances)
+    return config
+
+
+def _decoding(config: pb.ModelConfig, spec: PipelineSpec) -> pb.ModelConfig:
+    _in_python(config, spec.settings.instances)
+    # No delay: only what waits anyway, because every process is busy, is taken together.
+    config.dynamic_batching.max_queue_delay_microseconds = 0
     return config
 
 

@@ -45,6 +45,7 @@ PREPROCESS_FILES = (
     "preprocess/decode.py",
     "preprocess/frame_loader.py",
     "preprocess/frames.py",
+    "preprocess/image_batch.py",
     "preprocess/jpeg.py",
     "preprocess/letterbox.py",
 )
@@ -53,6 +54,7 @@ POSTPROCESS_FILES = (
     "postprocess/nms.py",
     "postprocess/request_thresholds.py",
 )
+PIPELINE_FILES = ("pipeline/network_calls.py", *PREPROCESS_FILES, *POSTPROCESS_FILES)
 NETWORK_FILES = ("shared/cores.py", "network/runtime.py")
 
 
@@ -139,9 +141,7 @@ def write_pipeline(folder: Path, spec: PipelineSpec, network: onnx.ModelProto) -
     if spec.settings.runtime is Runtime.PYTHON:
         _copy_served(folder / names.network / version, "network/model.py", *NETWORK_FILES)
     _copy_served(folder / names.postprocess / version, "postprocess/model.py", *POSTPROCESS_FILES)
-    _copy_served(
-        folder / names.bls / version, "pipeline/model.py", *PREPROCESS_FILES, *POSTPROCESS_FILES
-    )
+    _copy_served(folder / names.bls / version, "pipeline/model.py", *PIPELINE_FILES)
     onnx.save(network, folder / names.network / version / NETWORK_FILE)
 
 

@@ -5,6 +5,7 @@ Triton goes on without a process that died, calls itself ready and fails its mod
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -35,25 +36,37 @@ class ModelProcesses:
 
     def __init__(self, triton_pid: int) -> None:
         self._triton_pid = triton_pid
-        self._expected = _running_models(triton_pid)
+        self._known = stubs(triton_pid)
         self._suspected: set[Served] = set()
 
-    def died(self, states: Callable[[], VersionStates]) -> Served | None:
+    def died(
+        self, states: Callable[[], VersionStates], instances: Callable[[str, int], int]
+    ) -> Served | None:
         """Return what a process ran that ended unasked, or None.
 
         Triton ends processes itself, when it unloads a version or has loaded it anew; it does not
-        call that version ready then, or another process runs it. To be sure, a death is told when
-        two calls have seen it.
+        call that version ready then, or has as many processes for it as its config asks for. To be
+        sure, a death is told when two calls have seen it.
 
         Args:
-            states: asks Triton for the states of its models.
+            states: asks Triton for the states of its models; nothing when it does not answer.
+            instances: asks Triton how many processes a version of a model is to have.
         """
-        running = _running_models(self._triton_pid)
-        missing = self._expected - running
-        ready = states() if missing else {}
-        dead = {each for each in missing if ready.get(each.model, {}).get(each.version) == "READY"}
+        running = stubs(self._triton_pid)
+        gone = {served for pid, served in self._known.items() if pid not in running}
+        gone |= self._suspected
+        self._known = running
+        if not gone:
+            return None
+        ready, count = states(), Counter(running.values())
+        dead = {
+            each
+            for each in gone
+            if ready.get(each.model, {}).get(each.version) == "READY"
+            and count[each] < instances(each.model, each.version)
+        }
         confirmed = dead & self._suspected
-        self._expected, self._suspected = running | dead, dead
+        self._suspected = dead if ready else gone
         return next(iter(confirmed), None)
 
 
@@ -67,10 +80,6 @@ def stubs(triton_pid: int) -> dict[int, Served]:
                     if served := _served(int(child)):
                         found[int(child)] = served
     return found
-
-
-def _running_models(pid: int) -> set[Served]:
-    return set(stubs(pid).values())
 
 
 def _served(pid: int) -> Served | None:

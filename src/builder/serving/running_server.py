@@ -38,6 +38,18 @@ def model_states(url: str) -> VersionStates:
     return states
 
 
+def model_instances(url: str, model: str, version: int) -> int:
+    """Return how many instances a version of a model is to have, 0 while nobody answers."""
+    request = service_pb2.ModelConfigRequest(name=model, version=str(version))
+    with grpc.insecure_channel(url) as channel:
+        stub = service_pb2_grpc.GRPCInferenceServiceStub(channel)
+        try:
+            config = stub.ModelConfig(request, timeout=ANSWER_S).config
+        except grpc.RpcError:
+            return 0
+    return sum(group.count for group in config.instance_group)
+
+
 def load_version(url: str, name: str, version: int, timeout_s: float) -> None:
     """Have a server take a published version, and wait until nothing needs the one before.
 

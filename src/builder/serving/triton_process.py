@@ -16,7 +16,7 @@ from functools import partial
 
 from builder.errors import ServerDiedError, ServerNotReadyError
 from builder.serving.model_processes import ModelProcesses
-from builder.serving.running_server import model_states
+from builder.serving.running_server import model_instances, model_states
 from builder.serving.server_options import DRAIN_S, ServerOptions
 
 POLL_S = 0.1
@@ -85,7 +85,9 @@ class TritonServer:
         """
         processes = ModelProcesses(self.pid)
         while self._process.poll() is None:
-            died = processes.died(partial(model_states, self.grpc_url))
+            died = processes.died(
+                partial(model_states, self.grpc_url), partial(model_instances, self.grpc_url)
+            )
             if died and self._process.poll() is None:
                 raise ServerDiedError(
                     f"the process of model {died.model} ended (out of memory, perhaps: see the "

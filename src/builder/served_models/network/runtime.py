@@ -7,6 +7,7 @@ as many frames with less memory, and gives the same candidates while held at flo
 
 from __future__ import annotations
 
+import threading
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -21,47 +22,74 @@ if TYPE_CHECKING:
 
 
 class Network:
-    """A compiled network: frames to candidates.
+    """A network compiled twice: for one frame on all cores, and for a frame on each core.
+
+    One frame is done soonest when all cores share it. Many are done soonest when each core has one
+    of its own: nothing is waited for inside a frame.
 
     Args:
         onnx_file: a network as the builder writes it: uint8 ``[n, height, width, 3]`` in, float32
             ``[n, K, 6]`` out.
-        threads: cores it may keep busy.
+        cores: that it may keep busy.
 
     Raises:
         RuntimeError: OpenVINO cannot read or compile the file.
     """
 
-    def __init__(self, onnx_file: Path, threads: int) -> None:
+    def __init__(self, onnx_file: Path, cores: int) -> None:
         core = ov.Core()
-        self._compiled = core.compile_model(
-            core.read_model(onnx_file),
-            "CPU",
-            {
-                # Left alone it computes in bfloat16 where the processor can: twice as fast, but
-                # boxes move by more than a pixel and scores by more than 0.01.
-                hints.inference_precision: ov.Type.f32,
-                hints.performance_mode: hints.PerformanceMode.LATENCY,
-                properties.inference_num_threads: threads,
-            },
-        )
-        self._request = self._compiled.create_infer_request()
+        model = core.read_model(onnx_file)
+        self._alone = _compiled(core, model, cores, streams=1)
+        self._apart = _compiled(core, model, cores, streams=cores) if cores > 1 else self._alone
+        self._requests = threading.local()
 
     def warm_up(self) -> None:
         """Run one grey frame, so that the first camera does not pay for lazy initialisation."""
-        _, height, width, channels = self._compiled.input(0).get_partial_shape()
+        _, height, width, channels = self._alone.input(0).get_partial_shape()
         shape = (1, height.get_length(), width.get_length(), channels.get_length())
-        self.infer(np.full(shape, 114, np.uint8))
+        for alone in (True, False):
+            self.infer(np.full(shape, 114, np.uint8), alone=alone)
 
-    def infer(self, frames: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """Run a batch.
+    def infer(self, frames: NDArray[np.uint8], *, alone: bool) -> NDArray[np.float32]:
+        """Run frames; several threads may do so at once.
 
         Args:
             frames: uint8 ``[n, height, width, 3]``, BGR.
+            alone: whether on all cores, else on one.
 
         Returns:
             float32 ``[n, K, 6]``, a copy that stays valid.
         """
-        self._request.infer({0: frames}, share_inputs=True)
-        candidates: NDArray[np.float32] = self._request.get_output_tensor(0).data.copy()
+        request = self._request(alone)
+        request.infer({0: frames}, share_inputs=True)
+        candidates: NDArray[np.float32] = request.get_output_tensor(0).data.copy()
         return candidates
+
+    def _request(self, alone: bool) -> ov.InferRequest:
+        # A request holds the inputs and outputs of one run: each thread needs its own.
+        name = "alone" if alone else "apart"
+        if not hasattr(self._requests, name):
+            compiled = self._alone if alone else self._apart
+            setattr(self._requests, name, compiled.create_infer_request())
+        request: ov.InferRequest = getattr(self._requests, name)
+        return request
+
+
+def _compiled(core: ov.Core, model: ov.Model, cores: int, *, streams: int) -> ov.CompiledModel:
+    many = streams > 1
+    return core.compile_model(
+        model,
+        "CPU",
+        {
+            # Left alone it computes in bfloat16 where the processor can: twice as fast, but
+            # boxes move by more than a pixel and scores by more than 0.01.
+            hints.inference_precision: ov.Type.f32,
+            hints.performance_mode: hints.PerformanceMode.THROUGHPUT
+            if many
+            else hints.PerformanceMode.LATENCY,
+            properties.inference_num_threads: cores,
+            properties.streams.num: streams,
+            # The decoding processes run on the same cores.
+            hints.enable_cpu_pinning: False,
+        },
+    )

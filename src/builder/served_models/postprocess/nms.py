@@ -103,19 +103,21 @@ def _overlaps(a: NDArray[np.float32], b: NDArray[np.float32]) -> NDArray[np.floa
     width -= np.maximum(ax1, bx1)
     height = np.minimum(ay2, by2)
     height -= np.maximum(ay1, by1)
-    shared = np.maximum(width, np.float32(0), out=width)
-    shared *= np.maximum(height, np.float32(0), out=height)
+    shared = np.maximum(width, np.float32(0))
+    shared *= np.maximum(height, np.float32(0))
     united = (ax2 - ax1) * (ay2 - ay1) + (bx2 - bx1) * (by2 - by1)
     united -= shared
     with np.errstate(invalid="ignore", divide="ignore"):
         # Two empty boxes share 0 of 0: not a number, so neither suppresses the other.
-        return np.divide(shared, united, out=shared)
+        shared /= united
+    return shared
 
 
 def _largest_float32_up_to(value: float) -> np.float32:
     """Return what float32 numbers exceed exactly when they exceed ``value``."""
     nearest = np.float32(value)
-    return nearest if float(nearest) <= value else np.nextafter(nearest, np.float32(-np.inf))
+    below: np.float32 = np.nextafter(nearest, np.float32(-np.inf))
+    return nearest if float(nearest) <= value else below
 
 
 def to_source_pixels(

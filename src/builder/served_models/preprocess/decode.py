@@ -24,7 +24,12 @@ from PIL import ExifTags, Image, PngImagePlugin
 from jpeg import JpegMarkers, has_too_many_scans, read_markers, unsupported_coding
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from numpy.typing import NDArray
+
+    # Width and height of an upright image to width and height of what is drawn of it.
+    DrawnSize = Callable[[int, int], tuple[int, int]]
 
 # Limits are checked here, by decode_bgr, against what the pipeline was built with.
 Image.MAX_IMAGE_PIXELS = None
@@ -57,6 +62,7 @@ UPRIGHT: dict[int, tuple[int | None, int | None]] = {
     7: (cv2.ROTATE_90_COUNTERCLOCKWISE, 1),
     8: (cv2.ROTATE_90_COUNTERCLOCKWISE, None),
 }
+QUARTER_TURNED = frozenset({5, 6, 7, 8})
 
 
 @dataclass(frozen=True)
@@ -80,16 +86,34 @@ class UnreadableImageError(Exception):
         self.status = status
 
 
-def decode_bgr(data: bytes, limits: DecodeLimits) -> NDArray[np.uint8]:
+@dataclass(frozen=True)
+class DecodedImage:
+    """The pixels of an image file.
+
+    Attributes:
+        bgr: uint8 ``[rows, columns, 3]``, BGR, EXIF rotation applied. Grey and CMYK become colour,
+            alpha is dropped, 16-bit samples keep their high byte.
+        width: of the upright image in pixels, even where fewer were decoded.
+        height: likewise.
+    """
+
+    bgr: NDArray[np.uint8]
+    width: int
+    height: int
+
+
+def decode_image(
+    data: bytes, limits: DecodeLimits, drawn_size: DrawnSize | None = None
+) -> DecodedImage:
     """Decode one image file, upright.
 
     Args:
         data: a JPEG, PNG, WebP or BMP file; of an animation, the first frame.
         limits: what is refused before decoding.
-
-    Returns:
-        uint8 ``[height, width, 3]``, BGR, EXIF rotation applied. Grey and CMYK become colour, alpha
-        is dropped, 16-bit samples keep their high byte.
+        drawn_size: how large an image of a given width and height will be drawn. Then a JPEG is
+            decoded to 1/2, 1/4 or 1/8 of its size where it stays as large as that: libjpeg takes
+            the mean of 2x2, 4x4 or 8x8 pixels while it undoes the DCT, and saves the rest.
+            Without, every pixel is decoded.
 
     Raises:
         UnreadableImageError: the file is empty, in another format, damaged or over a limit.
@@ -105,8 +129,12 @@ def decode_bgr(data: bytes, limits: DecodeLimits) -> NDArray[np.uint8]:
     if image_format is None:
         raise UnreadableImageError(ImageStatus.UNSUPPORTED_FORMAT)
     if image_format == "JPEG":
-        return _decode_jpeg(data, limits)
-    return _decode_with_opencv(data, image_format, limits)
+        return _decode_jpeg(data, limits, drawn_size)
+    return _whole(_decode_with_opencv(data, image_format, limits))
+
+
+def _whole(bgr: NDArray[np.uint8]) -> DecodedImage:
+    return DecodedImage(bgr, bgr.shape[1], bgr.shape[0])
 
 
 def _format_of(data: bytes) -> str | None:
@@ -129,7 +157,7 @@ def _turn_for(pixels: int) -> AbstractContextManager[object]:
     return _one_large_image if pixels > LARGE_IMAGE_PIXELS else nullcontext()
 
 
-def _decode_jpeg(data: bytes, limits: DecodeLimits) -> NDArray[np.uint8]:
+def _decode_jpeg(data: bytes, limits: DecodeLimits, drawn_size: DrawnSize | None) -> DecodedImage:
     markers = read_markers(data)
     if coding := unsupported_coding(markers):
         raise UnreadableImageError(ImageStatus.UNSUPPORTED_PIXELS, coding)
@@ -138,14 +166,25 @@ def _decode_jpeg(data: bytes, limits: DecodeLimits) -> NDArray[np.uint8]:
     except (ValueError, KeyError):
         # A cut header, or one that only a slower decoder reads. KeyError is what simplejpeg makes
         # of a subsampling that libjpeg-turbo cannot name.
-        return _decode_odd_jpeg(data, markers, limits)
+        return _whole(_decode_odd_jpeg(data, markers, limits))
     _check_size(width, height, limits)
     _check_scans(data, markers, width * height)
     if colorspace not in {"YCbCr", "Gray", "RGB"}:
-        return _decode_odd_jpeg(data, markers, limits)
+        return _whole(_decode_odd_jpeg(data, markers, limits))
+    orientation = _exif_orientation(markers.exif)
+    turned = orientation in QUARTER_TURNED
+    upright = (height, width) if turned else (width, height)
+    part = 1 if drawn_size is None else _decoded_part(upright, drawn_size(*upright))
+    smallest = (-(-width // part), -(-height // part)) if part > 1 else (0, 0)
     with _turn_for(width * height):
-        pixels = _jpeg_pixels(data)
-    return _upright(pixels, _exif_orientation(markers.exif))
+        pixels = _jpeg_pixels(data, smallest)
+    return DecodedImage(_upright(pixels, orientation), *upright)
+
+
+def _decoded_part(size: tuple[int, int], drawn: tuple[int, int]) -> int:
+    """Return by how much both sides may shrink and still cover what is drawn: 1, 2, 4 or 8."""
+    spare = min(size[0] / drawn[0], size[1] / drawn[1])
+    return next((part for part in (8, 4, 2) if spare >= part), 1)
 
 
 def _check_scans(data: bytes, markers: JpegMarkers, pixels: int) -> None:
@@ -153,21 +192,26 @@ def _check_scans(data: bytes, markers: JpegMarkers, pixels: int) -> None:
         raise UnreadableImageError(ImageStatus.CORRUPT, "it has too many scans")
 
 
-def _jpeg_pixels(data: bytes) -> NDArray[np.uint8]:
+def _jpeg_pixels(data: bytes, smallest: tuple[int, int]) -> NDArray[np.uint8]:
     try:
-        return _simplejpeg_pixels(data, strict=True)
+        return _simplejpeg_pixels(data, smallest, strict=True)
     except ValueError as error:
         padding = PADDING_WARNING.search(str(error))
         if padding is None or int(padding[1]) > MAX_PADDING_BYTES:
             raise UnreadableImageError(ImageStatus.CORRUPT) from None
     try:
-        return _simplejpeg_pixels(data, strict=False)
+        return _simplejpeg_pixels(data, smallest, strict=False)
     except ValueError:
         raise UnreadableImageError(ImageStatus.CORRUPT) from None
 
 
-def _simplejpeg_pixels(data: bytes, *, strict: bool) -> NDArray[np.uint8]:
-    pixels: NDArray[np.uint8] = simplejpeg.decode_jpeg(data, colorspace="BGR", strict=strict)
+def _simplejpeg_pixels(
+    data: bytes, smallest: tuple[int, int], *, strict: bool
+) -> NDArray[np.uint8]:
+    # It decodes to the smallest size it can that is no smaller than this; 0 is the whole picture.
+    pixels: NDArray[np.uint8] = simplejpeg.decode_jpeg(
+        data, colorspace="BGR", min_width=smallest[0], min_height=smallest[1], strict=strict
+    )
     return pixels
 
 

@@ -16,13 +16,63 @@ from contract import (
     resolve_shape,
 )
 
-from decode import DecodeLimits, UnreadableImageError, decode_bgr
-from letterbox import CENTRE, PAD_VALUE, draw_letterboxed
+from decode import DecodeLimits, UnreadableImageError, decode_image
+from letterbox import CENTRE, PAD_VALUE, Letterbox, draw_letterboxed, plan_letterbox
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from numpy.typing import NDArray
+
+# How a JPEG much larger than the frame is decoded: every pixel of it, or as few as are drawn.
+EXACT, SCALED = "exact", "scaled"
+
+
+@dataclass(frozen=True)
+class FrameFormat:
+    """How images become frames.
+
+    Attributes:
+        width: of a frame in pixels.
+        height: likewise.
+        limits: what is refused before decoding.
+        placement: of an image in its frame, see :func:`letterbox.plan_letterbox`.
+        decoder: ``exact`` or ``scaled``, see :func:`decode.decode_image`.
+    """
+
+    width: int
+    height: int
+    limits: DecodeLimits
+    placement: str = CENTRE
+    decoder: str = EXACT
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Of a frame."""
+        return self.height, self.width, 3
+
+    def plan(self, width: int, height: int) -> Letterbox:
+        """Return where an upright image of this size comes to lie."""
+        return plan_letterbox(width, height, self.width, self.height, self.placement)
+
+    def drawn_size(self, width: int, height: int) -> tuple[int, int]:
+        """Return how large it comes to be, width and height."""
+        box = self.plan(width, height)
+        return box.resized_width, box.resized_height
+
+
+def frame_format(settings: Mapping[str, str]) -> FrameFormat:
+    """Return what the settings of a version say."""
+    return FrameFormat(
+        width=int(settings["input_width"]),
+        height=int(settings["input_height"]),
+        limits=DecodeLimits(
+            max_bytes=int(settings["max_image_bytes"]),
+            max_pixels=int(settings["max_image_pixels"]),
+        ),
+        placement=settings["placement"],
+        decoder=settings["decoder"],
+    )
 
 
 @dataclass(frozen=True)
@@ -42,25 +92,24 @@ class LoadedFrame:
     size: tuple[int, int]
 
 
-def load_frame(
-    data: bytes, frame: NDArray[np.uint8], limits: DecodeLimits, placement: str = CENTRE
-) -> LoadedFrame:
+def load_frame(data: bytes, frame: NDArray[np.uint8], wanted: FrameFormat) -> LoadedFrame:
     """Decode an image and letterbox it into ``frame``; an unreadable one leaves plain padding.
 
     Args:
         data: one image file.
-        frame: uint8 ``[height, width, 3]``, overwritten whole.
-        limits: what is refused before decoding.
-        placement: of the image in the frame.
+        frame: uint8, of the shape that is wanted, overwritten whole.
+        wanted: what the frame is to be like.
     """
+    scaled = wanted.drawn_size if wanted.decoder == SCALED else None
     try:
-        image = decode_bgr(data, limits)
+        image = decode_image(data, wanted.limits, scaled)
     except UnreadableImageError as error:
         frame[:] = PAD_VALUE
         return LoadedFrame(
             error.status, str(error), np.zeros(resolve_shape(GEOMETRY), np.float32), (0, 0)
         )
-    box = draw_letterboxed(image, frame, placement)
+    box = wanted.plan(image.width, image.height)
+    draw_letterboxed(image.bgr, frame, box)
     return LoadedFrame(
         ImageStatus.OK,
         STATUS_SENTENCES[ImageStatus.OK],

@@ -1,0 +1,82 @@
+"""The images of the requests of one call, loaded together and answered one by one."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, cast
+
+from contract import IMAGE, ImageStatus
+
+from frames import LoadedFrame
+from triton_requests import failure, image_bytes, refusal
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from frame_loader import FrameLoader
+
+
+@dataclass(frozen=True)
+class RequestRows:
+    """One request that is still to be answered.
+
+    Attributes:
+        number: of the request in the call.
+        rows: of the batch that are its own.
+        loaded: what became of its images.
+    """
+
+    number: int
+    rows: slice
+    loaded: list[LoadedFrame]
+
+
+class ImageBatch:
+    """The images of all requests that have no answer yet.
+
+    Args:
+        requests: of one call of ``execute``.
+        answers: a response, or None, for each; whoever refuses a request puts its answer here.
+        step: who speaks, in answers that tell of a fault.
+    """
+
+    def __init__(self, requests: Sequence[Any], answers: list[Any], step: str) -> None:
+        self.answers = answers
+        self._step = step
+        self._images: list[bytes] = []
+        self._rows: dict[int, slice] = {}
+        for number, request in enumerate(requests):
+            if answers[number] is not None:
+                continue
+            try:
+                images = image_bytes(request, IMAGE)
+            except Exception as error:  # noqa: BLE001 - raising would fail its neighbours too
+                answers[number] = failure(error, step)
+                continue
+            self._rows[number] = slice(len(self._images), len(self._images) + len(images))
+            self._images += images
+
+    def load(self, loader: FrameLoader) -> NDArray[np.uint8]:
+        """Decode the images; refuse the requests whose only image is unreadable.
+
+        Returns:
+            uint8 ``[n, height, width, 3]``, the frames of all requests.
+        """
+        frames, self._loaded = loader.load(self._images)
+        for number, rows in self._rows.items():
+            loaded = self._loaded[rows]
+            fault = next((each for each in loaded if isinstance(each, Exception)), None)
+            if fault is not None:
+                self.answers[number] = failure(fault, self._step)
+            elif len(loaded) == 1 and loaded[0].status != ImageStatus.OK:  # type: ignore[union-attr]
+                self.answers[number] = refusal(loaded[0].reason)  # type: ignore[union-attr]
+        return frames
+
+    def unanswered(self) -> Iterator[RequestRows]:
+        """Yield the requests that are still to be answered."""
+        for number, rows in self._rows.items():
+            if self.answers[number] is None:
+                yield RequestRows(number, rows, cast("list[LoadedFrame]", self._loaded[rows]))
