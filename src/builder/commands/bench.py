@@ -8,19 +8,16 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from builder.benchmark.comparison import (
-    Match,
-    Setup,
-    batching_match,
-    network_match,
-    stub_match,
-)
+from builder.benchmark.batching_match import batching_match
+from builder.benchmark.comparison import Match, Setup
 from builder.benchmark.frames import jpeg_files
 from builder.benchmark.machine import describe_machine
+from builder.benchmark.network_match import network_match
 from builder.benchmark.perf_analyzer import find_perf_analyzer
 from builder.benchmark.pipeline_sweep import PipelineSweep, sweep_pipeline
 from builder.benchmark.report import Results, html_report, result_lines
 from builder.benchmark.repositories import BASELINES, check_baselines
+from builder.benchmark.stub_match import stub_match
 from builder.benchmark.sweep import CONCURRENCIES
 from builder.commands.options import Commands, add_repository_option
 from builder.errors import BenchmarkError
