@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
+from itertools import pairwise
 
 from builder.benchmark.comparison import Match
 from builder.benchmark.pipeline_sweep import PipelineSweep
+from builder.benchmark.soak import Soak
 from builder.benchmark.svg import Line, line_plot
 from builder.benchmark.tables import (
     Table,
     match_table,
+    soak_table,
     steps_table,
     sweep_table,
     targets_table,
@@ -40,6 +43,7 @@ class Results:
         images: what was sent, in words.
         sweeps: of its public models.
         matches: of the comparison.
+        soak: full load for many minutes, where it was asked for.
     """
 
     pipeline: str
@@ -47,6 +51,7 @@ class Results:
     images: str
     sweeps: Sequence[PipelineSweep]
     matches: Sequence[Match]
+    soak: Soak | None = None
 
     @property
     def targets(self) -> tuple[Target, ...]:
@@ -59,6 +64,7 @@ class Results:
         """What is printed."""
         tables = [sweep_table(swept) for swept in self.sweeps]
         tables += [match_table(match) for match in self.matches]
+        tables += [soak_table(self.soak)] if self.soak else []
         return (*tables, targets_table(self.targets)) if self.matches else tuple(tables)
 
 
@@ -68,6 +74,7 @@ def result_lines(results: Results) -> list[str]:
     lines += [f"pipeline: {results.pipeline}", f"images: {results.images}", ""]
     for table in results.tables:
         lines += [*table.lines(), ""]
+    lines += soak_lines(results.soak) if results.soak else []
     lines += [f"{each.model}: {line}" for each in results.sweeps for line in each.sentences]
     return [*lines, *(target.line for target in results.targets)]
 
@@ -80,6 +87,9 @@ def html_report(results: Results) -> str:
     if results.targets:
         parts.append(_table(targets_table(results.targets)))
         parts.append(_lines([target.line for target in results.targets]))
+    if results.soak:
+        parts += [_table(soak_table(results.soak)), *_soak_plots(results.soak)]
+        parts.append(_lines(soak_lines(results.soak)))
     for match in results.matches:
         parts.append(_table(match_table(match)))
         parts.append(_rounds_plot(match))
@@ -98,6 +108,11 @@ def html_report(results: Results) -> str:
             "</body></html>\n",
         ]
     )
+
+
+def soak_lines(soaked: Soak) -> list[str]:
+    """Return how full the load was."""
+    return [f"soak, {model}: {rate:.1f} images/s" for model, rate in soaked.images_per_s.items()]
 
 
 def _table(table: Table) -> str:
@@ -131,3 +146,28 @@ def _curve_plots(swept: PipelineSweep) -> str:
             line_plot(f"p99 latency by {what}", what, "ms", [Line("", latency)]),
         ]
     return "\n".join(plots)
+
+
+def _soak_plots(soaked: Soak) -> list[str]:
+    samples = soaked.samples
+    memory = [
+        Line(process, [(each.seconds / 60, each.memory_mb[process]) for each in samples])
+        for process in samples[-1].memory_mb
+    ]
+    images = [
+        Line(
+            model,
+            [
+                (
+                    after.seconds / 60,
+                    (after.images[model] - before.images[model]) / (after.seconds - before.seconds),
+                )
+                for before, after in pairwise(samples)
+            ],
+        )
+        for model in soaked.images_per_s
+    ]
+    return [
+        line_plot("Memory of every process", "minutes", "MB", memory, log_x=False),
+        line_plot("Throughput meanwhile", "minutes", "images/s", images, log_x=False),
+    ]

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from builder.benchmark.comparison import Match
 from builder.benchmark.pipeline_sweep import PipelineSweep
 from builder.benchmark.serving import Profile
+from builder.benchmark.soak import Soak
 from builder.benchmark.targets import Target
 from thin_client.contract import model_names
 
@@ -145,6 +146,23 @@ def _preprocess_ms(profile: Profile) -> float | None:
         return None
     others_ms = total_ms[names.network] + total_ms[names.postprocess]
     return total_ms[names.ensemble] - others_ms
+
+
+def soak_table(soaked: Soak) -> Table:
+    """Return what became of the memory of every process."""
+    head = ("", "MB after 10 %", "MB at the end", "growth %", "MB/hour", "highest MB")
+    rows = tuple(
+        (
+            each.process,
+            f"{each.settled_mb:.1f}",
+            f"{each.end_mb:.1f}",
+            f"{each.percent:.1f}",
+            f"{each.slope_mb_per_h:.1f}",
+            f"{each.highest_mb:.1f}",
+        )
+        for each in soaked.growth
+    )
+    return Table(soaked.title, head, rows)
 
 
 def targets_table(targets: Sequence[Target]) -> Table:

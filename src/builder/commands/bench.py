@@ -17,6 +17,7 @@ from builder.benchmark.perf_analyzer import find_perf_analyzer
 from builder.benchmark.pipeline_sweep import PipelineSweep, sweep_pipeline
 from builder.benchmark.report import Results, html_report, result_lines
 from builder.benchmark.repositories import BASELINES, check_baselines
+from builder.benchmark.soak import SHORTEST_MIN, Soak, SoakNetwork, soak
 from builder.benchmark.stub_match import stub_match
 from builder.benchmark.sweep import CONCURRENCIES
 from builder.commands.options import Commands, add_repository_option
@@ -71,6 +72,18 @@ def add_bench(commands: Commands[argparse.ArgumentParser]) -> None:
         help="only this part of the comparison; may be repeated",
     )
     parser.add_argument(
+        "--soak",
+        type=_minutes,
+        metavar="MINUTES",
+        help="then keep both variants under full load and watch every process's memory",
+    )
+    parser.add_argument(
+        "--soak-network",
+        choices=tuple(each.value for each in SoakNetwork),
+        default=SoakNetwork.STUB.value,
+        help="a stub, which lets most images through the rest, or the pipeline's (%(default)s)",
+    )
+    parser.add_argument(
         "--baselines",
         type=Path,
         default=BASELINES,
@@ -93,6 +106,7 @@ def run_bench(arguments: argparse.Namespace) -> None:
     names = model_names(setup.manifest.name)
     sweeps: list[PipelineSweep] = []
     matches: list[Match] = []
+    soaked: Soak | None = None
     with sigterm_interrupts():
         machine = describe_machine()
         if not arguments.no_sweep:
@@ -108,6 +122,8 @@ def run_bench(arguments: argparse.Namespace) -> None:
             ]
         if not arguments.no_comparison:
             matches += [MATCHES[name](setup) for name in arguments.match or MATCHES]
+        if arguments.soak:
+            soaked = soak(setup, arguments.soak, SoakNetwork(arguments.soak_network))
     manifest = setup.manifest
     results = Results(
         f"{manifest.name} version {manifest.version}, {manifest.source}, "
@@ -116,6 +132,7 @@ def run_bench(arguments: argparse.Namespace) -> None:
         f"{len(setup.images)} JPEGs, {_mean_kb(setup.images):.0f} kB on average",
         sweeps,
         matches,
+        soaked,
     )
     report = setup.out / REPORT
     report.write_text(html_report(results))
@@ -127,7 +144,7 @@ def run_bench(arguments: argparse.Namespace) -> None:
 def _setup(arguments: argparse.Namespace) -> Setup:
     repository: Path = arguments.repository
     analyzer = find_perf_analyzer(arguments.perf_analyzer)
-    if not arguments.no_comparison:
+    if not arguments.no_comparison or arguments.soak:
         check_baselines(arguments.baselines)
     manifest = read_manifest(repository, arguments.name or _only_pipeline(repository))
     _check_runtime(manifest)
@@ -182,6 +199,13 @@ def _positive(text: str) -> int:
     value = int(text)
     if value < 1:
         raise argparse.ArgumentTypeError(f"must be at least 1, got {value}")
+    return value
+
+
+def _minutes(text: str) -> float:
+    value = float(text)
+    if value != 0 and value < SHORTEST_MIN:
+        raise argparse.ArgumentTypeError(f"must be 0 or at least {SHORTEST_MIN}, got {text}")
     return value
 
 
