@@ -95,6 +95,16 @@ def test_every_load_reaches_the_server_as_described(
     assert found.server_cpu_ms > 0
 
 
+def test_a_server_whose_processes_cannot_be_seen_is_measured_without_their_cpu_time(
+    analyzer: PerfAnalyzer, measured: MeasuredServer, image_data: Path, tmp_path: Path
+) -> None:
+    hidden = MeasuredServer(measured.target, pid=None)
+    found = profile(analyzer, hidden, Load("tiny"), image_data, tmp_path / "csv", window_ms=200)
+    assert found.measured.images_per_s > 0
+    assert found.cpu_ms == {}
+    assert found.server_cpu_ms is None
+
+
 def test_images_the_server_refuses_are_a_sentence(
     analyzer: PerfAnalyzer, measured: MeasuredServer, tmp_path: Path
 ) -> None:
@@ -125,7 +135,7 @@ def bench(repository: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[s
 
 
 def test_the_last_lines_are_the_targets(bench: tuple[str, Path]) -> None:
-    *_, one_a, one_b, two_a, two_b, three, four, five = bench[0].splitlines()
+    *_, one_a, one_b, two_a, two_b, three, four, five, six = bench[0].splitlines()
     for number, line in zip(
         ("1a", "1b", "2a", "3", "4", "5"), (one_a, one_b, two_a, three, four, five), strict=True
     ):
@@ -134,6 +144,7 @@ def test_the_last_lines_are_the_targets(bench: tuple[str, Path]) -> None:
         assert match[1] == number
         assert float(match[4]) <= float(match[2]) <= float(match[5])
     assert two_b.startswith("target 2b: not measured (goal 2.0; ")
+    assert re.fullmatch(r"target 6: not measured \(goal 2000; (no GPU here|add --gpu)\)", six)
 
 
 def test_the_tables_of_perf_analyzer_are_kept(bench: tuple[str, Path]) -> None:

@@ -21,35 +21,44 @@ from builder.pipelines.manifest import Manifest
 Progress = Callable[[str], None]
 
 
-@dataclass(frozen=True)
-class Setup:
-    """What a comparison needs.
+@dataclass(frozen=True, kw_only=True)
+class Measuring:
+    """What every measurement needs.
 
     Attributes:
         analyzer: the load generator.
-        repository: that holds the pipeline.
-        manifest: of its active version.
         images: JPEG files.
-        baselines: the folder ``benchmarks`` of a clone.
         out: where CSV files are kept.
         rounds: of each match.
         window_ms: of the load generator; it takes three.
-        cores: to use.
-        ultralytics: a Python that has it and the model to give it; None where there is none.
         progress: told what is being measured.
     """
 
     analyzer: PerfAnalyzer
-    repository: Path
-    manifest: Manifest
     images: Sequence[Path]
-    baselines: Path
     out: Path
     rounds: int
     window_ms: int
+    progress: Progress = field(default=print, repr=False)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Setup(Measuring):
+    """What a comparison needs besides.
+
+    Attributes:
+        repository: that holds the pipeline.
+        manifest: of its active version.
+        baselines: the folder ``benchmarks`` of a clone.
+        cores: to use.
+        ultralytics: a Python that has it and the model to give it; None where there is none.
+    """
+
+    repository: Path
+    manifest: Manifest
+    baselines: Path
     cores: int
     ultralytics: tuple[Path, Path] | None
-    progress: Progress = field(default=print, repr=False)
 
     @property
     def loops(self) -> Loops:
@@ -77,8 +86,8 @@ class Match:
 class Servers:
     """Measures served contestants of one match and keeps the last profile of each."""
 
-    def __init__(self, setup: Setup, match: str) -> None:
-        self._setup = setup
+    def __init__(self, measuring: Measuring, match: str) -> None:
+        self._measuring = measuring
         self._match = match
         self._measured: dict[str, int] = {}
         self.profiles: dict[str, Profile] = {}
@@ -95,24 +104,24 @@ class Servers:
         number = self._measured[title] = self._measured.get(title, 0) + 1
         slug = title.replace(", ", "_").replace(" ", "_")
         found = profile(
-            self._setup.analyzer,
+            self._measuring.analyzer,
             server,
             load,
             data_file,
-            self._setup.out / f"{self._match}_{slug}_round_{number}.csv",
-            window_ms=self._setup.window_ms,
+            self._measuring.out / f"{self._match}_{slug}_round_{number}.csv",
+            window_ms=self._measuring.window_ms,
         )
         self.profiles[title] = found
         return Sample(found.measured.images_per_s, found.server_cpu_ms, found.measured.p50_ms)
 
 
 def play_rounds(
-    setup: Setup, title: str, contestants: Mapping[str, Callable[[], Sample]]
+    measuring: Measuring, title: str, contestants: Mapping[str, Callable[[], Sample]]
 ) -> dict[str, tuple[Sample, ...]]:
     """Measure all contestants in every round and return their samples in the rounds' order."""
     played: dict[str, list[Sample]] = {name: [] for name in contestants}
-    for number, found in enumerate(play(contestants, setup.rounds), start=1):
-        setup.progress(f"{title}: round {number} of {setup.rounds}")
+    for number, found in enumerate(play(contestants, measuring.rounds), start=1):
+        measuring.progress(f"{title}: round {number} of {measuring.rounds}")
         for name, sample in found.items():
             played[name].append(sample)
     return {name: tuple(samples) for name, samples in played.items()}

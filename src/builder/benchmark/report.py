@@ -8,11 +8,13 @@ from html import escape
 from itertools import pairwise
 
 from builder.benchmark.comparison import Match
+from builder.benchmark.gpu import GpuSample
 from builder.benchmark.pipeline_sweep import PipelineSweep
 from builder.benchmark.soak import Soak
 from builder.benchmark.svg import Line, line_plot
 from builder.benchmark.tables import (
     Table,
+    gpu_table,
     match_table,
     soak_table,
     steps_table,
@@ -44,6 +46,8 @@ class Results:
         sweeps: of its public models.
         matches: of the comparison.
         soak: full load for many minutes, where it was asked for.
+        gpus: seen while the network ran on one.
+        unmeasured: targets that could not be measured.
     """
 
     pipeline: str
@@ -52,18 +56,21 @@ class Results:
     sweeps: Sequence[PipelineSweep]
     matches: Sequence[Match]
     soak: Soak | None = None
+    gpus: Sequence[GpuSample] = ()
+    unmeasured: Sequence[Target] = ()
 
     @property
     def targets(self) -> tuple[Target, ...]:
         """All targets, by their number."""
-        found = (target for match in self.matches for target in match.targets)
-        return tuple(sorted(found, key=lambda target: target.number))
+        found = [target for match in self.matches for target in match.targets]
+        return tuple(sorted([*found, *self.unmeasured], key=lambda target: target.number))
 
     @property
     def tables(self) -> tuple[Table, ...]:
         """What is printed."""
         tables = [sweep_table(swept) for swept in self.sweeps]
         tables += [match_table(match) for match in self.matches]
+        tables += [gpu_table(self.gpus)] if self.gpus else []
         tables += [soak_table(self.soak)] if self.soak else []
         return (*tables, targets_table(self.targets)) if self.matches else tuple(tables)
 
@@ -75,7 +82,7 @@ def result_lines(results: Results) -> list[str]:
     for table in results.tables:
         lines += [*table.lines(), ""]
     lines += soak_lines(results.soak) if results.soak else []
-    lines += [f"{each.model}: {line}" for each in results.sweeps for line in each.sentences]
+    lines += [f"{each.title}: {line}" for each in results.sweeps for line in each.sentences]
     return [*lines, *(target.line for target in results.targets)]
 
 
@@ -87,6 +94,8 @@ def html_report(results: Results) -> str:
     if results.targets:
         parts.append(_table(targets_table(results.targets)))
         parts.append(_lines([target.line for target in results.targets]))
+    if results.gpus:
+        parts.append(_table(gpu_table(results.gpus)))
     if results.soak:
         parts += [_table(soak_table(results.soak)), *_soak_plots(results.soak)]
         parts.append(_lines(soak_lines(results.soak)))

@@ -133,10 +133,12 @@ class Watch:
     """
 
     def __init__(self, server: MeasuredServer, models: Sequence[str], progress: Progress) -> None:
-        self._server = server
+        assert server.pid is not None  # noqa: S101 - a server of our own
+        self._pid = server.pid
+        self._url = server.target.grpc_url
         self._models = models
         self._progress = progress
-        self._processes = set(memory_mb(server.pid))
+        self._processes = set(memory_mb(self._pid))
         self._before = self._statistics()
         self._begun = self._told = time.monotonic()
 
@@ -146,7 +148,7 @@ class Watch:
         Raises:
             BenchmarkError: a process has ended, or requests failed.
         """
-        memory = memory_mb(self._server.pid)
+        memory = memory_mb(self._pid)
         if ended := sorted(self._processes - set(memory)):
             raise BenchmarkError(
                 f"the process of {', '.join(ended)} ended under full load: see the server's log"
@@ -170,7 +172,7 @@ class Watch:
         return MemorySample(seconds, {each.model: each.images for each in work}, memory)
 
     def _statistics(self) -> Statistics:
-        return server_statistics(self._server.target.grpc_url)
+        return server_statistics(self._url)
 
 
 def _repository(setup: Setup, network: SoakNetwork, folder: Path) -> Path:
