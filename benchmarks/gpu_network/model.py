@@ -33,13 +33,13 @@ class TritonPythonModel:
 
     def execute(self, requests: list[Any]) -> list[Any]:
         """Run the frames of all requests as one batch."""
-        sizes = []
+        sizes: list[int] = []
         for request in requests:
             frames = pb_utils.get_input_tensor_by_name(request, "frame").as_numpy()
             begin = sum(sizes)
             self._frames[begin : begin + len(frames)].copy_(torch.from_numpy(frames))
             sizes.append(len(frames))
-        candidates = self._infer(sum(sizes)).split(sizes)
+        candidates = torch.split(self._infer(sum(sizes)), sizes)
         return [
             pb_utils.InferenceResponse(
                 output_tensors=[pb_utils.Tensor("candidates", rows.contiguous().numpy())]

@@ -88,12 +88,14 @@ def _slice(inputs: Inputs, known: Known, _: Attributes) -> Tensor:
 
 
 def _reduce_max(inputs: Inputs, known: Known, attributes: Attributes) -> Tensor:
+    data: Tensor = inputs[0]
     axes = attributes.get("axes") or known[1]
-    return inputs[0].amax(tuple(axes), keepdim=bool(attributes.get("keepdims", 1)))
+    return data.amax(tuple(axes), keepdim=bool(attributes.get("keepdims", 1)))
 
 
 def _gather_nd(inputs: Inputs, _: Known, attributes: Attributes) -> Tensor:
-    data, places = inputs
+    data: Tensor = inputs[0]
+    places: Tensor = inputs[1]
     _refuse(attributes.get("batch_dims", 0) != 1 or places.shape[-1] != 1, "GatherND but of rows")
     return data.gather(1, places.expand(-1, -1, data.shape[2]))
 
@@ -115,7 +117,7 @@ OPERATORS: dict[str, Operator] = {
     "AveragePool": _average_pool,
     "ArgMax": lambda x, _, a: x[0].argmax(a["axis"], keepdim=bool(a.get("keepdims", 1))),
     "Cast": lambda x, _, a: x[0].to(DTYPES[a["to"]]),
-    "Concat": lambda x, _, a: torch.cat(x, a["axis"]),
+    "Concat": lambda x, _, a: torch.cat(list(x), a["axis"]),
     "Conv": _convolution,
     "Div": lambda x, _, __: x[0] / x[1],
     "Gather": lambda x, _, a: x[0].index_select(a.get("axis", 0), x[1].reshape(-1)),
