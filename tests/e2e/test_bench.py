@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import csv
+import os
 import re
+import signal
 import subprocess
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import cv2
 import pytest
 
 from builder.benchmark.input_data import write_image_data
@@ -14,14 +19,17 @@ from builder.benchmark.load import Load
 from builder.benchmark.perf_analyzer import PerfAnalyzer, find_perf_analyzer
 from builder.benchmark.perf_csv import read_measurements
 from builder.benchmark.serving import MeasuredServer, measured_server, profile
+from builder.benchmark.soak import SIZES, Watch, varied_frames
 from builder.errors import BenchmarkError
 from builder.pipelines.repository import build_pipeline
+from builder.serving.model_processes import stubs
 from builder.settings import BuildSettings
 from tests.conftest import ROOT
-from tests.serving import framewire
+from tests.serving import framewire, running
 from tests.tiny_detector import save_tiny_detector
 
 IMAGES = [ROOT / "samples" / name for name in ("desk.jpg", "launch.jpg")]
+STEPS = ("bls", "network", "postprocess", "preprocess")
 TARGET_LINE = re.compile(
     r"target (\w+): ([\d.]+) \(goal ([\d.]+); ([\d.]+) to ([\d.]+) over \d+ rounds\)"
 )
@@ -87,6 +95,16 @@ def test_every_load_reaches_the_server_as_described(
     assert found.server_cpu_ms > 0
 
 
+def test_a_server_whose_processes_cannot_be_seen_is_measured_without_their_cpu_time(
+    analyzer: PerfAnalyzer, measured: MeasuredServer, image_data: Path, tmp_path: Path
+) -> None:
+    hidden = MeasuredServer(measured.target, pid=None)
+    found = profile(analyzer, hidden, Load("tiny"), image_data, tmp_path / "csv", window_ms=200)
+    assert found.measured.images_per_s > 0
+    assert found.cpu_ms == {}
+    assert found.server_cpu_ms is None
+
+
 def test_images_the_server_refuses_are_a_sentence(
     analyzer: PerfAnalyzer, measured: MeasuredServer, tmp_path: Path
 ) -> None:
@@ -117,7 +135,7 @@ def bench(repository: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[s
 
 
 def test_the_last_lines_are_the_targets(bench: tuple[str, Path]) -> None:
-    *_, one_a, one_b, two_a, two_b, three, four, five = bench[0].splitlines()
+    *_, one_a, one_b, two_a, two_b, three, four, five, six = bench[0].splitlines()
     for number, line in zip(
         ("1a", "1b", "2a", "3", "4", "5"), (one_a, one_b, two_a, three, four, five), strict=True
     ):
@@ -126,6 +144,7 @@ def test_the_last_lines_are_the_targets(bench: tuple[str, Path]) -> None:
         assert match[1] == number
         assert float(match[4]) <= float(match[2]) <= float(match[5])
     assert two_b.startswith("target 2b: not measured (goal 2.0; ")
+    assert re.fullmatch(r"target 6: not measured \(goal 2000; (no GPU here|add --gpu)\)", six)
 
 
 def test_the_tables_of_perf_analyzer_are_kept(bench: tuple[str, Path]) -> None:
@@ -152,3 +171,60 @@ def test_the_report_is_one_file_that_says_everything(bench: tuple[str, Path]) ->
         assert said in report
         assert said in printed
     assert (out / "results.txt").read_text() in printed
+
+
+def test_a_soak_shows_the_memory_of_every_process(repository: Path, tmp_path: Path) -> None:
+    done = subprocess.run(
+        framewire(
+            *("bench", *map(str, IMAGES), "--repository", str(repository), "--out", str(tmp_path)),
+            *("--no-sweep", "--no-comparison", "--soak", "0.15"),
+        ),
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    table = done.stdout.partition("Soak: both variants at once")[2].splitlines()[1:]
+    rows = {line.split("  ")[1]: line.split()[-5:] for line in table[1:7]}
+    processes = ("tritonserver", *(f"tiny_{step}" for step in STEPS), "shared memory")
+    assert tuple(rows) == processes
+    for settled, end, _growth, _slope, highest in rows.values():
+        assert 1 < float(settled) <= float(highest)
+        assert float(end) <= float(highest)
+    with (tmp_path / "soak_memory.csv").open(newline="") as lines:
+        samples = list(csv.DictReader(lines))
+    assert list(samples[0]) == [
+        *("seconds", "tiny images", "tiny_bls images"),
+        *(f"{process} MB" for process in processes),
+    ]
+    # Both variants had work all the time.
+    for model in ("tiny", "tiny_bls"):
+        answered = [int(sample[f"{model} images"]) for sample in samples[2:]]
+        assert answered == sorted(set(answered))
+        assert read_measurements(tmp_path / f"soak_{model}.csv")[0].images_per_s > 0
+    report = (tmp_path / "report.html").read_text()
+    assert report.count("<svg") == 2
+    assert all(process in report for process in processes)
+
+
+def test_frames_of_a_soak_are_every_image_and_every_size(tmp_path: Path) -> None:
+    (tmp_path / "few").mkdir()
+    few = varied_frames(IMAGES, tmp_path / "few")
+    many = varied_frames(IMAGES * 3, tmp_path / "many")
+    for frames, count in ((few, 4), (many, 6)):
+        sizes = [cv2.imread(str(file)).shape[1::-1] for file in frames]
+        assert sizes == [SIZES[number % 4] for number in range(count)]
+        assert {file.stem.partition("_")[2] for file in frames} == {"desk", "launch"}
+
+
+def test_a_process_that_dies_in_a_soak_is_named(repository: Path) -> None:
+    with measured_server(repository) as server:
+        watch = Watch(server, ("tiny", "tiny_bls"), lambda _: None)
+        watch.look()
+        pid = next(pid for pid, served in stubs(server.pid).items() if served.model == "tiny_bls")
+        os.kill(pid, signal.SIGKILL)
+        while running(pid):
+            time.sleep(0.01)
+        with pytest.raises(BenchmarkError, match="the process of tiny_bls ended under full load"):
+            watch.look()

@@ -43,11 +43,11 @@ class Target:
 
     Attributes:
         grpc_url: host and port.
-        metrics_url: of its Prometheus metrics.
+        metrics_url: of its Prometheus metrics; None where perf_analyzer is to leave them alone.
     """
 
     grpc_url: str
-    metrics_url: str
+    metrics_url: str | None
 
 
 @dataclass(frozen=True)
@@ -87,21 +87,27 @@ class PerfAnalyzer:
         csv_file.parent.mkdir(parents=True, exist_ok=True)
         csv_file.unlink(missing_ok=True)
         for factor in LONGER_WINDOWS:
-            arguments = _arguments(target, load, data_file, csv_file, window_ms * factor)
-            code, said = self._run(arguments, ENDING_S + 10 * WINDOWS * window_ms * factor / 1e3)
+            command = self.command(target, load, data_file, csv_file, window_ms * factor)
+            code, said = self._run(command, ENDING_S + 10 * WINDOWS * window_ms * factor / 1e3)
             if code == 0 and csv_file.is_file():
                 return read_measurements(csv_file)[0]
             if not (UNSTABLE.search(said) or BUSY.search(said)):
                 break
         raise BenchmarkError(
-            f"perf_analyzer could not measure {load.label} ({_reason(said)}): check the server's "
+            f"perf_analyzer could not measure {load.label} ({reason(said)}): check the server's "
             "log, or give it longer windows with --window-ms"
         )
 
-    def _run(self, arguments: Sequence[str], timeout_s: float) -> tuple[int, str]:
+    def command(
+        self, target: Target, load: Load, data_file: Path, csv_file: Path, window_ms: int
+    ) -> list[str]:
+        """Return the command line that puts a load on a server for three windows."""
+        return [str(self.program), *_arguments(target, load, data_file, csv_file, window_ms)]
+
+    def _run(self, command: Sequence[str], timeout_s: float) -> tuple[int, str]:
         try:
             ended = subprocess.run(
-                [str(self.program), *arguments],
+                command,
                 env=self.environment(),
                 stdin=subprocess.DEVNULL,
                 capture_output=True,
@@ -185,10 +191,13 @@ def _arguments(
     arguments += ["--measurement-interval", str(window_ms), "--max-trials", str(WINDOWS)]
     arguments += ["--stability-percentage", str(ANY_SPREAD_PERCENT)]
     arguments += ["-f", str(csv_file), "--verbose-csv"]
-    return [*arguments, "--collect-metrics", "--metrics-url", target.metrics_url]
+    if target.metrics_url is not None:
+        arguments += ["--collect-metrics", "--metrics-url", target.metrics_url]
+    return arguments
 
 
-def _reason(said: str) -> str:
+def reason(said: str) -> str:
+    """Return what perf_analyzer gave as its reason among all it said."""
     lines = [line.strip() for line in said.splitlines() if line.strip()]
     told = [line for line in lines if not line.startswith("WARNING")]
     return told[-1] if told else "it said nothing"

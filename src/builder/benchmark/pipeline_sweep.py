@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from builder.benchmark.comparison import Setup
+from builder.benchmark.comparison import Measuring
 from builder.benchmark.curve import CurvePoint, knee, sweet_spot
-from builder.benchmark.input_data import write_image_data
 from builder.benchmark.load import Load, Measurement
-from builder.benchmark.repositories import link_pipeline
-from builder.benchmark.serving import MeasuredServer, Profile, measured_server, profile
+from builder.benchmark.serving import MeasuredServer, Profile, profile
 from builder.benchmark.sweep import Sweep, batch_curve, concurrency_curve, run_sweep
 
 # A window is to see this many rounds of everything in flight.
@@ -24,13 +21,13 @@ class PipelineSweep:
     """What a sweep found.
 
     Attributes:
-        model: Triton's name of what was measured.
+        title: what was measured, Triton's name of it first.
         sweep: the points.
         profiles: of each point, in its order: what the models did and what it cost.
         latency_bound_ms: for the sweet spots, at the 99th percentile.
     """
 
-    model: str
+    title: str
     sweep: Sweep
     profiles: tuple[Profile, ...]
     latency_bound_ms: float
@@ -38,10 +35,8 @@ class PipelineSweep:
     @property
     def curves(self) -> dict[str, tuple[CurvePoint, ...]]:
         """The curves that have a sweet spot and a knee, by what grows."""
-        return {
-            "batch size": batch_curve(self.sweep),
-            "requests in flight": concurrency_curve(self.sweep),
-        }
+        batches = {"batch size": batch_curve(self.sweep)} if len(self.sweep.batches) > 1 else {}
+        return {**batches, "requests in flight": concurrency_curve(self.sweep)}
 
     @property
     def sentences(self) -> tuple[str, ...]:
@@ -54,42 +49,66 @@ class PipelineSweep:
 
 
 def sweep_pipeline(
-    setup: Setup, model: str, *, latency_bound_ms: float, max_concurrency: int
+    measuring: Measuring,
+    server: MeasuredServer,
+    model: str,
+    data: Path,
+    *,
+    title: str,
+    max_batch: int,
+    latency_bound_ms: float,
+    max_concurrency: int,
+    only_concurrency: bool = False,
 ) -> PipelineSweep:
-    """Serve the pipeline and put one of its public models under all loads of the sweep.
+    """Put a public model of a pipeline under all loads of the sweep.
+
+    Args:
+        measuring: what it takes.
+        server: that has the pipeline.
+        model: Triton's name of the variant.
+        data: what is sent; see :mod:`builder.benchmark.input_data`.
+        title: of the sweep.
+        max_batch: the largest batch that the model takes.
+        latency_bound_ms: for the sweet spots.
+        max_concurrency: larger ones are left out.
+        only_concurrency: whether rates and shared memory are left out. Shared memory is left out
+            too where the server's process is not to be seen.
 
     Raises:
         BuilderError: the server or the load generator failed.
     """
     profiles: list[Profile] = []
-    with tempfile.TemporaryDirectory(prefix="framewire-bench-") as folder:
-        data = Path(folder) / "images.json"
-        write_image_data([file.read_bytes() for file in setup.images], data)
-        served = link_pipeline(setup.repository, setup.manifest.name, Path(folder) / "pipeline")
-        with measured_server(served) as server:
 
-            def measure(load: Load, expected: float) -> Measurement:
-                setup.progress(f"sweep: {load.label.replace('_', ' ')}")
-                profiles.append(_profile(setup, server, load, data, expected))
-                return profiles[-1].measured
-
-            sweep = run_sweep(
-                model,
-                measure,
-                max_batch=setup.manifest.max_batch,
-                max_concurrency=max_concurrency,
+    def measure(load: Load, expected: float) -> Measurement:
+        measuring.progress(f"sweep of {title}: {load.label.replace('_', ' ')}")
+        csv_file = measuring.out / f"{'gpu_' if only_concurrency else ''}{load.label}.csv"
+        profiles.append(
+            profile(
+                measuring.analyzer,
+                server,
+                load,
+                data,
+                csv_file,
+                window_ms=_window_ms(measuring, load, expected),
             )
-    return PipelineSweep(model, sweep, tuple(profiles), latency_bound_ms)
+        )
+        return profiles[-1].measured
+
+    sweep = run_sweep(
+        model,
+        measure,
+        max_batch=max_batch,
+        max_concurrency=max_concurrency,
+        rates=not only_concurrency,
+        shared_memory=not only_concurrency and server.pid is not None,
+    )
+    return PipelineSweep(title, sweep, tuple(profiles), latency_bound_ms)
 
 
-def _profile(
-    setup: Setup, server: MeasuredServer, load: Load, data: Path, expected: float
-) -> Profile:
+def _window_ms(measuring: Measuring, load: Load, expected: float) -> int:
     in_flight = load.batch * (load.concurrency or 1)
     needed_ms = ROUNDS_IN_WINDOW * in_flight / expected * 1e3 if expected else 0.0
-    window_ms = max(setup.window_ms, round(needed_ms))
-    csv_file = setup.out / f"{load.label}.csv"
-    return profile(setup.analyzer, server, load, data, csv_file, window_ms=window_ms)
+    return max(measuring.window_ms, round(needed_ms))
 
 
 def _sentences(what: str, curve: Sequence[CurvePoint], bound_ms: float) -> tuple[str, str]:

@@ -5,13 +5,18 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
+from itertools import pairwise
 
 from builder.benchmark.comparison import Match
+from builder.benchmark.gpu import GpuSample
 from builder.benchmark.pipeline_sweep import PipelineSweep
+from builder.benchmark.soak import Soak
 from builder.benchmark.svg import Line, line_plot
 from builder.benchmark.tables import (
     Table,
+    gpu_table,
     match_table,
+    soak_table,
     steps_table,
     sweep_table,
     targets_table,
@@ -40,6 +45,9 @@ class Results:
         images: what was sent, in words.
         sweeps: of its public models.
         matches: of the comparison.
+        soak: full load for many minutes, where it was asked for.
+        gpus: seen while the network ran on one.
+        unmeasured: targets that could not be measured.
     """
 
     pipeline: str
@@ -47,18 +55,23 @@ class Results:
     images: str
     sweeps: Sequence[PipelineSweep]
     matches: Sequence[Match]
+    soak: Soak | None = None
+    gpus: Sequence[GpuSample] = ()
+    unmeasured: Sequence[Target] = ()
 
     @property
     def targets(self) -> tuple[Target, ...]:
         """All targets, by their number."""
-        found = (target for match in self.matches for target in match.targets)
-        return tuple(sorted(found, key=lambda target: target.number))
+        found = [target for match in self.matches for target in match.targets]
+        return tuple(sorted([*found, *self.unmeasured], key=lambda target: target.number))
 
     @property
     def tables(self) -> tuple[Table, ...]:
         """What is printed."""
         tables = [sweep_table(swept) for swept in self.sweeps]
         tables += [match_table(match) for match in self.matches]
+        tables += [gpu_table(self.gpus)] if self.gpus else []
+        tables += [soak_table(self.soak)] if self.soak else []
         return (*tables, targets_table(self.targets)) if self.matches else tuple(tables)
 
 
@@ -68,7 +81,8 @@ def result_lines(results: Results) -> list[str]:
     lines += [f"pipeline: {results.pipeline}", f"images: {results.images}", ""]
     for table in results.tables:
         lines += [*table.lines(), ""]
-    lines += [f"{each.model}: {line}" for each in results.sweeps for line in each.sentences]
+    lines += soak_lines(results.soak) if results.soak else []
+    lines += [f"{each.title}: {line}" for each in results.sweeps for line in each.sentences]
     return [*lines, *(target.line for target in results.targets)]
 
 
@@ -80,6 +94,11 @@ def html_report(results: Results) -> str:
     if results.targets:
         parts.append(_table(targets_table(results.targets)))
         parts.append(_lines([target.line for target in results.targets]))
+    if results.gpus:
+        parts.append(_table(gpu_table(results.gpus)))
+    if results.soak:
+        parts += [_table(soak_table(results.soak)), *_soak_plots(results.soak)]
+        parts.append(_lines(soak_lines(results.soak)))
     for match in results.matches:
         parts.append(_table(match_table(match)))
         parts.append(_rounds_plot(match))
@@ -98,6 +117,11 @@ def html_report(results: Results) -> str:
             "</body></html>\n",
         ]
     )
+
+
+def soak_lines(soaked: Soak) -> list[str]:
+    """Return how full the load was."""
+    return [f"soak, {model}: {rate:.1f} images/s" for model, rate in soaked.images_per_s.items()]
 
 
 def _table(table: Table) -> str:
@@ -131,3 +155,28 @@ def _curve_plots(swept: PipelineSweep) -> str:
             line_plot(f"p99 latency by {what}", what, "ms", [Line("", latency)]),
         ]
     return "\n".join(plots)
+
+
+def _soak_plots(soaked: Soak) -> list[str]:
+    samples = soaked.samples
+    memory = [
+        Line(process, [(each.seconds / 60, each.memory_mb[process]) for each in samples])
+        for process in samples[-1].memory_mb
+    ]
+    images = [
+        Line(
+            model,
+            [
+                (
+                    after.seconds / 60,
+                    (after.images[model] - before.images[model]) / (after.seconds - before.seconds),
+                )
+                for before, after in pairwise(samples)
+            ],
+        )
+        for model in soaked.images_per_s
+    ]
+    return [
+        line_plot("Memory of every process", "minutes", "MB", memory, log_x=False),
+        line_plot("Throughput meanwhile", "minutes", "images/s", images, log_x=False),
+    ]

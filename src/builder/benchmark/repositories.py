@@ -19,6 +19,9 @@ USUAL = "usual"
 USUAL_MODELS = (USUAL, "usual_preprocess", "usual_network", "usual_postprocess")
 STUB_SETTINGS = "stub.json"
 SCENE = "fixed_scene.py"
+GPU_SETTINGS = "gpu.json"
+# While one copies frames and answers, the other computes.
+GPU_PROCESSES = 2
 
 
 def check_baselines(baselines: Path) -> None:
@@ -73,6 +76,36 @@ def stub_pipeline(
     return folder
 
 
+def gpu_pipeline(
+    repository: Path, manifest: Manifest, baselines: Path, folder: Path, *, device: str
+) -> Path:
+    """Make a repository that holds a copy of a pipeline whose network torch runs; return it.
+
+    Args:
+        repository: that holds the pipeline.
+        manifest: of its active version.
+        baselines: the folder ``benchmarks`` of a clone.
+        folder: to make.
+        device: torch's name of where the network runs.
+    """
+    names = model_names(manifest.name)
+    for model in names.all:
+        shutil.copytree(repository / model, folder / model)
+    _run_in_python(folder / names.network, processes=GPU_PROCESSES)
+    version = folder / names.network / str(manifest.version)
+    (version / PLAN_FILE).unlink(missing_ok=True)
+    for file in (baselines / "gpu_network").glob("*.py"):
+        shutil.copy(file, version)
+    settings = {
+        "device": device,
+        "width": manifest.width,
+        "height": manifest.height,
+        "max_batch": manifest.max_batch,
+    }
+    (version / GPU_SETTINGS).write_text(json.dumps(settings))
+    return folder
+
+
 def usual_recipe(baselines: Path, folder: Path) -> Path:
     """Make a repository that holds the usual recipe; return it."""
     for model in USUAL_MODELS:
@@ -84,14 +117,7 @@ def usual_recipe(baselines: Path, folder: Path) -> Path:
 
 
 def _replace_network(model: Path, manifest: Manifest, baselines: Path, delay_ms: float) -> None:
-    config = read_config(model)
-    # Whatever ran the network, Python runs the stub.
-    config.platform = config.default_model_filename = ""
-    config.backend = "python"
-    config.ClearField("optimization")
-    config.ClearField("instance_group")
-    config.instance_group.add(kind=pb.ModelInstanceGroup.KIND_CPU, count=1)
-    _write_config(model, config)
+    _run_in_python(model, processes=1)
     version = model / str(manifest.version)
     for file in (NETWORK_FILE, PLAN_FILE):
         (version / file).unlink(missing_ok=True)
@@ -105,6 +131,18 @@ def _replace_network(model: Path, manifest: Manifest, baselines: Path, delay_ms:
         "delay_ms": delay_ms,
     }
     (version / STUB_SETTINGS).write_text(json.dumps(settings))
+
+
+def _run_in_python(model: Path, *, processes: int) -> None:
+    """Have Python run a network, whatever ran it."""
+    config = read_config(model)
+    config.platform = config.default_model_filename = ""
+    config.backend = "python"
+    config.ClearField("optimization")
+    config.ClearField("instance_group")
+    # As far as Triton goes: what a GPU is for is the model's own business.
+    config.instance_group.add(kind=pb.ModelInstanceGroup.KIND_CPU, count=processes)
+    _write_config(model, config)
 
 
 def _write_config(model: Path, config: pb.ModelConfig) -> None:

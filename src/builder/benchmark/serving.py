@@ -23,11 +23,11 @@ class MeasuredServer:
 
     Attributes:
         target: its addresses.
-        pid: of ``tritonserver``.
+        pid: of ``tritonserver``; None where its processes are not to be seen.
     """
 
     target: Target
-    pid: int
+    pid: int | None
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,8 @@ class Profile:
         load: what was sent.
         measured: by perf_analyzer, in its windows.
         work: of every model, from the first request to the last.
-        cpu_ms: user and system time of each process for an image, likewise.
+        cpu_ms: user and system time of each process for an image, likewise; of none where they are
+            not to be seen.
     """
 
     load: Load
@@ -47,9 +48,9 @@ class Profile:
     cpu_ms: dict[str, float]
 
     @property
-    def server_cpu_ms(self) -> float:
-        """CPU time of an image in all processes of the server."""
-        return sum(self.cpu_ms.values())
+    def server_cpu_ms(self) -> float | None:
+        """CPU time of an image in all processes of the server, or None where it is not known."""
+        return sum(self.cpu_ms.values()) if self.cpu_ms else None
 
 
 @contextmanager
@@ -91,7 +92,7 @@ def profile(
     Raises:
         BenchmarkError: the load generator or the server failed.
     """
-    statistics, seconds = server_statistics(server.target.grpc_url), cpu_seconds(server.pid)
+    statistics, seconds = server_statistics(server.target.grpc_url), _cpu_seconds(server)
     measured = analyzer.measure(server.target, load, data_file, csv_file, window_ms=window_ms)
     work = work_between(statistics, server_statistics(server.target.grpc_url))
     images = sum(each.images for each in work if each.model == load.model)
@@ -100,7 +101,11 @@ def profile(
             f"{failures} requests to {load.model} failed while it was measured: send it one with "
             "`framewire-client image` to see why"
         )
-    return Profile(load, measured, work, cpu_ms_per_image(seconds, cpu_seconds(server.pid), images))
+    return Profile(load, measured, work, cpu_ms_per_image(seconds, _cpu_seconds(server), images))
+
+
+def _cpu_seconds(server: MeasuredServer) -> dict[str, float]:
+    return {} if server.pid is None else cpu_seconds(server.pid)
 
 
 def _free_ports(count: int) -> list[int]:

@@ -26,6 +26,8 @@ COLOURS = (
 )
 TICKS = 5
 MOST_X_TICKS = 12
+# More would touch each other.
+MOST_DOTS = 40
 
 
 @dataclass(frozen=True)
@@ -44,7 +46,10 @@ class Line:
 def line_plot(
     title: str, x_title: str, y_title: str, lines: Sequence[Line], *, log_x: bool = True
 ) -> str:
-    """Return a plot of some lines; y begins at 0, x may be logarithmic."""
+    """Return a plot of some lines; y begins at 0, x may be logarithmic.
+
+    A line has a dot at each point, or none where it has very many.
+    """
     xs = [x for line in lines for x, _ in line.points]
     ys = [y for line in lines for _, y in line.points]
     if not xs:
@@ -76,7 +81,8 @@ def line_plot(
         )
         parts.append(_text(LEFT - 6, y + 4, f"{value:g}", anchor="end"))
     ticks = sorted(set(xs))
-    ticks = ticks[:: -(-len(ticks) // MOST_X_TICKS)]
+    if len(ticks) > MOST_X_TICKS:
+        ticks = ticks[:: -(-len(ticks) // MOST_X_TICKS)] if log_x else _round_ticks(low_x, high_x)
     parts += [_text(x_at(x), HEIGHT - BOTTOM + 16, f"{x:.4g}") for x in ticks]
     parts.append(_text((LEFT + WIDTH - RIGHT) / 2, HEIGHT - 8, x_title))
     parts.append(
@@ -91,6 +97,7 @@ def line_plot(
             f'<circle cx="{x_at(x):.1f}" cy="{y_at(y):.1f}" r="3" fill="{colour}">'
             f"<title>{escape(line.name)}: {x:g}, {y:.4g}</title></circle>"
             for x, y in line.points
+            if len(line.points) <= MOST_DOTS
         ]
         if legend:
             parts.append(
@@ -111,3 +118,8 @@ def _round_up(value: float) -> float:
         return 1.0
     power = 10.0 ** math.floor(math.log10(value))
     return next(factor * power for factor in (1, 2, 5, 10) if factor * power >= value)
+
+
+def _round_ticks(low: float, high: float) -> list[float]:
+    step = _round_up((high - low) / MOST_X_TICKS)
+    return [step * number for number in range(math.ceil(low / step), math.floor(high / step) + 1)]

@@ -49,7 +49,13 @@ class Sweep:
 
 
 def run_sweep(
-    model: str, measure: Measure, *, max_batch: int, max_concurrency: int = CONCURRENCIES[-1]
+    model: str,
+    measure: Measure,
+    *,
+    max_batch: int,
+    max_concurrency: int = CONCURRENCIES[-1],
+    rates: bool = True,
+    shared_memory: bool = True,
 ) -> Sweep:
     """Measure a model under all loads of the sweep.
 
@@ -58,6 +64,9 @@ def run_sweep(
         measure: measures one load.
         max_batch: the largest batch that the model takes; larger ones are left out.
         max_concurrency: likewise.
+        rates: whether to send at fixed rates too.
+        shared_memory: whether to send through shared memory too, which takes a server that shares
+            this machine's.
     """
 
     def run(loads: Sequence[Load], expected: float) -> tuple[SweepPoint, ...]:
@@ -76,15 +85,17 @@ def run_sweep(
     rest = [Load(model, concurrency=count) for count in counts if count > 1]
     concurrencies = (batches[0], *run(rest, first))
     best = max(point.measured.images_per_s for point in concurrencies)
-    rates = [
-        Load(model, concurrency=None, rate=round(share * best, 1) or 0.1) for share in RATE_SHARES
+    at_rates = [
+        Load(model, concurrency=None, rate=round(share * best, 1) or 0.1)
+        for share in RATE_SHARES
+        if rates
     ]
     shm = [
         Load(model, concurrency=count, shared_memory=True)
         for count in SHM_CONCURRENCIES
-        if count <= max_concurrency
+        if shared_memory and count <= max_concurrency
     ]
-    return Sweep(batches, concurrencies, run(rates, best), run(shm, best))
+    return Sweep(batches, concurrencies, run(at_rates, best), run(shm, best))
 
 
 def batch_curve(sweep: Sweep) -> tuple[CurvePoint, ...]:

@@ -7,8 +7,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from builder.benchmark.comparison import Match
+from builder.benchmark.gpu import GpuSample, gpu_rows
 from builder.benchmark.pipeline_sweep import PipelineSweep
+from builder.benchmark.processes import SERVER
 from builder.benchmark.serving import Profile
+from builder.benchmark.soak import Soak
 from builder.benchmark.targets import Target
 from thin_client.contract import model_names
 
@@ -78,13 +81,13 @@ def sweep_table(swept: PipelineSweep) -> Table:
                 f"{found.images_per_s:.1f}",
                 *(f"{value:.1f}" for value in times),
                 *(f"{value:.2f}" for value in parts),
-                f"{profile.server_cpu_ms:.2f}",
+                "-" if profile.server_cpu_ms is None else f"{profile.server_cpu_ms:.2f}",
                 f"{_network_batch(profile):.1f}",
             )
         )
     # Triton counts a model that answers from its own threads as done when it has taken a request.
     title = (
-        f"Sweep of {swept.model}, times in ms; what preprocess and BLS do in their own threads is "
+        f"Sweep of {swept.title}, times in ms; what preprocess and BLS do in their own threads is "
         "part of 'network'"
     )
     return Table(title, head, tuple(rows))
@@ -129,8 +132,9 @@ def steps_table(title: str, profile: Profile) -> Table:
     if (rest_ms := _preprocess_ms(profile)) is not None:
         cells = ("-", "-", f"{rest_ms:.2f}", *("-" for _ in head[4:]))
         rows.append(("preprocess, what the others leave", *cells))
-    server = f"{profile.cpu_ms.get('tritonserver', 0.0):.2f}"
-    rows.append(("tritonserver", *("-" for _ in head[2:-1]), server, "-"))
+    if SERVER in profile.cpu_ms:
+        server = f"{profile.cpu_ms[SERVER]:.2f}"
+        rows.append((SERVER, *("-" for _ in head[2:-1]), server, "-"))
     return Table(f"{title}: the models, times in ms", head, tuple(rows))
 
 
@@ -147,12 +151,36 @@ def _preprocess_ms(profile: Profile) -> float | None:
     return total_ms[names.ensemble] - others_ms
 
 
+def soak_table(soaked: Soak) -> Table:
+    """Return what became of the memory of every process."""
+    head = ("", "MB after 10 %", "MB at the end", "growth %", "MB/hour", "highest MB")
+    rows = tuple(
+        (
+            each.process,
+            f"{each.settled_mb:.1f}",
+            f"{each.end_mb:.1f}",
+            f"{each.percent:.1f}",
+            f"{each.slope_mb_per_h:.1f}",
+            f"{each.highest_mb:.1f}",
+        )
+        for each in soaked.growth
+    )
+    return Table(soaked.title, head, rows)
+
+
+def gpu_table(samples: Sequence[GpuSample]) -> Table:
+    """Return how busy and how full each GPU of this machine was."""
+    head = ("", "busy %", "highest", "highest MiB used", "of MiB", "W")
+    return Table("GPUs in the rounds, as nvidia-smi sees them", head, gpu_rows(samples))
+
+
 def targets_table(targets: Sequence[Target]) -> Table:
     """Return the targets in words."""
     rows = []
     for target in targets:
         goal = f"at {'most' if target.at_most else 'least'} {target.goal:g}"
-        found = f"{target.found.median:.2f}" if target.found else "-"
+        digits = 0 if target.absolute else 2
+        found = f"{target.found.median:.{digits}f}" if target.found else "-"
         reached = {True: "yes", False: "no", None: "-"}[target.reached]
         rows.append((f"{target.number}  {target.meaning}", goal, found, reached))
     return Table("Targets", ("", "goal", "median", "reached"), tuple(rows))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -29,10 +30,11 @@ class Target:
     Attributes:
         number: as in the issue, with a letter for its part.
         meaning: in words.
-        goal: of the ratio.
+        goal: of the ratio, or of a number of images a second.
         at_most: whether less is better.
         found: what came out, or None.
         why_not: if nothing did, why.
+        absolute: whether it is a whole number by itself and no ratio.
     """
 
     number: str
@@ -41,6 +43,7 @@ class Target:
     at_most: bool
     found: Ratio | None
     why_not: str = ""
+    absolute: bool = False
 
     @property
     def reached(self) -> bool | None:
@@ -52,13 +55,14 @@ class Target:
     @property
     def line(self) -> str:
         """The target in the form that scripts read."""
+        goal = f"{self.goal:.0f}" if self.absolute else f"{self.goal}"
         if self.found is None:
-            return f"target {self.number}: not measured (goal {self.goal}; {self.why_not})"
+            return f"target {self.number}: not measured (goal {goal}; {self.why_not})"
         found = self.found
-        digits = 2 if self.goal < 2 else 1
+        digits = 0 if self.absolute else 2 if self.goal < 2 else 1
         spread = f"{found.low:.{digits}f} to {found.high:.{digits}f}"
         return (
-            f"target {self.number}: {found.median:.{digits}f} (goal {self.goal}; {spread} over "
+            f"target {self.number}: {found.median:.{digits}f} (goal {goal}; {spread} over "
             f"{found.rounds} rounds)"
         )
 
@@ -139,6 +143,22 @@ def wire_target(image_bytes: Sequence[int], tensor_bytes: int, rounds: int) -> T
         False,
         Ratio(mean, mean, mean, rounds),
     )
+
+
+def gpu_target(rounds: Rounds | None, why_not: str = "") -> Target:
+    """Return target 6 from rounds with the network on a GPU and 1080p JPEGs, or why there are none.
+
+    Images a second, of what is not compared with anything: it counts on one H200 with 16 cores.
+    """
+    number, goal = "6", 2000.0
+    if rounds is None:
+        meaning = "1920x1080 JPEGs to boxes a second, network on a GPU"
+        return Target(number, meaning, goal, False, None, why_not, absolute=True)
+    best = fastest(rounds, ENSEMBLE, BLS)
+    values = _throughput(rounds[best])
+    found = Ratio(statistics.median(values), min(values), max(values), len(values))
+    meaning = f"1920x1080 JPEGs to boxes a second by {best}, network on a GPU"
+    return Target(number, meaning, goal, False, found, absolute=True)
 
 
 def fastest(rounds: Rounds, *names: str) -> str:

@@ -3,35 +3,29 @@
 from __future__ import annotations
 
 import argparse
-import os
-import sys
 from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
 
-from builder.benchmark.comparison import (
-    Match,
-    Setup,
-    batching_match,
-    network_match,
-    stub_match,
-)
-from builder.benchmark.frames import jpeg_files
+from builder.benchmark import targets as t
+from builder.benchmark.comparison import Match, Measuring, image_data, working_folder
+from builder.benchmark.gpu import gpus
+from builder.benchmark.gpu_match import GpuRun, gpu_match
 from builder.benchmark.machine import describe_machine
-from builder.benchmark.perf_analyzer import find_perf_analyzer
 from builder.benchmark.pipeline_sweep import PipelineSweep, sweep_pipeline
 from builder.benchmark.report import Results, html_report, result_lines
-from builder.benchmark.repositories import BASELINES, check_baselines
-from builder.benchmark.sweep import CONCURRENCIES
-from builder.commands.options import Commands, add_repository_option
+from builder.benchmark.repositories import gpu_pipeline, link_pipeline
+from builder.benchmark.running import RunningPipeline, find_running
+from builder.benchmark.serving import MeasuredServer, measured_server
+from builder.benchmark.soak import Soak, SoakNetwork, soak
+from builder.commands.bench_options import MATCHES, add_bench_options
+from builder.commands.bench_setup import measuring_of, setup_of
+from builder.commands.options import Commands
 from builder.errors import BenchmarkError
-from builder.pipelines.manifest import Manifest, pipelines, read_manifest
 from builder.serving.server import sigterm_interrupts
-from builder.settings import Runtime
 from thin_client.contract import model_names
 
-OUT = Path("build/bench")
 REPORT = "report.html"
-MATCHES = {"stub": stub_match, "network": network_match, "batching": batching_match}
 
 
 def add_bench(commands: Commands[argparse.ArgumentParser]) -> None:
@@ -39,153 +33,133 @@ def add_bench(commands: Commands[argparse.ArgumentParser]) -> None:
     parser = commands.add_parser(
         "bench", help="measure a pipeline with perf_analyzer and compare it with other ways"
     )
-    parser.add_argument("images", nargs="+", help="JPEGs: files, folders or patterns")
-    add_repository_option(parser, "that holds the pipeline")
-    parser.add_argument("--name", help="of the pipeline (the repository's only one)")
-    parser.add_argument("--out", type=Path, default=OUT, help="for the results (%(default)s)")
-    parser.add_argument(
-        "--rounds", type=_positive, default=5, help="of the comparison (%(default)s)"
-    )
-    parser.add_argument(
-        "--window-ms",
-        type=_positive,
-        default=1000,
-        help="of perf_analyzer, which takes three for a load (%(default)s)",
-    )
-    parser.add_argument(
-        "--p99-ms",
-        type=float,
-        default=100.0,
-        help="latency bound of the sweet spot (%(default)g)",
-    )
-    parser.add_argument(
-        "--max-concurrency",
-        type=_positive,
-        default=CONCURRENCIES[-1],
-        help="of the sweep (%(default)s)",
-    )
-    parser.add_argument("--both", action="store_true", help="also sweep the BLS variant")
-    parser.add_argument("--no-sweep", action="store_true", help="leave the sweep out")
-    parser.add_argument("--no-comparison", action="store_true", help="leave the comparison out")
-    parser.add_argument(
-        "--match",
-        choices=tuple(MATCHES),
-        action="append",
-        help="only this part of the comparison; may be repeated",
-    )
-    parser.add_argument(
-        "--baselines",
-        type=Path,
-        default=BASELINES,
-        help="folder of what it is compared with (%(default)s)",
-    )
-    parser.add_argument("--perf-analyzer", type=Path, metavar="PATH", help="the program itself")
-    parser.add_argument(
-        "--ultralytics",
-        nargs=2,
-        type=Path,
-        metavar=("PYTHON", "MODEL"),
-        help="a Python that has ultralytics, and the detector's file, to compare with `predict`",
-    )
+    add_bench_options(parser)
     parser.set_defaults(run=run_bench)
 
 
 def run_bench(arguments: argparse.Namespace) -> None:
     """Measure, print, write the report."""
-    setup = _setup(arguments)
-    names = model_names(setup.manifest.name)
-    sweeps: list[PipelineSweep] = []
-    matches: list[Match] = []
+    if arguments.gpu:
+        gpus()
     with sigterm_interrupts():
         machine = describe_machine()
-        if not arguments.no_sweep:
-            models = (names.ensemble, names.bls) if arguments.both else (names.ensemble,)
-            sweeps += [
-                sweep_pipeline(
-                    setup,
-                    model,
-                    latency_bound_ms=arguments.p99_ms,
-                    max_concurrency=arguments.max_concurrency,
-                )
-                for model in models
-            ]
-        if not arguments.no_comparison:
-            matches += [MATCHES[name](setup) for name in arguments.match or MATCHES]
-    manifest = setup.manifest
-    results = Results(
-        f"{manifest.name} version {manifest.version}, {manifest.source}, "
-        f"{manifest.width}x{manifest.height}, {manifest.runtime.value}",
-        machine,
-        f"{len(setup.images)} JPEGs, {_mean_kb(setup.images):.0f} kB on average",
-        sweeps,
-        matches,
-    )
-    report = setup.out / REPORT
+        results = (_measure_running if arguments.url else _measure_repository)(arguments, machine)
+    report = arguments.out / REPORT
     report.write_text(html_report(results))
     lines = result_lines(results)
-    (setup.out / "results.txt").write_text("\n".join(lines) + "\n")
+    (arguments.out / "results.txt").write_text("\n".join(lines) + "\n")
     print(f"report: {report}", *lines, sep="\n")
 
 
-def _setup(arguments: argparse.Namespace) -> Setup:
-    repository: Path = arguments.repository
-    analyzer = find_perf_analyzer(arguments.perf_analyzer)
-    if not arguments.no_comparison:
-        check_baselines(arguments.baselines)
-    manifest = read_manifest(repository, arguments.name or _only_pipeline(repository))
-    _check_runtime(manifest)
-    images = jpeg_files(arguments.images)
-    try:
-        arguments.out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
+def _measure_running(arguments: argparse.Namespace, machine: dict[str, str]) -> Results:
+    if arguments.match or arguments.soak:
         raise BenchmarkError(
-            f"cannot write into {arguments.out} ({error.strerror}): choose another folder with "
-            "--out"
-        ) from error
-    return Setup(
-        analyzer=analyzer,
-        repository=repository,
-        manifest=manifest,
-        images=images,
-        baselines=arguments.baselines,
-        out=arguments.out,
-        rounds=arguments.rounds,
-        window_ms=arguments.window_ms,
-        cores=len(os.sched_getaffinity(0)),
-        ultralytics=tuple(arguments.ultralytics) if arguments.ultralytics else None,
-        progress=_tell,
+            "--match and --soak start servers of their own: leave out either them or --url"
+        )
+    measuring = measuring_of(arguments)
+    running = find_running(arguments.url, arguments.name, arguments.metrics_url)
+    sweeps = _sweeps(arguments, measuring, running)
+    run = _gpu_run(arguments, measuring, running.server, running.name) if arguments.gpu else None
+    return _results(running.words, machine, measuring, sweeps=sweeps, gpu=run)
+
+
+def _measure_repository(arguments: argparse.Namespace, machine: dict[str, str]) -> Results:
+    setup = setup_of(arguments)
+    manifest = setup.manifest
+    sweeps: list[PipelineSweep] = []
+    matches: list[Match] = []
+    soaked: Soak | None = None
+    run: GpuRun | None = None
+    if not arguments.no_sweep:
+        with ExitStack() as stack:
+            folder = working_folder(stack) / "pipeline"
+            served = link_pipeline(setup.repository, manifest.name, folder)
+            server = stack.enter_context(measured_server(served))
+            running = RunningPipeline(server, manifest.name, manifest.max_batch, "")
+            sweeps += _sweeps(arguments, setup, running)
+    if not arguments.no_comparison:
+        matches += [MATCHES[name](setup) for name in arguments.match or MATCHES]
+    if arguments.gpu:
+        with ExitStack() as stack:
+            served = gpu_pipeline(
+                setup.repository,
+                manifest,
+                setup.baselines,
+                working_folder(stack) / "pipeline",
+                device=arguments.gpu_device,
+            )
+            server = stack.enter_context(measured_server(served))
+            run = _gpu_run(arguments, setup, server, manifest.name)
+    if arguments.soak:
+        soaked = soak(setup, arguments.soak, SoakNetwork(arguments.soak_network))
+    words = (
+        f"{manifest.name} version {manifest.version}, {manifest.source}, "
+        f"{manifest.width}x{manifest.height}, {manifest.runtime.value}"
+    )
+    return _results(words, machine, setup, sweeps=sweeps, matches=matches, soaked=soaked, gpu=run)
+
+
+def _sweeps(
+    arguments: argparse.Namespace, measuring: Measuring, running: RunningPipeline
+) -> list[PipelineSweep]:
+    if arguments.no_sweep:
+        return []
+    names = model_names(running.name)
+    with ExitStack() as stack:
+        data = image_data(measuring.images, working_folder(stack) / "images.json")
+        return [
+            sweep_pipeline(
+                measuring,
+                running.server,
+                model,
+                data,
+                title=model,
+                max_batch=running.max_batch,
+                latency_bound_ms=arguments.p99_ms,
+                max_concurrency=arguments.max_concurrency,
+            )
+            for model in ((names.ensemble, names.bls) if arguments.both else (names.ensemble,))
+        ]
+
+
+def _gpu_run(
+    arguments: argparse.Namespace, measuring: Measuring, server: MeasuredServer, name: str
+) -> GpuRun:
+    return gpu_match(
+        measuring,
+        server,
+        name,
+        latency_bound_ms=arguments.p99_ms,
+        max_concurrency=arguments.max_concurrency,
     )
 
 
-def _tell(what: str) -> None:
-    # Not part of the result.
-    print(f"framewire: {what}", file=sys.stderr, flush=True)
-
-
-def _check_runtime(manifest: Manifest) -> None:
-    if manifest.runtime is not Runtime.PYTHON:
-        raise BenchmarkError(
-            f"the embedded Triton cannot run {manifest.name}, whose network is built with "
-            f"--runtime {manifest.runtime.value}: build it with --runtime python too, under "
-            "another name"
-        )
-
-
-def _only_pipeline(repository: Path) -> str:
-    found = pipelines(repository)
-    if len(found) != 1:
-        raise BenchmarkError(
-            f"{repository} has {len(found)} pipelines ({', '.join(found) or 'none'}): choose one "
-            "with --name, or another --repository"
-        )
-    return found[0]
-
-
-def _positive(text: str) -> int:
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"must be at least 1, got {value}")
-    return value
+def _results(
+    pipeline: str,
+    machine: dict[str, str],
+    measuring: Measuring,
+    *,
+    sweeps: Sequence[PipelineSweep],
+    matches: Sequence[Match] = (),
+    soaked: Soak | None = None,
+    gpu: GpuRun | None = None,
+) -> Results:
+    unmeasured: tuple[t.Target, ...] = ()
+    if gpu is not None:
+        sweeps, matches = [*sweeps, *gpu.sweeps], [*matches, gpu.match]
+    elif matches:
+        why = "no GPU here" if machine["gpu"] == "none" else "add --gpu"
+        unmeasured = (t.gpu_target(None, why),)
+    return Results(
+        pipeline,
+        machine,
+        f"{len(measuring.images)} JPEGs, {_mean_kb(measuring.images):.0f} kB on average",
+        sweeps,
+        matches,
+        soaked,
+        gpu.gpus if gpu else (),
+        unmeasured,
+    )
 
 
 def _mean_kb(files: Sequence[Path]) -> float:

@@ -18,6 +18,16 @@ def test_a_plot_is_well_formed_and_has_a_dot_for_each_point() -> None:
     assert abs((across[2] - across[0]) / (across[1] - across[0]) - 8) < 0.05
 
 
+def test_a_long_line_has_round_ticks_and_no_dots() -> None:
+    points = [(second / 60, 100.0) for second in range(3, 1200, 5)]
+    root = ET.fromstring(  # noqa: S314 - our own output
+        line_plot("Memory", "minutes", "MB", [Line("m", points)], log_x=False)
+    )
+    assert not root.findall("circle")
+    across = [text.text for text in root.findall("text") if text.get("y") == "270.0"]
+    assert across == ["2", "4", "6", "8", "10", "12", "14", "16", "18"]
+
+
 def test_a_table_lines_its_columns_up() -> None:
     table = Table("t", ("", "n"), (("one", "1"), ("twelve", "12.5")))
     assert table.lines() == ["t", "             n", "  one        1", "  twelve  12.5"]

@@ -35,3 +35,9 @@ def test_what_the_other_steps_leave_of_the_ensemble_is_preprocess() -> None:
 def test_other_models_have_no_such_row() -> None:
     rows = rows_of(Load("p_bls"), work("p_bls", 20.0), work("p_network", 7.0))
     assert set(rows) == {"p_bls", "p_network", "tritonserver"}
+
+
+def test_where_processes_cannot_be_seen_nothing_is_said_of_their_cpu_time() -> None:
+    profile = Profile(Load("p"), MEASURED, (work("p", 20.0),), {})
+    ((model, *cells),) = steps_table("t", profile).rows
+    assert (model, cells[7]) == ("p", "-")

@@ -77,3 +77,20 @@ def test_the_wire_target_is_that_of_the_mean_image() -> None:
     target = t.wire_target([100, 200, 300], 6000, 5)
     assert target.found == Ratio(30, 30, 30, 5)
     assert "20 to 60 by image" in target.meaning
+
+
+def test_target_6_is_a_number_of_images_and_not_a_ratio() -> None:
+    found = t.gpu_target(
+        {
+            t.ENSEMBLE: samples((1900, 1, 1), (2104.6, 1, 1), (2200, 1, 1)),
+            t.BLS: samples((1800, 1, 1), (2300, 1, 1), (1700, 1, 1)),
+        }
+    )
+    assert found.line == "target 6: 2105 (goal 2000; 1900 to 2200 over 3 rounds)"
+    assert found.reached
+    assert "by ensemble" in found.meaning
+
+
+def test_without_a_gpu_target_6_has_its_line_too() -> None:
+    line = "target 6: not measured (goal 2000; no GPU here)"
+    assert t.gpu_target(None, "no GPU here").line == line
