@@ -16,6 +16,7 @@ from builder.commands.engine import add_engine
 from builder.commands.inspect import add_inspect
 from builder.commands.list import add_list
 from builder.commands.load import add_load
+from builder.commands.model_analyzer import add_model_analyzer
 from builder.commands.prune import add_prune
 from builder.commands.rollback import add_rollback
 from builder.commands.serve import add_serve
@@ -39,6 +40,7 @@ def build_parser() -> argparse.ArgumentParser:
         add_demo,
         add_verify,
         add_bench,
+        add_model_analyzer,
         add_engine,
         add_check,
     ):

@@ -17,7 +17,8 @@
     ├── TensorRtMissingError     the compiler for machines without a GPU is not installed
     ├── DemoError                the demo's input or its client failed
     ├── BenchmarkError           a pipeline cannot be measured
-    │   └── PerfAnalyzerMissingError  Triton's load generator is not here, or does not run
+    │   ├── PerfAnalyzerMissingError  Triton's load generator is not here, or does not run
+    │   └── ModelAnalyzerMissingError Triton's Model Analyzer is not here
     ├── VerificationError        a pipeline cannot be compared with its detector
     │   └── AccuracyLostError    it finds less than its detector does
     └── ServerError
@@ -37,6 +38,7 @@ __all__ = [
     "EmbeddedUnavailableError",
     "InvalidPipelineError",
     "LabelsError",
+    "ModelAnalyzerMissingError",
     "ModelFileError",
     "PerfAnalyzerMissingError",
     "PipelineExistsError",
@@ -118,6 +120,10 @@ class BenchmarkError(BuilderError):
 
 class PerfAnalyzerMissingError(BenchmarkError):
     """Triton's load generator is not on this machine, or lacks libraries."""
+
+
+class ModelAnalyzerMissingError(BenchmarkError):
+    """Triton's Model Analyzer is not on this machine."""
 
 
 class VerificationError(BuilderError):

@@ -10,8 +10,9 @@ from tritonclient.grpc import model_config_pb2 as pb
 
 from builder.errors import BenchmarkError
 from builder.pipelines.config_files import CONFIG_FILE, config_text, read_config
-from builder.pipelines.manifest import Manifest
+from builder.pipelines.manifest import Manifest, pipelines, read_manifest
 from builder.pipelines.model_configs import NETWORK_FILE, PLAN_FILE
+from builder.settings import Runtime
 from thin_client.contract import model_names
 
 BASELINES = Path("benchmarks")
@@ -35,6 +36,23 @@ def check_baselines(baselines: Path) -> None:
             f"there is no usual_recipe in {baselines}, which the pipeline is compared with: run in "
             "the root of a clone, name its folder with --baselines, or add --no-comparison"
         )
+
+
+def measured_pipeline(repository: Path, name: str | None) -> Manifest:
+    """Return what is to be measured: the named pipeline, or the only one of a repository.
+
+    Raises:
+        BenchmarkError: there is more than one or none, or the embedded Triton cannot run it.
+        RepositoryError: there is none of that name.
+    """
+    manifest = read_manifest(repository, name or _only_pipeline(repository))
+    if manifest.runtime is not Runtime.PYTHON:
+        raise BenchmarkError(
+            f"the embedded Triton cannot run {manifest.name}, whose network is built with "
+            f"--runtime {manifest.runtime.value}: build it with --runtime python too, under "
+            "another name"
+        )
+    return manifest
 
 
 def link_pipeline(repository: Path, name: str, folder: Path) -> Path:
@@ -114,6 +132,16 @@ def usual_recipe(baselines: Path, folder: Path) -> Path:
         (folder / model / "1").mkdir(exist_ok=True)
     shutil.copy(baselines / SCENE, folder / "usual_network" / "1")
     return folder
+
+
+def _only_pipeline(repository: Path) -> str:
+    found = pipelines(repository)
+    if len(found) != 1:
+        raise BenchmarkError(
+            f"{repository} has {len(found)} pipelines ({', '.join(found) or 'none'}): choose one "
+            "with --name, or another --repository"
+        )
+    return found[0]
 
 
 def _replace_network(model: Path, manifest: Manifest, baselines: Path, delay_ms: float) -> None:

@@ -34,3 +34,11 @@ def server_options(arguments: argparse.Namespace) -> ServerOptions:
         http_port=arguments.http_port,
         metrics_port=arguments.metrics_port,
     )
+
+
+def positive(text: str) -> int:
+    """Return a whole number of at least 1, for argparse."""
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"must be at least 1, got {value}")
+    return value
