@@ -103,7 +103,7 @@ def _overlaps(a: NDArray[np.float32], b: NDArray[np.float32]) -> NDArray[np.floa
     width -= np.maximum(ax1, bx1)
     height = np.minimum(ay2, by2)
     height -= np.maximum(ay1, by1)
-    shared = np.maximum(width, np.float32(0))
+    shared: NDArray[np.float32] = np.maximum(width, np.float32(0))
     shared *= np.maximum(height, np.float32(0))
     united = (ax2 - ax1) * (ay2 - ay1) + (bx2 - bx1) * (by2 - by1)
     united -= shared
