@@ -18,7 +18,7 @@ from builder.pipelines.manifest import read_manifest
 from builder.pipelines.model_configs import PipelineSpec
 from builder.pipelines.repository import build_pipeline
 from builder.pipelines.validation import validate_pipeline
-from builder.settings import BuildSettings, Precision, Runtime
+from builder.settings import BuildSettings, Decoder, Precision, Runtime
 from tests.tiny_detector import LABELS, save_tiny_detector, tiny_detector
 from thin_client.contract import contract_fingerprint, model_names
 
@@ -122,8 +122,13 @@ def test_written_configs_are_canonical_protobuf_text(model_file: Path, tmp_path:
 
 
 def test_the_manifest_says_how_it_was_built(model_file: Path, tmp_path: Path) -> None:
-    build(model_file, tmp_path / "r", conf=0.4, candidates=60, max_det=50, max_batch=4)
+    build(
+        *(model_file, tmp_path / "r"),
+        **{"conf": 0.4, "candidates": 60, "max_det": 50, "max_batch": 4},
+        **{"decoder": Decoder.SCALED, "instances": 3},
+    )
     manifest = read_manifest(tmp_path / "r", "tiny")
+    assert (manifest.decoder, manifest.instances) == (Decoder.SCALED, 3)
     assert manifest.source == "tiny.onnx"
     assert manifest.source_sha256 == hashlib.sha256(model_file.read_bytes()).hexdigest()
     assert (manifest.name, manifest.version, manifest.builder_version) == ("tiny", 1, __version__)
@@ -133,6 +138,16 @@ def test_the_manifest_says_how_it_was_built(model_file: Path, tmp_path: Path) ->
     assert (manifest.precision, manifest.runtime) == (Precision.FP32, Runtime.PYTHON)
     text = json.loads((tmp_path / "r" / "tiny" / "1" / "pipeline.json").read_text())
     assert text["runtime"] == "python"
+
+
+def test_a_manifest_of_the_first_builders_is_read(model_file: Path, tmp_path: Path) -> None:
+    build(model_file, tmp_path / "r", instances=3)
+    file = tmp_path / "r" / "tiny" / "1" / "pipeline.json"
+    known = json.loads(file.read_text())
+    del known["decoder"], known["instances"]
+    file.write_text(json.dumps(known))
+    manifest = read_manifest(tmp_path / "r", "tiny")
+    assert (manifest.decoder, manifest.instances) == (Decoder.EXACT, 1)
 
 
 def test_a_damaged_manifest_is_told(model_file: Path, tmp_path: Path) -> None:

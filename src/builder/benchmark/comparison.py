@@ -75,12 +75,14 @@ class Match:
         rounds: the samples of each contestant, in the order of the rounds.
         profiles: of each contestant that is a server, its last round in detail.
         targets: what follows.
+        besides: the same of exact decoding, where the targets are of scaled decoding.
     """
 
     title: str
     rounds: Mapping[str, tuple[Sample, ...]]
     profiles: Mapping[str, Profile]
     targets: tuple[Target, ...]
+    besides: tuple[Target, ...] = ()
 
 
 class Servers:

@@ -72,7 +72,15 @@ class Results:
         tables += [match_table(match) for match in self.matches]
         tables += [gpu_table(self.gpus)] if self.gpus else []
         tables += [soak_table(self.soak)] if self.soak else []
-        return (*tables, targets_table(self.targets)) if self.matches else tuple(tables)
+        return (*tables, *self.target_tables) if self.matches else tuple(tables)
+
+    @property
+    def target_tables(self) -> tuple[Table, ...]:
+        """The targets, and beside them what is measured likewise."""
+        besides = [target for match in self.matches for target in match.besides]
+        title = "The same with exact decoding"
+        likewise = (targets_table(besides, title),) if besides else ()
+        return (targets_table(self.targets), *likewise)
 
 
 def result_lines(results: Results) -> list[str]:
@@ -92,7 +100,7 @@ def html_report(results: Results) -> str:
     machine = Table("Machine", ("", ""), tuple(facts.items()))
     parts = [f"<h1>framewire bench: {escape(results.pipeline)}</h1>", _table(machine)]
     if results.targets:
-        parts.append(_table(targets_table(results.targets)))
+        parts += [_table(table) for table in results.target_tables]
         parts.append(_lines([target.line for target in results.targets]))
     if results.gpus:
         parts.append(_table(gpu_table(results.gpus)))

@@ -12,7 +12,8 @@ from builder.errors import BenchmarkError
 from builder.pipelines.config_files import CONFIG_FILE, config_text, read_config
 from builder.pipelines.manifest import Manifest, pipelines, read_manifest
 from builder.pipelines.model_configs import NETWORK_FILE, PLAN_FILE
-from builder.settings import Runtime
+from builder.pipelines.repository import SETTINGS_FILE
+from builder.settings import Decoder, Runtime
 from thin_client.contract import model_names
 
 BASELINES = Path("benchmarks")
@@ -71,6 +72,7 @@ def stub_pipeline(
     *,
     delay_ms: float = 0,
     batching: bool = True,
+    decoder: Decoder | None = None,
 ) -> Path:
     """Make a repository that holds a copy of a pipeline whose network computes nothing; return it.
 
@@ -81,10 +83,16 @@ def stub_pipeline(
         folder: to make.
         delay_ms: how long a run of the network takes, whatever its batch.
         batching: whether the models keep their dynamic batching.
+        decoder: in place of the pipeline's own.
     """
     names = model_names(manifest.name)
     for model in names.all:
         shutil.copytree(repository / model, folder / model)
+    if decoder is not None:
+        for model in (names.preprocess, names.bls):
+            file = folder / model / str(manifest.version) / SETTINGS_FILE
+            settings = {**json.loads(file.read_text()), "decoder": decoder.value}
+            file.write_text(json.dumps(settings))
     _replace_network(folder / names.network, manifest, baselines, delay_ms)
     if not batching:
         for model in names.all:

@@ -22,8 +22,8 @@ Statistics = Mapping[Key, service_pb2.ModelStatistics]
 class ModelWork:
     """What one model did; times are means of a request, in milliseconds.
 
-    A Python model that answers from its own threads, as preprocess and the BLS pipeline do, counts
-    as done when it has taken the request: Triton does not see what it computes.
+    A Python model that answers from its own threads, as the network in Python does, counts as done
+    when it has taken the request: Triton does not see what it computes.
 
     Attributes:
         model: Triton's name of it.

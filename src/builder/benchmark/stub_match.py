@@ -23,10 +23,13 @@ from builder.benchmark.repositories import USUAL, stub_pipeline, usual_recipe
 from builder.benchmark.sample import Sample
 from builder.benchmark.serving import measured_server
 from builder.benchmark.wire import image_request_bytes, tensor_request_bytes
+from builder.settings import Decoder
 from thin_client.contract import model_names
 
 # Of performance.md's targets.
 CONCURRENCY, SIZE = 8, (1920, 1080)
+# They were set for it; what comes of exact decoding stands beside them.
+DECODER = Decoder.SCALED
 USUAL_SIDE = 640
 
 
@@ -40,36 +43,47 @@ def stub_match(setup: Setup) -> Match:
         tensors = folder / "tensors.json"
         zeros = np.zeros((3, USUAL_SIDE, USUAL_SIDE), np.float32)
         write_tensor_data([zeros.tobytes()], zeros.shape, tensors, name="images")
-        ours = stack.enter_context(
-            measured_server(
-                stub_pipeline(
-                    setup.repository, setup.manifest, setup.baselines, folder / "pipeline"
-                )
+        ours = {
+            decoder: stub_pipeline(
+                setup.repository,
+                setup.manifest,
+                setup.baselines,
+                folder / f"pipeline_{decoder.value}",
+                decoder=decoder,
             )
-        )
+            for decoder in Decoder
+        }
+        servers = {
+            decoder: stack.enter_context(measured_server(repository))
+            for decoder, repository in ours.items()
+        }
         usual = stack.enter_context(
             measured_server(usual_recipe(setup.baselines, folder / "usual"), tuned=False)
         )
         match = Servers(setup, "stub")
-        version = setup.repository / names.preprocess / str(setup.manifest.version)
-        decode = partial(setup.loops.decode_limit, version.resolve(), folder / "frames")
-        busy, alone = CONCURRENCY, 1
         contestants: dict[str, Callable[[], Sample]] = {
-            t.ENSEMBLE: match.served(t.ENSEMBLE, ours, names.ensemble, data, busy),
-            t.BLS: match.served(t.BLS, ours, names.bls, data, busy),
-            t.USUAL: match.served(t.USUAL, usual, USUAL, data, busy),
+            t.USUAL: match.served(t.USUAL, usual, USUAL, data, CONCURRENCY),
             t.CLIENT_SIDE: partial(
                 setup.loops.client_side,
                 usual.target.grpc_url,
                 folder / "frames",
-                in_flight=busy,
+                in_flight=CONCURRENCY,
             ),
-            t.CLIENT_TENSORS: match.served(t.CLIENT_TENSORS, usual, "usual_network", tensors, busy),
-            t.DECODE: partial(decode, workers=setup.cores),
-            t.ENSEMBLE_ALONE: match.served(t.ENSEMBLE_ALONE, ours, names.ensemble, data, alone),
-            t.BLS_ALONE: match.served(t.BLS_ALONE, ours, names.bls, data, alone),
-            t.DECODE_ALONE: partial(decode, workers=1),
+            t.CLIENT_TENSORS: match.served(
+                t.CLIENT_TENSORS, usual, "usual_network", tensors, CONCURRENCY
+            ),
         }
+        for decoder, server in servers.items():
+            version = ours[decoder] / names.preprocess / str(setup.manifest.version)
+            decode = partial(setup.loops.decode_limit, version, folder / "frames")
+            for alone in (False, True):
+                title = t.decoded(t.DECODE, decoder, alone=alone)
+                contestants[title] = partial(decode, workers=1 if alone else setup.cores)
+                for variant, model in ((t.ENSEMBLE, names.ensemble), (t.BLS, names.bls)):
+                    title = t.decoded(variant, decoder, alone=alone)
+                    contestants[title] = match.served(
+                        title, server, model, data, 1 if alone else CONCURRENCY
+                    )
         rounds = play_rounds(setup, "stub network", contestants)
         wire = t.wire_target(
             [image_request_bytes(names.ensemble, file.read_bytes()) for file in frames],
@@ -81,5 +95,6 @@ def stub_match(setup: Setup) -> Match:
             f"{CONCURRENCY} in flight",
             rounds,
             match.profiles,
-            (*t.stub_targets(rounds), wire),
+            (*t.stub_targets(rounds, DECODER), wire),
+            t.stub_targets(rounds, Decoder.EXACT),
         )

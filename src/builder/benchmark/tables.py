@@ -87,7 +87,7 @@ def sweep_table(swept: PipelineSweep) -> Table:
         )
     # Triton counts a model that answers from its own threads as done when it has taken a request.
     title = (
-        f"Sweep of {swept.title}, times in ms; what preprocess and BLS do in their own threads is "
+        f"Sweep of {swept.title}, times in ms; what a network in Python does in its own threads is "
         "part of 'network'"
     )
     return Table(title, head, tuple(rows))
@@ -174,7 +174,7 @@ def gpu_table(samples: Sequence[GpuSample]) -> Table:
     return Table("GPUs in the rounds, as nvidia-smi sees them", head, gpu_rows(samples))
 
 
-def targets_table(targets: Sequence[Target]) -> Table:
+def targets_table(targets: Sequence[Target], title: str = "Targets") -> Table:
     """Return the targets in words."""
     rows = []
     for target in targets:
@@ -183,7 +183,7 @@ def targets_table(targets: Sequence[Target]) -> Table:
         found = f"{target.found.median:.{digits}f}" if target.found else "-"
         reached = {True: "yes", False: "no", None: "-"}[target.reached]
         rows.append((f"{target.number}  {target.meaning}", goal, found, reached))
-    return Table("Targets", ("", "goal", "median", "reached"), tuple(rows))
+    return Table(title, ("", "goal", "median", "reached"), tuple(rows))
 
 
 def _load_words(profile: Profile) -> str:
