@@ -74,7 +74,8 @@ def test_no_request_is_lost_and_no_answer_mixed(repository: Path, control: tuple
         with Traffic(server.url, SQUARE, PUBLIC, threads_each=4) as traffic:
             for change, version in (
                 (lambda: build(repository, 96), 2),
-                (lambda: build(repository, 160), 3),
+                # With another number of processes, too.
+                (lambda: build(repository, 160, instances=3), 3),
                 (lambda: main(["rollback", "tiny", "--repository", str(repository)]), 2),
                 (lambda: build(repository, 224), 4),
             ):

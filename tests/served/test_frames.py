@@ -61,6 +61,14 @@ def test_bad_images_stay_in_their_place_among_good_ones() -> None:
     assert (frames[1] == 114).all()
 
 
+def test_a_batch_without_images_waits_for_none() -> None:
+    loader = FrameLoader(WANTED, cores=2, instances=1)
+    frames, loaded = loader.load([])
+    loader.close()
+    assert frames.shape == (0, 64, 64, 3)
+    assert loaded == []
+
+
 def test_a_fault_of_ours_with_one_image_costs_no_other() -> None:
     loader = FrameLoader(WANTED, cores=2, instances=1)
     _, loaded = loader.load([GOOD, 42, GOOD])  # type: ignore[list-item]
