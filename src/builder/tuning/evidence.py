@@ -57,6 +57,12 @@ class Tuning:
         return again.winner_keeps or again.present_keeps
 
     @property
+    def in_flight(self) -> dict[str, int]:
+        """Requests in flight within the bound, by variant, with the settings to use."""
+        used = self.found.best if self.changes else self.found.present
+        return {each.model: each.held.in_flight for each in used.variants if each.held}
+
+    @property
     def least_p99_ms(self) -> float:
         """The least 99th percentile that any settings had."""
         return min(trial.p99_ms for trial in self.found.trials)
@@ -103,6 +109,7 @@ def evidence_lines(tuning: Tuning) -> list[str]:
         f"present: {found.present.choice.words}",
         f"best found: {found.best.choice.words}",
         tuning.sentence,
+        *(f"requests in flight: {count}, to {model}" for model, count in tuning.in_flight.items()),
     ]
 
 
@@ -173,6 +180,7 @@ def _as_json(tuning: Tuning) -> dict[str, object]:
             "best_keeps_bound": confirmation.winner_keeps,
         },
         "changes": tuning.changes,
+        "requests_in_flight": tuning.in_flight,
         "verdict": tuning.sentence,
     }
 

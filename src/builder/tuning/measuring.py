@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -43,7 +44,6 @@ class Bench:
     folder: Path
     bound_ms: float
     most: int
-    _staged: list[Path] = field(default_factory=list, repr=False)
 
     def attempt(self, choice: Choice, best: Trial | None) -> Trial:
         """Measure a choice under growing loads, begun near the best load of the best trial."""
@@ -87,8 +87,7 @@ class Bench:
 
     @contextmanager
     def _served(self, choice: Choice) -> Iterator[MeasuredServer]:
-        folder = self.folder / str(len(self._staged))
-        self._staged.append(folder)
+        folder = Path(tempfile.mkdtemp(dir=self.folder)) / "pipeline"
         with measured_server(
             stage_retuned(self.repository, self.manifest, choice, folder)
         ) as server:

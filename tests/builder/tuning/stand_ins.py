@@ -17,8 +17,12 @@ def point(
 
 
 def trial(
-    *images_per_s: float, choice: Choice = CHOICE, p99_ms: float = 50, held: bool = True
+    *images_per_s: float,
+    choice: Choice = CHOICE,
+    p99_ms: float = 50,
+    in_flight: int = 4,
+    held: bool = True,
 ) -> Trial:
     """A trial of one variant; the throughputs are of one load."""
-    points = tuple(point(each, p99_ms) for each in images_per_s)
+    points = tuple(point(each, p99_ms, in_flight) for each in images_per_s)
     return Trial(choice, (VariantTrial("tiny", points, Held(points) if held else None),))

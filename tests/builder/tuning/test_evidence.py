@@ -16,7 +16,8 @@ from builder.tuning.trial import Trial
 from tests.builder.tuning.stand_ins import CHOICE, OTHER, point, trial
 from tests.tiny_detector import save_tiny_detector
 
-PRESENT, BEST = trial(100, 98, 101), trial(150, 148, 152, choice=OTHER)
+PRESENT = trial(100, 98, 101)
+BEST = trial(150, 148, 152, choice=OTHER, in_flight=8)
 
 
 @pytest.fixture(scope="module")
@@ -61,18 +62,19 @@ def test_the_json_file_holds_every_measurement(manifest: Manifest) -> None:
     measured = best["variants"]["tiny"]["measured"]
     assert [each["images_per_s"] for each in measured] == [150, 148, 152]
     assert measured[0] == {
-        "in_flight": 4,
+        "in_flight": 8,
         "images_per_s": 150,
         "p50_ms": 25,
         "p99_ms": 50,
         "cpu_ms": 20,
     }
-    assert best["variants"]["tiny"]["held"]["in_flight"] == 4
+    assert best["variants"]["tiny"]["held"]["in_flight"] == 8
     confirmation = kept["confirmation"]
     assert [each["best"]["tiny"]["cpu_ms"] for each in confirmation["rounds"]] == [12, 12, 12]
     found = confirmation["throughput_ratio"]
     assert (found["rounds"], round(found["median"], 2)) == (3, 1.5)
     assert kept["changes"] is True
+    assert kept["requests_in_flight"] == {"tiny": 8}
     assert kept["verdict"].startswith("1.50 times the present throughput (1.47 to 1.53 over 3")
 
 
@@ -80,10 +82,11 @@ def test_the_text_file_can_be_read(manifest: Manifest) -> None:
     lines = evidence_files(tuning(manifest, (PRESENT, BEST), rounds(150)))[EVIDENCE_TEXT]
     rows = [line.split() for line in lines.splitlines()]
     assert ["2", "auto", "16", "exact", "4", "100.0", "25.0", "50.0", "20.0"] in rows
-    assert ["4*", "auto", "16", "exact", "4", "150.0", "25.0", "50.0", "20.0"] in rows
+    assert ["4*", "auto", "16", "exact", "8", "150.0", "25.0", "50.0", "20.0"] in rows
     assert ["2,", "tiny", "102.0", "50.0", "150.0", "50.0"] in rows
     assert "best found: decoder exact, 4 instances, auto threads each, batches up to 16" in lines
     assert "processor: a fast one" in lines
+    assert lines.endswith("rounds)\nrequests in flight: 8, to tiny\n")
 
 
 def test_nothing_changes_without_a_sure_gain(manifest: Manifest) -> None:
@@ -91,8 +94,10 @@ def test_nothing_changes_without_a_sure_gain(manifest: Manifest) -> None:
     assert not stays.changes
     assert stays.keeps_bound
     assert "no settings were better than the present ones" in evidence_files(stays)[EVIDENCE_TEXT]
+    assert stays.in_flight == {"tiny": 4}
     unsure = tuning(manifest, (PRESENT, BEST), rounds(101))
     assert not unsure.changes
+    assert unsure.in_flight == {"tiny": 4}
     assert json.loads(evidence_files(unsure)[EVIDENCE_JSON])["changes"] is False
 
 
