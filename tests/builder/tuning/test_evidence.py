@@ -110,6 +110,13 @@ def test_nothing_that_keeps_the_bound_is_told(manifest: Manifest) -> None:
     assert ["2-", "auto"] in [line.split()[:2] for line in files[EVIDENCE_TEXT].splitlines()]
 
 
+def test_a_bound_that_was_kept_only_once_is_not_kept(manifest: Manifest) -> None:
+    slow = ({"tiny": point(100, 61)},) * 3
+    luck = tuning(manifest, (trial(100, held=False), BEST), Confirmation(slow, slow, 60.0))
+    assert not luck.keeps_bound
+    assert not luck.changes
+
+
 def test_a_machine_that_was_not_quiet_is_told(manifest: Manifest) -> None:
     shaken = evidence_files(tuning(manifest, (trial(100, 80, 110),)))[EVIDENCE_TEXT]
     assert "differed by up to 30%: leave the machine alone" in shaken
