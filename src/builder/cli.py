@@ -20,6 +20,7 @@ from builder.commands.model_analyzer import add_model_analyzer
 from builder.commands.prune import add_prune
 from builder.commands.rollback import add_rollback
 from builder.commands.serve import add_serve
+from builder.commands.tune import add_tune
 from builder.commands.verify import add_verify
 from builder.errors import BuilderError
 
@@ -40,6 +41,7 @@ def build_parser() -> argparse.ArgumentParser:
         add_demo,
         add_verify,
         add_bench,
+        add_tune,
         add_model_analyzer,
         add_engine,
         add_check,

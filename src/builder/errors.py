@@ -18,7 +18,8 @@
     ├── DemoError                the demo's input or its client failed
     ├── BenchmarkError           a pipeline cannot be measured
     │   ├── PerfAnalyzerMissingError  Triton's load generator is not here, or does not run
-    │   └── ModelAnalyzerMissingError Triton's Model Analyzer is not here
+    │   ├── ModelAnalyzerMissingError Triton's Model Analyzer is not here
+    │   └── TuningError          no settings were found that can be recommended
     ├── VerificationError        a pipeline cannot be compared with its detector
     │   └── AccuracyLostError    it finds less than its detector does
     └── ServerError
@@ -52,6 +53,7 @@ __all__ = [
     "SettingsError",
     "TensorRtMissingError",
     "TrtexecError",
+    "TuningError",
     "UnknownHeadError",
     "VerificationError",
     "VersionNotLoadedError",
@@ -124,6 +126,10 @@ class PerfAnalyzerMissingError(BenchmarkError):
 
 class ModelAnalyzerMissingError(BenchmarkError):
     """Triton's Model Analyzer is not on this machine."""
+
+
+class TuningError(BenchmarkError):
+    """A pipeline's settings cannot be searched, or none of them keeps the bound."""
 
 
 class VerificationError(BuilderError):

@@ -83,6 +83,8 @@ class BuildSettings:
         execution_provider: of the runtime ``onnxruntime``.
         decoder: of JPEGs much larger than the network's input.
         instances: processes that decode at once, of each variant; they share the cores.
+        decode_threads: of each of these processes; 0 for its share of the cores, or more where a
+            client's batch is large.
 
     ``conf``, ``iou``, ``max_det``, ``class_agnostic`` and ``multi_label`` may be None: then they
     are what the model's own NMS says if it has one, else :data:`PREDICT_DEFAULTS`;
@@ -108,6 +110,7 @@ class BuildSettings:
     execution_provider: ExecutionProvider = ExecutionProvider.AUTO
     decoder: Decoder = Decoder.EXACT
     instances: int = 2
+    decode_threads: int = 0
 
     def __post_init__(self) -> None:
         """Check every value."""
@@ -117,6 +120,7 @@ class BuildSettings:
         if self.iou is not None:
             _check_range("--iou", self.iou, 0, 1)
         _check_range("--instances", self.instances, 1, 256)
+        _check_range("--decode-threads", self.decode_threads, 0, 256)
         _check_range("--max-batch", self.max_batch, 1, 1024)
         # TensorRT's TopK takes at most 3840.
         _check_range("--candidates", self.candidates, 1, 3840)

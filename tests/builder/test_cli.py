@@ -60,7 +60,7 @@ def test_a_time_that_never_ends_is_refused(
 
 COMMANDS = (
     *("build", "check", "demo", "engine", "inspect", "list", "load"),
-    *("model-analyzer", "prune", "rollback", "serve", "verify"),
+    *("model-analyzer", "prune", "rollback", "serve", "tune", "verify"),
 )
 
 

@@ -79,21 +79,29 @@ def test_a_fault_of_ours_with_one_image_costs_no_other() -> None:
 
 
 @pytest.mark.parametrize(
-    ("cores", "instances", "count", "threads"),
+    ("cores", "instances", "wanted", "count", "threads"),
     [
-        (1, 2, 16, 1),
-        (2, 2, 1, 1),
-        (2, 2, 4, 1),  # the other process has the other core
-        (2, 2, 16, 2),  # a client's batch
-        (2, 1, 2, 2),
-        (16, 2, 5, 5),
-        (16, 2, 16, 8),
-        (16, 4, 40, 10),
-        (16, 4, 400, 16),
+        (1, 2, 0, 16, 1),
+        (2, 2, 0, 1, 1),
+        (2, 2, 0, 4, 1),  # the other process has the other core
+        (2, 2, 0, 16, 2),  # a client's batch
+        (2, 1, 0, 2, 2),
+        (16, 2, 0, 5, 5),
+        (16, 2, 0, 16, 8),
+        (16, 4, 0, 40, 10),
+        (16, 4, 0, 400, 16),
+        (16, 2, 3, 16, 3),
+        (2, 2, 4, 16, 4),
+        (2, 2, 4, 1, 1),
     ],
 )
-def test_as_many_threads_as_its_share_of_the_cores(
-    cores: int, instances: int, count: int, threads: int, monkeypatch: pytest.MonkeyPatch
+def test_as_many_threads_as_were_asked_for_or_its_share_of_the_cores(
+    cores: int,
+    instances: int,
+    wanted: int,
+    count: int,
+    threads: int,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """All threads meet at a barrier: fewer would wait for ever, more would break it."""
     barrier = threading.Barrier(threads)
@@ -106,7 +114,7 @@ def test_as_many_threads_as_its_share_of_the_cores(
         return load_frame(image, frame, wanted)
 
     monkeypatch.setattr(frame_loader, "load_frame", meet)
-    loader = FrameLoader(WANTED, cores, instances)
+    loader = FrameLoader(WANTED, cores, instances, wanted)
     _, loaded = loader.load([GOOD] * count)
     loader.close()
     assert [each.status for each in loaded] == [0] * count

@@ -89,7 +89,7 @@ def sweep_pipeline(
                 load,
                 data,
                 csv_file,
-                window_ms=_window_ms(measuring, load, expected),
+                window_ms=window_of(load, expected, measuring.window_ms),
             )
         )
         return profiles[-1].measured
@@ -105,10 +105,17 @@ def sweep_pipeline(
     return PipelineSweep(title, sweep, tuple(profiles), latency_bound_ms)
 
 
-def _window_ms(measuring: Measuring, load: Load, expected: float) -> int:
+def window_of(load: Load, expected: float, window_ms: int) -> int:
+    """Return the length of a window for a load: ``window_ms``, or what the slow need.
+
+    Args:
+        load: to measure.
+        expected: images a second; 0 if nobody knows.
+        window_ms: the least.
+    """
     in_flight = load.batch * (load.concurrency or 1)
     needed_ms = ROUNDS_IN_WINDOW * in_flight / expected * 1e3 if expected else 0.0
-    return max(measuring.window_ms, round(needed_ms))
+    return max(window_ms, round(needed_ms))
 
 
 def _sentences(what: str, curve: Sequence[CurvePoint], bound_ms: float) -> tuple[str, str]:

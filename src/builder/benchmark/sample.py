@@ -5,6 +5,7 @@ from __future__ import annotations
 import statistics
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 
 @dataclass(frozen=True)
@@ -24,6 +25,7 @@ class Sample:
 
 
 Rounds = Mapping[str, Sequence[Sample]]
+Measured = TypeVar("Measured")
 
 
 @dataclass(frozen=True)
@@ -44,8 +46,8 @@ class Ratio:
 
 
 def play(
-    contestants: Mapping[str, Callable[[], Sample]], rounds: int
-) -> Iterator[dict[str, Sample]]:
+    contestants: Mapping[str, Callable[[], Measured]], rounds: int
+) -> Iterator[dict[str, Measured]]:
     """Measure all contestants in every round; yield the rounds.
 
     Every round begins with the next contestant, so that none always follows the same one.

@@ -67,6 +67,7 @@ def add_pipeline_options(parser: argparse.ArgumentParser) -> None:
         ("--candidates", "candidates", "rows that leave the network"),
         ("--max-batch", "max_batch", "largest batch"),
         ("--instances", "instances", "processes that decode, of each variant"),
+        ("--decode-threads", "decode_threads", "of each of them, 0 for its share of the cores"),
         ("--max-image-bytes", "max_image_bytes", "a larger file is refused"),
         ("--max-image-pixels", "max_image_pixels", "an image with more pixels is refused"),
     ):

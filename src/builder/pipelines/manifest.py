@@ -48,6 +48,8 @@ class Manifest:
         num_classes: number of labels.
         decoder: of JPEGs much larger than the network's input.
         instances: processes that decode at once, of each variant.
+        decode_threads: of each of them; 0 for its share of the cores.
+        fixed_batch: the only batch size of the detector's own graph; None when any will do.
     """
 
     name: str
@@ -72,6 +74,8 @@ class Manifest:
     # Not in the manifests of the first builders, which knew one way only.
     decoder: Decoder = Decoder.EXACT
     instances: int = 1
+    decode_threads: int = 0
+    fixed_batch: int | None = None
 
 
 def manifest_of(spec: PipelineSpec, source: Path) -> Manifest:
@@ -99,6 +103,8 @@ def manifest_of(spec: PipelineSpec, source: Path) -> Manifest:
         num_classes=len(detector.labels),
         decoder=settings.decoder,
         instances=settings.instances,
+        decode_threads=settings.decode_threads,
+        fixed_batch=detector.fixed_batch,
     )
 
 

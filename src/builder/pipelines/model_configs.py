@@ -210,6 +210,7 @@ def _frame_settings(spec: PipelineSpec) -> dict[str, str]:
         "placement": spec.detector.input.placement.value,
         "decoder": spec.settings.decoder.value,
         "instances": str(spec.settings.instances),
+        "decode_threads": str(spec.settings.decode_threads),
         "max_image_bytes": str(spec.settings.max_image_bytes),
         "max_image_pixels": str(spec.settings.max_image_pixels),
     }

@@ -35,15 +35,19 @@ class FrameLoader:
         wanted: what the frames are to be like.
         cores: of the machine, as far as they may be used.
         instances: processes that decode at once.
+        threads: that decode in this one; 0 for its share of the cores.
     """
 
-    def __init__(self, wanted: FrameFormat, cores: int, instances: int) -> None:
+    def __init__(self, wanted: FrameFormat, cores: int, instances: int, threads: int = 0) -> None:
         # One thread per image: OpenCV's own threads would fight ours for the cores.
         cv2.setNumThreads(1)
         self._wanted = wanted
         self._cores = cores
         self._share = -(-cores // instances)
-        self._helpers = ThreadPoolExecutor(max(1, cores - 1), thread_name_prefix="decode")
+        self._fixed = threads
+        self._helpers = ThreadPoolExecutor(
+            max(1, (threads or cores) - 1), thread_name_prefix="decode"
+        )
 
     def load(
         self, images: Sequence[bytes]
@@ -67,6 +71,8 @@ class FrameLoader:
         return work.frames, work.loaded
 
     def _threads(self, images: int) -> int:
+        if self._fixed:
+            return min(images, self._fixed)
         return min(images, self._cores, max(self._share, images // IMAGES_OF_THREAD))
 
     def close(self) -> None:
@@ -76,7 +82,12 @@ class FrameLoader:
 
 def frame_loader_from_settings(settings: Mapping[str, str]) -> FrameLoader:
     """Return a loader for the frames of a version's settings, on the cores there are."""
-    return FrameLoader(frame_format(settings), allowed_cores(), int(settings["instances"]))
+    return FrameLoader(
+        frame_format(settings),
+        allowed_cores(),
+        int(settings["instances"]),
+        int(settings["decode_threads"]),
+    )
 
 
 class _Batch:

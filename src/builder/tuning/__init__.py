@@ -1,0 +1,1 @@
+"""Searching the settings of a pipeline with which a machine keeps a latency bound."""
