@@ -62,6 +62,8 @@ class FrameLoader:
             decoded is told by its status; an exception is a fault of ours.
         """
         work = _Batch(images, self._wanted)
+        if not images:  # every request was refused for something else
+            return work.frames, work.loaded
         for _ in range(self._threads(len(images)) - 1):
             self._helpers.submit(work.run)
         work.run()
