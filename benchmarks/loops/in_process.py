@@ -21,6 +21,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from queue import SimpleQueue
 from typing import Any
 
 import cv2
@@ -110,13 +111,17 @@ def main() -> None:
     streams = arguments.workers if arguments.style == "streams" else 1
     model = arguments.repository / f"{arguments.name}_network" / str(arguments.version)
     network = compiled(model / "model.onnx", arguments.workers, streams)
-    own = threading.local()
+    # Made here, in one thread, while nothing runs.
+    idle: SimpleQueue[ov.InferRequest] = SimpleQueue()
+    for _ in range(streams):
+        idle.put(network.create_infer_request())
 
     def infer(frame: Frame) -> NDArray[np.float32]:
-        if not hasattr(own, "request"):
-            own.request = network.create_infer_request()
-        own.request.infer({0: frame[None]}, share_inputs=True)
-        return own.request.get_output_tensor(0).data
+        request = idle.get()
+        request.infer({0: frame[None]}, share_inputs=True)
+        candidates = request.get_output_tensor(0).data.copy()
+        idle.put(request)
+        return candidates
 
     def whole(number: int) -> float:
         began = time.perf_counter()

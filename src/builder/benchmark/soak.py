@@ -21,6 +21,7 @@ from builder.benchmark.repositories import link_pipeline, stub_pipeline
 from builder.benchmark.server_work import Statistics, server_statistics, work_between
 from builder.benchmark.serving import MeasuredServer, measured_server
 from builder.errors import BenchmarkError
+from builder.serving.model_processes import stubs
 from thin_client.contract import model_names
 
 # What cameras send, from VGA to 4K; frames of one size would leave the allocator nothing to do.
@@ -138,7 +139,7 @@ class Watch:
         self._url = server.target.grpc_url
         self._models = models
         self._progress = progress
-        self._processes = set(memory_mb(self._pid))
+        self._processes = stubs(self._pid)
         self._before = self._statistics()
         self._begun = self._told = time.monotonic()
 
@@ -148,11 +149,12 @@ class Watch:
         Raises:
             BenchmarkError: a process has ended, or requests failed.
         """
-        memory = memory_mb(self._pid)
-        if ended := sorted(self._processes - set(memory)):
+        gone = self._processes.keys() - stubs(self._pid).keys()
+        if ended := sorted({self._processes[pid].model for pid in gone}):
             raise BenchmarkError(
                 f"the process of {', '.join(ended)} ended under full load: see the server's log"
             )
+        memory = memory_mb(self._pid)
         seconds = time.monotonic() - self._begun
         work = [
             each

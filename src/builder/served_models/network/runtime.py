@@ -7,7 +7,7 @@ as many frames with less memory, and gives the same candidates while held at flo
 
 from __future__ import annotations
 
-import threading
+from queue import SimpleQueue
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -41,7 +41,10 @@ class Network:
         model = core.read_model(onnx_file)
         self._alone = _compiled(core, model, cores, streams=1)
         self._apart = _compiled(core, model, cores, streams=cores) if cores > 1 else self._alone
-        self._requests = threading.local()
+        # A request holds the inputs and outputs of one run. They are made here, in one thread,
+        # while nothing runs.
+        self._idle_alone = _requests(self._alone, 1)
+        self._idle_apart = _requests(self._apart, cores)
 
     def warm_up(self) -> None:
         """Run one grey frame, so that the first camera does not pay for lazy initialisation."""
@@ -51,7 +54,7 @@ class Network:
             self.infer(np.full(shape, 114, np.uint8), alone=alone)
 
     def infer(self, frames: NDArray[np.uint8], *, alone: bool) -> NDArray[np.float32]:
-        """Run frames; several threads may do so at once.
+        """Run frames; threads that are more than the cores wait for each other.
 
         Args:
             frames: uint8 ``[n, height, width, 3]``, BGR.
@@ -60,19 +63,21 @@ class Network:
         Returns:
             float32 ``[n, K, 6]``, a copy that stays valid.
         """
-        request = self._request(alone)
-        request.infer({0: frames}, share_inputs=True)
-        candidates: NDArray[np.float32] = request.get_output_tensor(0).data.copy()
+        idle = self._idle_alone if alone else self._idle_apart
+        request = idle.get()
+        try:
+            request.infer({0: frames}, share_inputs=True)
+            candidates: NDArray[np.float32] = request.get_output_tensor(0).data.copy()
+        finally:
+            idle.put(request)
         return candidates
 
-    def _request(self, alone: bool) -> ov.InferRequest:
-        # A request holds the inputs and outputs of one run: each thread needs its own.
-        name = "alone" if alone else "apart"
-        if not hasattr(self._requests, name):
-            compiled = self._alone if alone else self._apart
-            setattr(self._requests, name, compiled.create_infer_request())
-        request: ov.InferRequest = getattr(self._requests, name)
-        return request
+
+def _requests(compiled: ov.CompiledModel, count: int) -> SimpleQueue[ov.InferRequest]:
+    idle: SimpleQueue[ov.InferRequest] = SimpleQueue()
+    for _ in range(count):
+        idle.put(compiled.create_infer_request())
+    return idle
 
 
 def _compiled(core: ov.Core, model: ov.Model, cores: int, *, streams: int) -> ov.CompiledModel:
