@@ -46,7 +46,7 @@ def measured_pipeline(repository: Path, name: str | None) -> Manifest:
         BenchmarkError: there is more than one or none, or the embedded Triton cannot run it.
         RepositoryError: there is none of that name.
     """
-    manifest = read_manifest(repository, name or _only_pipeline(repository))
+    manifest = read_manifest(repository, name or only_pipeline(repository))
     if manifest.runtime is not Runtime.PYTHON:
         raise BenchmarkError(
             f"the embedded Triton cannot run {manifest.name}, whose network is built with "
@@ -142,7 +142,12 @@ def usual_recipe(baselines: Path, folder: Path) -> Path:
     return folder
 
 
-def _only_pipeline(repository: Path) -> str:
+def only_pipeline(repository: Path) -> str:
+    """Return the name of the one pipeline in a repository.
+
+    Raises:
+        BenchmarkError: there is more than one or none.
+    """
     found = pipelines(repository)
     if len(found) != 1:
         raise BenchmarkError(

@@ -11,7 +11,7 @@ from builder.benchmark.repositories import BASELINES
 from builder.benchmark.soak import SHORTEST_MIN, SoakNetwork
 from builder.benchmark.stub_match import stub_match
 from builder.benchmark.sweep import CONCURRENCIES
-from builder.commands.options import add_repository_option
+from builder.commands.options import add_repository_option, positive
 
 OUT = Path("build/bench")
 MATCHES = {"stub": stub_match, "network": network_match, "batching": batching_match}
@@ -24,11 +24,11 @@ def add_bench_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--name", help="of the pipeline (the only one there is)")
     parser.add_argument("--out", type=Path, default=OUT, help="for the results (%(default)s)")
     parser.add_argument(
-        "--rounds", type=_positive, default=5, help="of the comparison (%(default)s)"
+        "--rounds", type=positive, default=5, help="of the comparison (%(default)s)"
     )
     parser.add_argument(
         "--window-ms",
-        type=_positive,
+        type=positive,
         default=1000,
         help="of perf_analyzer, which takes three for a load (%(default)s)",
     )
@@ -40,7 +40,7 @@ def add_bench_options(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--max-concurrency",
-        type=_positive,
+        type=positive,
         default=CONCURRENCIES[-1],
         help="of the sweep (%(default)s)",
     )
@@ -101,13 +101,6 @@ def add_bench_options(parser: argparse.ArgumentParser) -> None:
         metavar=("PYTHON", "MODEL"),
         help="a Python that has ultralytics, and the detector's file, to compare with `predict`",
     )
-
-
-def _positive(text: str) -> int:
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"must be at least 1, got {value}")
-    return value
 
 
 def _minutes(text: str) -> float:

@@ -12,9 +12,9 @@ from pathlib import Path
 from builder.benchmark.comparison import Measuring, Setup
 from builder.benchmark.frames import jpeg_files
 from builder.benchmark.perf_analyzer import find_perf_analyzer
-from builder.benchmark.repositories import check_baselines
+from builder.benchmark.repositories import check_baselines, only_pipeline
 from builder.errors import BenchmarkError
-from builder.pipelines.manifest import Manifest, pipelines, read_manifest
+from builder.pipelines.manifest import Manifest, read_manifest
 from builder.settings import Runtime
 
 
@@ -53,7 +53,7 @@ def setup_of(arguments: argparse.Namespace) -> Setup:
     on_cpu = not (arguments.no_sweep and arguments.no_comparison) or arguments.soak
     if not arguments.no_comparison or arguments.soak or arguments.gpu:
         check_baselines(arguments.baselines)
-    manifest = read_manifest(repository, arguments.name or _only_pipeline(repository))
+    manifest = read_manifest(repository, arguments.name or only_pipeline(repository))
     if on_cpu:
         _check_runtime(manifest)
     if arguments.gpu:
@@ -90,13 +90,3 @@ def _check_torch() -> None:
             f"this Python has no {' and no '.join(missing)}, which run the network on the GPU "
             f"here: pip install {' '.join(missing)}, or name a server that runs already with --url"
         )
-
-
-def _only_pipeline(repository: Path) -> str:
-    found = pipelines(repository)
-    if len(found) != 1:
-        raise BenchmarkError(
-            f"{repository} has {len(found)} pipelines ({', '.join(found) or 'none'}): choose one "
-            "with --name, or another --repository"
-        )
-    return found[0]
