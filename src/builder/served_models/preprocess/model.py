@@ -9,7 +9,7 @@ from contract import FRAME
 from frame_loader import frame_loader_from_settings
 from frames import frame_tensors
 from image_batch import ImageBatch
-from triton_requests import response, version_settings
+from triton_requests import failure, response, version_settings
 
 STEP = "preprocess"
 
@@ -26,8 +26,11 @@ class TritonPythonModel:
         batch = ImageBatch(requests, [None] * len(requests), STEP)
         frames = batch.load(self._loader)
         for request in batch.unanswered():
-            tensors = {FRAME: frames[request.rows], **frame_tensors(request.loaded)}
-            batch.answers[request.number] = response(tensors)
+            try:
+                tensors = {FRAME: frames[request.rows], **frame_tensors(request.loaded)}
+                batch.answers[request.number] = response(tensors)
+            except Exception as error:  # noqa: BLE001 - raising would fail its neighbours too
+                batch.answers[request.number] = failure(error, STEP)
         return batch.answers
 
     def finalize(self) -> None:
