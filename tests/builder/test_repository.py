@@ -15,7 +15,7 @@ from builder import __version__
 from builder.errors import InvalidPipelineError, PipelineExistsError, RepositoryError, SettingsError
 from builder.pipelines.config_files import read_config
 from builder.pipelines.manifest import read_manifest
-from builder.pipelines.model_configs import PipelineSpec
+from builder.pipelines.pipeline_spec import PipelineSpec
 from builder.pipelines.repository import build_pipeline
 from builder.pipelines.validation import validate_pipeline
 from builder.settings import BuildSettings, Decoder, Precision, Runtime

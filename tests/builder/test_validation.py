@@ -8,7 +8,7 @@ import pytest
 from builder.errors import InvalidPipelineError
 from builder.pipelines import validation
 from builder.pipelines.config_files import read_config
-from builder.pipelines.model_configs import PipelineSpec
+from builder.pipelines.pipeline_spec import PipelineSpec
 from builder.pipelines.repository import build_pipeline
 from builder.pipelines.validation import validate_pipeline
 from builder.settings import BuildSettings

@@ -18,7 +18,7 @@ from onnx import numpy_helper
 
 from builder.errors import AccuracyLostError, VerificationError
 from builder.pipelines.manifest import pipelines, read_manifest
-from builder.pipelines.model_configs import PipelineSpec
+from builder.pipelines.pipeline_spec import PipelineSpec
 from builder.pipelines.repository import build_pipeline
 from builder.settings import BuildSettings, Runtime
 from builder.verification.approval import approval

@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import importlib.util
 import os
-import sys
 from dataclasses import fields
 from pathlib import Path
 
@@ -13,6 +12,7 @@ from builder.benchmark.comparison import Measuring, Setup
 from builder.benchmark.frames import jpeg_files
 from builder.benchmark.perf_analyzer import find_perf_analyzer
 from builder.benchmark.repositories import check_baselines, only_pipeline
+from builder.commands.options import tell
 from builder.errors import BenchmarkError
 from builder.pipelines.manifest import Manifest, read_manifest
 from builder.settings import Runtime
@@ -39,7 +39,7 @@ def measuring_of(arguments: argparse.Namespace) -> Measuring:
         out=arguments.out,
         rounds=arguments.rounds,
         window_ms=arguments.window_ms,
-        progress=_tell,
+        progress=tell,
     )
 
 
@@ -67,11 +67,6 @@ def setup_of(arguments: argparse.Namespace) -> Setup:
         cores=len(os.sched_getaffinity(0)),
         ultralytics=tuple(arguments.ultralytics) if arguments.ultralytics else None,
     )
-
-
-def _tell(what: str) -> None:
-    # Not part of the result.
-    print(f"framewire: {what}", file=sys.stderr, flush=True)
 
 
 def _check_runtime(manifest: Manifest) -> None:

@@ -17,7 +17,7 @@ from builder.detectors.detector import Detector, read_detector
 from builder.detectors.labels import read_labels
 from builder.detectors.source_model import onnx_of
 from builder.errors import SettingsError
-from builder.pipelines.model_configs import PipelineSpec
+from builder.pipelines.pipeline_spec import PipelineSpec
 from builder.pipelines.repository import build_pipeline
 from builder.pipelines.version_changes import KEPT_OLD_VERSIONS
 from builder.pipelines.versions import gap_line, kept_versions, publication_line

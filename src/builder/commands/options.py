@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from pathlib import Path
 
 from builder.demo import REPOSITORY
@@ -42,3 +43,8 @@ def positive(text: str) -> int:
     if value < 1:
         raise argparse.ArgumentTypeError(f"must be at least 1, got {value}")
     return value
+
+
+def tell(what: str) -> None:
+    """Say how far a long measurement is; no part of its result."""
+    print(f"framewire: {what}", file=sys.stderr, flush=True)

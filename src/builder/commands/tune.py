@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import sys
 from collections.abc import Mapping
 from contextlib import ExitStack
 from pathlib import Path
@@ -15,7 +14,7 @@ from builder.benchmark.machine import describe_machine
 from builder.benchmark.perf_analyzer import WINDOWS, find_perf_analyzer
 from builder.benchmark.repositories import measured_pipeline
 from builder.benchmark.sweep import CONCURRENCIES
-from builder.commands.options import Commands, add_repository_option, positive
+from builder.commands.options import Commands, add_repository_option, positive, tell
 from builder.errors import TuningError
 from builder.pipelines.manifest import Manifest
 from builder.pipelines.publication import mend_repository
@@ -141,7 +140,7 @@ def _measuring(arguments: argparse.Namespace, out: Path) -> Measuring:
         out=out,
         rounds=arguments.rounds,
         window_ms=max(1, arguments.trial_seconds * 1000 // WINDOWS),
-        progress=_tell,
+        progress=tell,
     )
 
 
@@ -208,8 +207,3 @@ def _rounds(text: str) -> int:
     if value < FEWEST_ROUNDS:
         raise argparse.ArgumentTypeError(f"must be at least {FEWEST_ROUNDS}, got {value}")
     return value
-
-
-def _tell(what: str) -> None:
-    # Not part of the result.
-    print(f"framewire: {what}", file=sys.stderr, flush=True)

@@ -15,7 +15,7 @@ from builder.detectors.onnx_file import sha256_of
 from builder.errors import InvalidPipelineError, RepositoryError
 from builder.network_graph import candidate_rows
 from builder.pipelines.config_files import CONFIG_FILE, named_versions, read_config, version_folders
-from builder.pipelines.model_configs import PipelineSpec
+from builder.pipelines.pipeline_spec import PipelineSpec
 from builder.settings import PIPELINE_NAME, Decoder, Nms, Precision, Runtime
 
 # In NAME/<version>/; Triton leaves it alone.

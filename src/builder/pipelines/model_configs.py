@@ -10,14 +10,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from tritonclient.grpc import model_config_pb2 as pb
 
 from builder import __version__
-from builder.detectors.detector import Detector
-from builder.network_graph import candidate_rows, in_graph_nms
-from builder.settings import BuildSettings, ExecutionProvider, Nms, Precision, Runtime
+from builder.pipelines.pipeline_spec import PipelineSpec
+from builder.settings import ExecutionProvider, Precision, Runtime
 from thin_client.contract import (
     CANDIDATES,
     DET_CLASSES,
@@ -28,12 +26,9 @@ from thin_client.contract import (
     IMAGE_STATUS,
     PIPELINE_INPUTS,
     PIPELINE_OUTPUTS,
-    ModelNames,
     PipelineParameter,
     Tensor,
     contract_fingerprint,
-    model_names,
-    resolve_shape,
 )
 
 KSERVE_TO_TRITON = {"BYTES": "TYPE_STRING"}
@@ -45,55 +40,6 @@ OPEN = -1
 # What an image is like, the preprocess step knows; what is in it, the postprocess step.
 PREPROCESS_OUTPUTS = (FRAME, GEOMETRY, IMAGE_STATUS, IMAGE_SIZE)
 DETECTIONS = tuple(tensor for tensor in PIPELINE_OUTPUTS if tensor not in PREPROCESS_OUTPUTS)
-
-
-@dataclass(frozen=True)
-class PipelineSpec:
-    """Everything the configs of one pipeline are made of.
-
-    Attributes:
-        settings: as asked for, nothing left to default.
-        detector: what the network is made of.
-        version: of the pipeline; all its models bear the same.
-    """
-
-    settings: BuildSettings
-    detector: Detector
-    version: int = 1
-
-    @property
-    def names(self) -> ModelNames:
-        """Triton's names of the five models."""
-        return model_names(self.settings.name)
-
-    @property
-    def max_batch(self) -> int:
-        """The largest batch: what was asked for, or what the graph fixes if that is less."""
-        return min(self.detector.fixed_batch or self.settings.max_batch, self.settings.max_batch)
-
-    @property
-    def max_det(self) -> int:
-        """Rows of the outputs."""
-        assert self.settings.max_det is not None  # noqa: S101 - BuildSettings.with_defaults
-        return self.settings.max_det
-
-    @property
-    def nms_in(self) -> str:
-        """Where overlaps are suppressed: "python", "graph", or "none" if the head leaves none."""
-        if self.detector.finished:
-            return "none"
-        in_graph = in_graph_nms(self.detector, self.settings)
-        return Nms.GRAPH.value if in_graph else Nms.PYTHON.value
-
-    def dims(self, tensor: Tensor) -> tuple[int, ...]:
-        """Return the dims of a contract tensor in this pipeline."""
-        return resolve_shape(
-            tensor,
-            width=self.detector.width,
-            height=self.detector.height,
-            candidates=candidate_rows(self.detector, self.settings),
-            max_det=self.max_det,
-        )
 
 
 def pipeline_configs(spec: PipelineSpec) -> dict[str, pb.ModelConfig]:
@@ -120,7 +66,7 @@ def ensemble_config(spec: PipelineSpec) -> pb.ModelConfig:
 
 
 def bls_config(spec: PipelineSpec) -> pb.ModelConfig:
-    """Config of ``NAME_bls``: the same job in one Python process."""
+    """Config of ``NAME_bls``: the same job without steps."""
     return _decoding(_public_config(spec, spec.names.bls), spec)
 
 

@@ -19,10 +19,10 @@ from builder.pipelines.manifest import manifest_of, write_manifest
 from builder.pipelines.model_configs import (
     LABELS_FILE,
     NETWORK_FILE,
-    PipelineSpec,
     pipeline_configs,
     version_settings,
 )
+from builder.pipelines.pipeline_spec import PipelineSpec
 from builder.pipelines.publication import publishing, unwritable
 from builder.pipelines.validation import validate_pipeline
 from builder.pipelines.version_changes import KEPT_OLD_VERSIONS, check_keep, publish_version

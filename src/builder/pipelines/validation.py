@@ -10,7 +10,8 @@ from tritonclient.grpc import model_config_pb2 as pb
 
 from builder.errors import InvalidPipelineError
 from builder.pipelines.config_files import read_config
-from builder.pipelines.model_configs import NETWORK_FILE, OPEN, PipelineSpec, pipeline_configs
+from builder.pipelines.model_configs import NETWORK_FILE, OPEN, pipeline_configs
+from builder.pipelines.pipeline_spec import PipelineSpec
 from thin_client.contract import ModelNames
 
 

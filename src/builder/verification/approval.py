@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from builder.pipelines.manifest import read_manifest
-from builder.pipelines.model_configs import PipelineSpec
+from builder.pipelines.pipeline_spec import PipelineSpec
 from builder.verification.comparison import BLS, ENSEMBLE, Verification, verify_pipeline
 from builder.verification.ground_truth import check_ground_truth
 from builder.verification.images import image_files

@@ -1,0 +1,59 @@
+"""What a pipeline is made of, and what follows from it for all of its models."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from builder.detectors.detector import Detector
+from builder.network_graph import candidate_rows, in_graph_nms
+from builder.settings import BuildSettings, Nms
+from thin_client.contract import ModelNames, Tensor, model_names, resolve_shape
+
+
+@dataclass(frozen=True)
+class PipelineSpec:
+    """One pipeline.
+
+    Attributes:
+        settings: as asked for, nothing left to default.
+        detector: what the network is made of.
+        version: of the pipeline; all its models bear the same.
+    """
+
+    settings: BuildSettings
+    detector: Detector
+    version: int = 1
+
+    @property
+    def names(self) -> ModelNames:
+        """Triton's names of the five models."""
+        return model_names(self.settings.name)
+
+    @property
+    def max_batch(self) -> int:
+        """The largest batch: what was asked for, or what the graph fixes if that is less."""
+        return min(self.detector.fixed_batch or self.settings.max_batch, self.settings.max_batch)
+
+    @property
+    def max_det(self) -> int:
+        """Rows of the outputs."""
+        assert self.settings.max_det is not None  # noqa: S101 - BuildSettings.with_defaults
+        return self.settings.max_det
+
+    @property
+    def nms_in(self) -> str:
+        """Where overlaps are suppressed: "python", "graph", or "none" if the head leaves none."""
+        if self.detector.finished:
+            return "none"
+        in_graph = in_graph_nms(self.detector, self.settings)
+        return Nms.GRAPH.value if in_graph else Nms.PYTHON.value
+
+    def dims(self, tensor: Tensor) -> tuple[int, ...]:
+        """Return the dims of a contract tensor in this pipeline."""
+        return resolve_shape(
+            tensor,
+            width=self.detector.width,
+            height=self.detector.height,
+            candidates=candidate_rows(self.detector, self.settings),
+            max_det=self.max_det,
+        )
