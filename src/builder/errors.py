@@ -24,6 +24,7 @@
     │   └── AccuracyLostError    it finds less than its detector does
     └── ServerError
         ├── EmbeddedUnavailableError  the embedded Triton cannot run on this machine
+        ├── TritonNotFoundError       no Triton is installed where one was said to be
         ├── PortTakenError            another program listens on the port
         ├── ServerDiedError           Triton ended by itself
         ├── ServerNotReadyError       Triton does not answer, or not every model is ready
@@ -52,6 +53,7 @@ __all__ = [
     "ServerNotReadyError",
     "SettingsError",
     "TensorRtMissingError",
+    "TritonNotFoundError",
     "TrtexecError",
     "TuningError",
     "UnknownHeadError",
@@ -146,6 +148,10 @@ class ServerError(BuilderError):
 
 class EmbeddedUnavailableError(ServerError):
     """The embedded Triton cannot run on this machine."""
+
+
+class TritonNotFoundError(ServerError):
+    """There is no installed Triton where one was said to be."""
 
 
 class PortTakenError(ServerError):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import math
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -12,7 +13,10 @@ from builder.errors import SettingsError
 from builder.pipelines.manifest import active_version
 from builder.pipelines.publication import mend_repository
 from builder.pipelines.version_changes import prune
-from builder.serving.running_server import load_version, unload_old_versions
+from builder.serving.access import ADMIN_KEY_VARIABLE
+from builder.serving.running_server import Endpoint, load_version, unload_old_versions
+from thin_client.connection import Connection
+from thin_client.errors import InvalidConnection
 
 LOAD_TIMEOUT_S = 120.0
 
@@ -29,8 +33,12 @@ def add_load(commands: Commands[argparse.ArgumentParser]) -> None:
         action="append",
         required=True,
         metavar="HOST:PORT",
-        help="gRPC endpoint of a server in explicit or poll mode; may be given several times",
+        help="gRPC endpoint of a server in explicit or poll mode, grpcs://HOST:PORT for TLS; may "
+        "be given several times",
     )
+    parser.add_argument("--root-certificates", metavar="PEM", help="vouch for the servers")
+    parser.add_argument("--private-key", metavar="PEM", help="of this caller, for mutual TLS")
+    parser.add_argument("--certificate-chain", metavar="PEM", help="of this caller, likewise")
     parser.add_argument(
         "--timeout",
         dest="timeout_s",
@@ -47,23 +55,58 @@ def run_load(arguments: argparse.Namespace) -> None:
         raise SettingsError(
             f"--timeout must be a number of seconds above 0, got {arguments.timeout_s:g}"
         )
-    load_everywhere(arguments.repository, arguments.name, arguments.url, arguments.timeout_s)
+    servers = endpoints(
+        arguments.url,
+        arguments.root_certificates,
+        arguments.private_key,
+        arguments.certificate_chain,
+    )
+    load_everywhere(arguments.repository, arguments.name, servers, arguments.timeout_s)
+
+
+def endpoints(
+    urls: Sequence[str],
+    root_certificates: str | None = None,
+    private_key: str | None = None,
+    certificate_chain: str | None = None,
+) -> list[Endpoint]:
+    """Return the servers at some addresses; the admin key comes from the environment.
+
+    Raises:
+        SettingsError: an address or a file cannot be used.
+    """
+    key = os.environ.get(ADMIN_KEY_VARIABLE)
+    try:
+        return [
+            Endpoint(
+                Connection(
+                    url,
+                    root_certificates=root_certificates,
+                    private_key=private_key,
+                    certificate_chain=certificate_chain,
+                ),
+                key,
+            )
+            for url in urls
+        ]
+    except InvalidConnection as error:
+        raise SettingsError(f"--url: {error}") from error
 
 
 def load_everywhere(
-    repository: Path, name: str, urls: Sequence[str], timeout_s: float = LOAD_TIMEOUT_S
+    repository: Path, name: str, servers: Sequence[Endpoint], timeout_s: float = LOAD_TIMEOUT_S
 ) -> None:
     """Have servers take the active version of a pipeline, then let go of the one before."""
-    if not urls:
+    if not servers:
         return
     mend_repository(repository)
     version = active_version(repository, name)
-    for url in urls:
-        load_version(url, name, version, timeout_s)
-        print(f"{url} serves version {version} of {name}", flush=True)
+    for server in servers:
+        load_version(server, name, version, timeout_s)
+        print(f"{server.url} serves version {version} of {name}", flush=True)
     # Only now that no server needs it.
     dropped = prune(repository, name, version)
-    for url in urls:
-        unload_old_versions(url, name, version, timeout_s)
+    for server in servers:
+        unload_old_versions(server, name, version, timeout_s)
     if dropped:
         print(f"version {', '.join(map(str, dropped))} is no longer loaded")

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import os
+import secrets
 from dataclasses import replace
+from pathlib import Path
 
 from builder.commands.options import (
     Commands,
@@ -11,13 +14,16 @@ from builder.commands.options import (
     add_repository_option,
     server_options,
 )
+from builder.errors import SettingsError
+from builder.serving.access import ADMIN_KEY_VARIABLE, GRPC_ADMIN_HEADER, Access
 from builder.serving.server import serve
 from builder.serving.server_options import ModelControl, ServerOptions
+from builder.serving.tracing import Tracing
 
 
 def add_serve(commands: Commands[argparse.ArgumentParser]) -> None:
     """Add the command."""
-    parser = commands.add_parser("serve", help="run the embedded Triton in the foreground")
+    parser = commands.add_parser("serve", help="run Triton in the foreground")
     add_repository_option(parser, "to serve")
     parser.add_argument(
         "--address", default=ServerOptions.address, help="IPv4 address to listen on (%(default)s)"
@@ -26,10 +32,11 @@ def add_serve(commands: Commands[argparse.ArgumentParser]) -> None:
     parser.add_argument(
         "--control",
         type=ModelControl,
-        default=ServerOptions.control,
+        default=ModelControl.EXPLICIT,
         metavar="|".join(each.value for each in ModelControl),
-        help="how it learns of new versions: not at all, by looking, or by `framewire load` "
-        f"({ServerOptions.control.value})",
+        help="how it learns of new versions: not at all, by looking, or by `framewire load`; with "
+        "the last it answers what it has accepted before it stops "
+        f"({ModelControl.EXPLICIT.value})",
     )
     parser.add_argument(
         "--poll-seconds",
@@ -38,8 +45,49 @@ def add_serve(commands: Commands[argparse.ArgumentParser]) -> None:
         default=ServerOptions.poll_s,
         help="between two looks with --control poll (%(default)s)",
     )
+    parser.add_argument(
+        "--triton", type=Path, metavar="PATH", help="`tritonserver` to run (the embedded one)"
+    )
+    _add_access_options(parser)
+    _add_tracing_options(parser)
     parser.add_argument("--verbose", action="store_true", help="show all of Triton's log")
     parser.set_defaults(run=run_serve)
+
+
+def _add_access_options(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("access")
+    group.add_argument(
+        "--tls-certificate", type=Path, metavar="PEM", help="serve gRPC with TLS, with this chain"
+    )
+    group.add_argument("--tls-key", type=Path, metavar="PEM", help="and this private key")
+    group.add_argument(
+        "--tls-client-ca",
+        type=Path,
+        metavar="PEM",
+        help="let in only clients with certificates of these authorities (mutual TLS)",
+    )
+    group.add_argument(
+        "--restrict",
+        action="store_true",
+        help="answer calls that load models, share memory, trace, set the log or read statistics "
+        f"only with the admin key (gRPC metadata {GRPC_ADMIN_HEADER}); it is what the variable "
+        f"{ADMIN_KEY_VARIABLE} holds, else nobody's",
+    )
+
+
+def _add_tracing_options(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("tracing")
+    group.add_argument(
+        "--trace-to",
+        metavar="URL",
+        help="OpenTelemetry collector (OTLP over HTTP), as http://localhost:4318/v1/traces",
+    )
+    group.add_argument(
+        "--trace-rate",
+        type=int,
+        metavar="N",
+        help=f"trace one request in N ({Tracing.rate})",
+    )
 
 
 def run_serve(arguments: argparse.Namespace) -> None:
@@ -51,5 +99,26 @@ def run_serve(arguments: argparse.Namespace) -> None:
             verbose=arguments.verbose,
             control=arguments.control,
             poll_s=arguments.poll_s,
+            access=_access(arguments),
+            tracing=_tracing(arguments),
+            triton=arguments.triton,
         )
+    )
+
+
+def _access(arguments: argparse.Namespace) -> Access:
+    key = None
+    if arguments.restrict:
+        # What nobody knows opens nothing, except to this process itself.
+        key = os.environ.get(ADMIN_KEY_VARIABLE) or secrets.token_hex(32)
+    return Access(arguments.tls_certificate, arguments.tls_key, arguments.tls_client_ca, key)
+
+
+def _tracing(arguments: argparse.Namespace) -> Tracing | None:
+    if arguments.trace_to is None:
+        if arguments.trace_rate is not None:
+            raise SettingsError("--trace-rate does nothing without --trace-to: give both")
+        return None
+    return Tracing(
+        arguments.trace_to, Tracing.rate if arguments.trace_rate is None else arguments.trace_rate
     )

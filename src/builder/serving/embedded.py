@@ -47,6 +47,9 @@ class EmbeddedTriton:
     stub: Path
     library_path: tuple[Path, ...]
 
+    # It has no GPU to ask or to copy to.
+    arguments = ("--allow-gpu-metrics=false", "--pinned-memory-pool-byte-size=0")
+
     def make_backend_directory(self, parent: Path) -> Path:
         """Lay out ``parent/backends`` as Triton wants it, with links; return it."""
         backend = parent / "backends" / "python"

@@ -1,4 +1,4 @@
-"""Serving a model repository with the embedded Triton, and leaving nothing behind."""
+"""Serving a model repository with Triton, and leaving nothing behind."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from pathlib import Path
 from builder.pipelines.publication import mend_repository
 from builder.pipelines.versions import prune_hints
 from builder.serving.embedded import find_embedded_triton
+from builder.serving.installed import find_installed_triton
 from builder.serving.server_options import (
     SHELL_SAFE,
     ServerOptions,
@@ -34,16 +35,18 @@ FALLBACK_TEMPORARY = "/tmp"  # noqa: S108 - a folder of our own is made in it
 
 @contextmanager
 def triton_server(options: ServerOptions) -> Iterator[TritonServer]:
-    """Start the embedded Triton; on the way out stop it and leave nothing behind.
+    """Start Triton; on the way out stop it and leave nothing behind.
 
     Raises:
-        EmbeddedUnavailableError: it cannot run on this machine.
+        EmbeddedUnavailableError: the embedded one cannot run on this machine.
+        TritonNotFoundError: there is no installed one where the options say.
         RepositoryError: there is no repository with models.
         PortTakenError: another program has one of the ports.
     """
-    triton = find_embedded_triton()
+    triton = find_installed_triton(options.triton) if options.triton else find_embedded_triton()
     check_repository(options.repository)
-    check_backends(options.repository)
+    if not options.triton:
+        check_backends(options.repository)
     mend_repository(options.repository)
     check_ports(options)
     if shortage := shared_memory_shortage(options.repository):
@@ -62,6 +65,7 @@ def triton_server(options: ServerOptions) -> Iterator[TritonServer]:
             dying_with_parent(
                 [
                     str(triton.binary),
+                    *triton.arguments,
                     *triton_arguments(options, repository, backends, shm_prefix),
                 ]
             ),
@@ -122,4 +126,8 @@ def serve(options: ServerOptions) -> None:
             f"HTTP {options.http_port}, metrics {options.metrics_port}",
             flush=True,
         )
-        server.wait()
+        try:
+            server.wait()
+        except KeyboardInterrupt:
+            # While this lasts a second signal ends it at once.
+            server.drain()

@@ -6,7 +6,7 @@ import enum
 import errno
 import re
 import socket
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from builder.errors import (
@@ -17,7 +17,9 @@ from builder.errors import (
     SettingsError,
 )
 from builder.pipelines.config_files import CONFIG_FILE, parse_config
+from builder.serving.access import Access
 from builder.serving.shared_memory import SHM_DEFAULT_BYTES, SHM_GROWTH_BYTES
+from builder.serving.tracing import Tracing
 
 LOOPBACK = "127.0.0.1"
 MAX_PORT = 65535
@@ -71,6 +73,9 @@ class ServerOptions:
         verbose: whether to pass all of Triton's log through, not only warnings and errors.
         control: how it learns of new versions.
         poll_s: seconds between two looks at the repository, where it polls.
+        access: who may call what; everybody and everything when not given.
+        tracing: where traces of requests go; None makes none.
+        triton: the ``tritonserver`` to run; None runs the embedded one.
         tuned: whether its processes get :data:`ALLOCATOR` and :data:`ONE_THREAD`; benchmarks of
             other people's models leave them out.
 
@@ -86,6 +91,9 @@ class ServerOptions:
     verbose: bool = False
     control: ModelControl = ModelControl.NONE
     poll_s: int = POLL_S
+    access: Access = field(default_factory=Access)
+    tracing: Tracing | None = None
+    triton: Path | None = None
     tuned: bool = True
 
     def __post_init__(self) -> None:
@@ -132,8 +140,6 @@ def triton_arguments(
         f"--metrics-port={options.metrics_port}",
         # The configs are complete: completing them would start every stub twice.
         "--disable-auto-complete-config",
-        "--allow-gpu-metrics=false",
-        "--pinned-memory-pool-byte-size=0",
         f"--exit-timeout-secs={DRAIN_S}",
         f"--backend-config=python,shm-default-byte-size={SHM_DEFAULT_BYTES}",
         f"--backend-config=python,shm-growth-byte-size={SHM_GROWTH_BYTES}",
@@ -144,6 +150,8 @@ def triton_arguments(
         "--grpc-keepalive-permit-without-calls=true",
         "--grpc-http2-min-recv-ping-interval-without-data=5000",
         *_control_arguments(options),
+        *options.access.triton_arguments(),
+        *(options.tracing.triton_arguments() if options.tracing else ()),
     ]
 
 

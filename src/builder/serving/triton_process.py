@@ -12,12 +12,13 @@ import time
 from collections import deque
 from collections.abc import Mapping
 from contextlib import suppress
-from functools import partial
 
 from builder.errors import ServerDiedError, ServerNotReadyError
+from builder.pipelines.manifest import pipelines
+from builder.serving.local_triton import LocalTriton
 from builder.serving.model_processes import ModelProcesses
-from builder.serving.running_server import model_instances, model_states
-from builder.serving.server_options import DRAIN_S, ServerOptions
+from builder.serving.server_options import DRAIN_S, ModelControl, ServerOptions
+from thin_client.contract import model_names
 
 POLL_S = 0.1
 WATCH_S = 0.5
@@ -36,6 +37,7 @@ class TritonServer:
     def __init__(self, process: subprocess.Popen[str], options: ServerOptions) -> None:
         self._process = process
         self._options = options
+        self._local = LocalTriton(options)
         self._log: deque[str] = deque(maxlen=KEPT_LOG_LINES)
         # Without a GPU a healthy start logs errors about CUDA; until it is ready they only matter
         # if it dies, and then they are quoted.
@@ -64,12 +66,12 @@ class TritonServer:
         while time.monotonic() < deadline:
             if self._process.poll() is not None:
                 raise self._death()
-            models = model_states(self.grpc_url)
+            models = self._local.model_states()
             if models and all(_is_ready(versions) for versions in models.values()):
                 self._show_warnings = True
                 return tuple(sorted(models))
             time.sleep(POLL_S)
-        models = model_states(self.grpc_url)
+        models = self._local.model_states()
         waiting = [name for name, versions in models.items() if not _is_ready(versions)]
         raise ServerNotReadyError(
             f"Triton was not ready after {timeout_s:g} s"
@@ -85,9 +87,7 @@ class TritonServer:
         """
         processes = ModelProcesses(self.pid)
         while self._process.poll() is None:
-            died = processes.died(
-                partial(model_states, self.grpc_url), partial(model_instances, self.grpc_url)
-            )
+            died = processes.died(self._local.model_states, self._local.model_instances)
             if died and self._process.poll() is None:
                 raise ServerDiedError(
                     f"the process of model {died.model} ended (out of memory, perhaps: see the "
@@ -95,6 +95,25 @@ class TritonServer:
                 )
             time.sleep(WATCH_S)
         raise self._death()
+
+    def drain(self) -> None:
+        """Refuse new requests to the pipelines, and wait until those accepted are answered.
+
+        Triton's own way to end refuses the next step of a request that is on its way through a
+        pipeline. Here the models that clients call are unloaded first, while their steps stay.
+        Does nothing where Triton takes no such orders (``ModelControl.POLL`` and ``NONE``).
+        """
+        if self._options.control is not ModelControl.EXPLICIT:
+            return
+        names = map(model_names, pipelines(self._options.repository))
+        public = tuple(model for each in names for model in (each.ensemble, each.bls))
+        if not self._local.unload(public, DRAIN_S) and self._process.poll() is None:
+            print(
+                f"framewire: warning: requests were still unanswered after {DRAIN_S} s and are "
+                "given up",
+                file=sys.stderr,
+                flush=True,
+            )
 
     def stop(self) -> None:
         """Let requests in flight finish, then end Triton and its stubs; at once if interrupted."""
