@@ -36,7 +36,8 @@ def check_ready(
 ) -> None:
     """Check that a server answers for every model of some pipelines.
 
-    All five are asked for: Triton goes on to call an ensemble ready when one of its steps is not.
+    All five are asked for: Triton does not know that ``NAME_bls`` needs the network, and calls it
+    ready without.
 
     Args:
         names: of the pipelines.
