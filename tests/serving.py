@@ -44,6 +44,7 @@ class Serving:
     def __init__(self, repository: Path, *options: str) -> None:
         ports, self.grpc_port = port_options()
         self.url = f"127.0.0.1:{self.grpc_port}"
+        self.metrics_port = int(ports[ports.index("--metrics-port") + 1])
         self.process = subprocess.Popen(
             framewire("serve", "--repository", str(repository), *ports, *options),
             stdout=subprocess.PIPE,
