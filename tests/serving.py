@@ -51,7 +51,6 @@ class Serving:
         ports = free_ports(3)
         self.grpc_port, self.http_port, self.metrics_port = ports
         self.url = f"127.0.0.1:{self.grpc_port}"
-        self.metrics_port = int(ports[ports.index("--metrics-port") + 1])
         self.process = subprocess.Popen(
             framewire("serve", "--repository", str(repository), *_port_options(ports), *options),
             stdout=subprocess.PIPE,

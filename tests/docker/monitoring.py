@@ -50,11 +50,12 @@ class Prometheus:
         }
 
     def answers(self) -> bool:
+        """Whether it has started."""
         try:
-            self.api("query", query="1")
-        except OSError:
+            with urllib.request.urlopen(f"{self._url}/-/ready", timeout=10):  # noqa: S310
+                return True
+        except OSError:  # an HTTP error is one, too
             return False
-        return True
 
 
 def wait_until(condition: Callable[[], Any]) -> None:
