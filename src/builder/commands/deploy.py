@@ -5,11 +5,11 @@ from __future__ import annotations
 import argparse
 
 from builder.commands.options import Commands, add_repository_option, positive
+from builder.demo import REPOSITORY
 from builder.deployment.docker_run import compose_service, docker_run
 from builder.deployment.kubernetes import kubernetes_patch
 from builder.deployment.needs import needs_of
 from builder.deployment.wishes import Wishes
-from builder.demo import REPOSITORY
 
 PRINTED = {"docker": docker_run, "compose": compose_service, "kubernetes": kubernetes_patch}
 
@@ -41,7 +41,11 @@ def add_deploy(commands: Commands[argparse.ArgumentParser]) -> None:
         ("encoded-mib", wishes.encoded_mib, "an encoded image, on average over a full batch"),
     ):
         parser.add_argument(
-            f"--{option}", type=positive, default=default, metavar="N", help=f"{explained} ({default})"
+            f"--{option}",
+            type=positive,
+            default=default,
+            metavar="N",
+            help=f"{explained} ({default})",
         )
     parser.set_defaults(run=run_deploy)
 

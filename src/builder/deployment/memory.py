@@ -94,9 +94,7 @@ def _version_mib(pipeline: PipelineFacts, cores: int, encoded_mib: float, accept
         encoded_mib: an encoded image.
         accepted: with the largest pictures that it accepts, else with usual ones.
     """
-    pixels = pipeline.max_image_pixels if accepted else min(
-        pipeline.max_image_pixels, USUAL_PIXELS
-    )
+    pixels = pipeline.max_image_pixels if accepted else min(pipeline.max_image_pixels, USUAL_PIXELS)
     decoding = DECODING_MIB + pipeline.max_batch * (encoded_mib + pipeline.frame_mib)
     decoding += pipeline.threads(cores) * _picture_mib(min(pixels, LARGE_PICTURE_PIXELS))
     if pixels > LARGE_PICTURE_PIXELS:

@@ -70,7 +70,8 @@ class Needs:
             f"for {self._described()}",
             f"cores {self.cores}: {self._why_cores()}",
             f"shared memory {self.shared_memory_mib} MiB: two full batches of {wishes.encoded_mib} "
-            f"MiB an image in each Python process, {wishes.versions} version(s) loaded at once",
+            f"MiB an image in each Python process, with {wishes.versions} "
+            f"{'version' if wishes.versions == 1 else 'versions'} of a pipeline loaded",
             f"memory {self.usual_memory_mib} MiB: in use with pictures up to 4K and "
             f"{wishes.in_flight} images under way, shared memory in it",
             f"memory {self.memory_mib} MiB at most: every process with pictures of "
