@@ -33,19 +33,26 @@ def free_ports(count: int) -> list[int]:
 
 def port_options() -> tuple[list[str], int]:
     """Options for three free ports, and the gRPC port."""
-    grpc, http, metrics = free_ports(3)
-    options = ["--grpc-port", grpc, "--http-port", http, "--metrics-port", metrics]
-    return [str(option) for option in options], grpc
+    ports = free_ports(3)
+    return _port_options(ports), ports[0]
+
+
+def _port_options(ports: list[int]) -> list[str]:
+    options = ("--grpc-port", "--http-port", "--metrics-port")
+    return [
+        text for option, port in zip(options, ports, strict=True) for text in (option, str(port))
+    ]
 
 
 class Serving:
     """A ``framewire serve`` and what it printed."""
 
     def __init__(self, repository: Path, *options: str) -> None:
-        ports, self.grpc_port = port_options()
+        ports = free_ports(3)
+        self.grpc_port, self.http_port, self.metrics_port = ports
         self.url = f"127.0.0.1:{self.grpc_port}"
         self.process = subprocess.Popen(
-            framewire("serve", "--repository", str(repository), *ports, *options),
+            framewire("serve", "--repository", str(repository), *_port_options(ports), *options),
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,

@@ -91,9 +91,24 @@ def _command(
     server.add_argument("--root-certificates", metavar="PEM", help="vouch for the server")
     server.add_argument("--private-key", metavar="PEM", help="this client's key, for mutual TLS")
     server.add_argument("--certificate-chain", metavar="PEM", help="this client's certificates")
+    server.add_argument(
+        "--header",
+        action="append",
+        type=_header,
+        default=[],
+        metavar="NAME=VALUE",
+        help="send this with every call, as a token; may be given several times",
+    )
     server.add_argument("--model-info", action="store_true", help="first print info to stderr")
     server.add_argument("--verbose", action="store_true", help="log retries and gRPC to stderr")
     return command
+
+
+def _header(text: str) -> tuple[str, str]:
+    name, equals, value = text.partition("=")
+    if not equals:
+        raise argparse.ArgumentTypeError(f"must be NAME=VALUE, got {text!r}")
+    return name.lower(), value
 
 
 def _add_detection_options(command: argparse.ArgumentParser) -> None:

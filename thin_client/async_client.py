@@ -154,7 +154,9 @@ class AsyncDetector:
                 self._stub = service_pb2_grpc.GRPCInferenceServiceStub(self._channel)
             try:
                 response = await getattr(self._stub, call.method)(
-                    call.request, timeout=budget.remaining_s()
+                    call.request,
+                    timeout=budget.remaining_s(),
+                    metadata=self._connection.metadata,
                 )
             except grpc.RpcError as error:
                 if self._closed:

@@ -57,6 +57,7 @@ def _run(args: argparse.Namespace) -> bool:
         root_certificates=args.root_certificates,
         private_key=args.private_key,
         certificate_chain=args.certificate_chain,
+        headers=dict(args.header),
     )
     retry = RetryPolicy(attempts=args.retries + 1)
     with client.Detector(

@@ -192,7 +192,9 @@ class Detector:
         while True:
             try:
                 response = getattr(self._stub, call.method)(
-                    call.request, timeout=budget.remaining_s()
+                    call.request,
+                    timeout=budget.remaining_s(),
+                    metadata=self._connection.metadata,
                 )
             except ValueError as error:
                 # What gRPC raises for a call on a closed channel.

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,8 @@ GRPC_PORT = 8001
 # server for as long as the connection lives.
 _SERVICE_CONFIG: dict[str, Any] = {"loadBalancingConfig": [{"round_robin": {}}]}
 _RESOLVER_SCHEMES = ("dns:", "ipv4:", "ipv6:", "unix:", "unix-abstract:", "xds:")
+_HEADER_NAME = re.compile(r"[a-z0-9_.-]+")
+_HEADER_VALUE = re.compile(r"[\x20-\x7e]*")
 _LOOPBACK = re.compile(r"(localhost|127\.\d+\.\d+\.\d+|\[::1\])(:\d+)?")
 
 
@@ -43,10 +46,13 @@ class Connection:
         keepalive_timeout_s: how long a probe, or data that was sent, may stay unacknowledged
             before the connection counts as dead.
         keepalive_without_calls: probe idle connections too; the server must allow it.
+        headers: gRPC metadata that goes with every call: a token that a proxy wants, or the admin
+            key of a restricted server (``triton-grpc-protocol-framewire-admin``). Not shown by
+            ``repr``.
 
     Raises:
-        InvalidConnection: the address cannot be a gRPC address, a TLS file cannot be read, or TLS
-            files are given without TLS.
+        InvalidConnection: the address cannot be a gRPC address, a TLS file cannot be read, TLS
+            files are given without TLS, or a header cannot be sent.
     """
 
     url: str = DEFAULT_URL
@@ -57,6 +63,7 @@ class Connection:
     keepalive_time_s: float = 60.0
     keepalive_timeout_s: float = 10.0
     keepalive_without_calls: bool = False
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False, hash=False)
 
     def __post_init__(self) -> None:
         """Check what can be checked without a network."""
@@ -78,11 +85,26 @@ class Connection:
         for name, path in files.items():
             if path is not None:
                 _read(name, path)
+        for header, value in self.headers.items():
+            if not _HEADER_NAME.fullmatch(header) or header.startswith("grpc-"):
+                raise InvalidConnection(
+                    f"{header!r} cannot be the name of a header: use lower-case letters, digits,"
+                    " '-', '_' and '.', and nothing that begins with grpc-"
+                )
+            if header.endswith("-bin") or not _HEADER_VALUE.fullmatch(value):
+                raise InvalidConnection(
+                    f"the header {header} must be text of printable ASCII characters"
+                )
 
     @property
     def secure(self) -> bool:
         """Return whether the connection uses TLS."""
         return self.ssl or self.url.startswith("grpcs://")
+
+    @property
+    def metadata(self) -> tuple[tuple[str, str], ...]:
+        """Return the headers as gRPC takes them."""
+        return tuple(self.headers.items())
 
     @property
     def target(self) -> str:

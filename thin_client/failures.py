@@ -45,6 +45,9 @@ _NOT_READY = re.compile(
     r"ready state|not ready|no available version|stopp(ing|ed)|shutting down|unload", re.IGNORECASE
 )
 
+# Triton's word for an endpoint that wants a key, under the code of a server that is away.
+_RESTRICTED = "This protocol is restricted"
+
 # What a person can do about a connection that failed, by what gRPC says about it.
 _REASONS = (
     (r"connection refused", "the connection is refused"),
@@ -111,7 +114,14 @@ def is_transient(error: grpc.RpcError) -> bool:
     if code is grpc.StatusCode.NOT_FOUND:
         # Triton's word for a model that it is loading, or unloading because it stops.
         return "no available versions" in _details(error)
-    return code is grpc.StatusCode.UNAVAILABLE
+    if code is grpc.StatusCode.CANCELLED:
+        # Not by us: a call that we give up never comes here. A server that stops does that.
+        return True
+    return code is grpc.StatusCode.UNAVAILABLE and not _is_restricted(error)
+
+
+def _is_restricted(error: grpc.RpcError) -> bool:
+    return _RESTRICTED in _details(error)
 
 
 def clean_sentence(details: str) -> str:
@@ -140,6 +150,15 @@ def diagnose(
 
     if code is grpc.StatusCode.INVALID_ARGUMENT and is_inference:
         return _refused(request, said)
+    if _is_restricted(error):
+        return AccessDenied(
+            f"the server at {url} answers this only with its admin key (--header); pipelines are"
+            " called without, by their names (model, --model)"
+        )
+    if code is grpc.StatusCode.CANCELLED:
+        return PipelineNotReady(
+            f"the server at {url} broke the call off, as one does that stops; try again shortly"
+        )
     if is_transient(error):
         return _unavailable(_details(error), said, url)
     if code is grpc.StatusCode.DEADLINE_EXCEEDED and not is_inference:

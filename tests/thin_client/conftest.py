@@ -77,6 +77,7 @@ class FakeTriton(service_pb2_grpc.GRPCInferenceServiceServicer):
         self.index = [(name, "READY", "") for name in model_names("codes").all]
         self.calls: Counter[str] = Counter()
         self.requests: list[Any] = []
+        self.metadata: dict[str, dict[str, str]] = {}
         self.refusals: deque[tuple[grpc.StatusCode, str]] = deque()
         self.refuse_all: tuple[grpc.StatusCode, str] | None = None
         self.before_answer: Callable[[list[bytes]], None] = lambda _: None
@@ -86,6 +87,7 @@ class FakeTriton(service_pb2_grpc.GRPCInferenceServiceServicer):
     def _enter(self, method: str, context: grpc.ServicerContext) -> None:
         with self._lock:
             self.calls[method] += 1
+            self.metadata[method] = dict(context.invocation_metadata())
         if self.refuse_all:
             context.abort(*self.refuse_all)
 

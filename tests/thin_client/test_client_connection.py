@@ -7,8 +7,8 @@ from pathlib import Path
 
 import grpc
 import pytest
-import trustme
 
+from tests.certificates import make_certificates
 from thin_client import Connection, InvalidConnection, RetryPolicy, ServerUnreachable
 
 AT_ONCE = RetryPolicy(first_delay_s=0, max_delay_s=0)
@@ -106,18 +106,27 @@ def test_missing_tls_file_is_named(tmp_path):
         Connection("triton", ssl=True, root_certificates=tmp_path / "absent.pem")
 
 
+def test_headers_go_with_every_call_and_do_not_show(start_triton, make_detector):
+    server = start_triton()
+    connection = Connection(server.url, headers={"authorization": "Bearer secret"})
+    assert "secret" not in repr(connection)
+    make_detector(connection).detect(b"ok 7")
+    assert server.fake.metadata["ModelConfig"]["authorization"] == "Bearer secret"
+    assert server.fake.metadata["ModelInfer"]["authorization"] == "Bearer secret"
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [{"Authorization": "a"}, {"grpc-timeout": "1"}, {"a b": "c"}, {"a-bin": "b"}, {"a": "b\n"}],
+)
+def test_headers_that_grpc_cannot_send_are_refused(headers):
+    with pytest.raises(InvalidConnection, match="header"):
+        Connection("triton", headers=headers)
+
+
 @pytest.fixture(scope="module")
 def certificates(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with ca.pem, and key and certificate of ``server`` and ``client``, signed by it."""
-    folder = tmp_path_factory.mktemp("certificates")
-    authority = trustme.CA()
-    authority.cert_pem.write_to_path(str(folder / "ca.pem"))
-    for name in ("server", "client"):
-        certificate = authority.issue_cert("127.0.0.1", "localhost", common_name=name)
-        certificate.private_key_pem.write_to_path(str(folder / f"{name}.key"))
-        for pem in certificate.cert_chain_pems:
-            pem.write_to_path(str(folder / f"{name}.pem"), append=True)
-    return folder
+    return make_certificates(tmp_path_factory.mktemp("certificates"))
 
 
 def server_credentials(folder: Path, mutual: bool) -> grpc.ServerCredentials:

@@ -61,6 +61,24 @@ def test_a_model_that_is_being_loaded_or_unloaded_is_asked_again(triton, make_de
     assert triton.fake.calls["ModelInfer"] == 5
 
 
+def test_a_call_that_a_stopping_server_broke_off_is_made_again(triton, make_detector):
+    triton.fake.refusals.extend([(grpc.StatusCode.CANCELLED, "CANCELLED")] * 4)
+    detections = make_detector(triton.url, retry=AT_ONCE).detect(b"ok 7")
+    assert detections.width == 107
+    assert triton.fake.calls["ModelInfer"] == 5
+    triton.fake.refusals.extend([(grpc.StatusCode.CANCELLED, "CANCELLED")] * 5)
+    with pytest.raises(PipelineNotReady, match="broke the call off"):
+        make_detector(triton.url, retry=AT_ONCE).detect(b"ok 7")
+
+
+def test_a_restricted_endpoint_is_not_asked_again_and_named(triton, make_detector):
+    sentence = "This protocol is restricted, expecting header 'triton-grpc-protocol-x'"
+    triton.fake.refusals.extend([(grpc.StatusCode.UNAVAILABLE, sentence)] * 5)
+    with pytest.raises(AccessDenied, match=r"only with its admin key \(--header\)"):
+        make_detector(triton.url, retry=AT_ONCE).detect(b"ok 7")
+    assert triton.fake.calls["ModelInfer"] == 1
+
+
 def test_each_request_of_a_split_batch_has_all_its_tries(triton, make_detector):
     triton.fake.refusals.extend([QUEUE_FULL] * 4)
     triton.fake.before_answer = lambda _: (
