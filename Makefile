@@ -3,8 +3,9 @@
 # make heads  a table of every head: built, served, equal to the reference, known to TensorRT
 # make bench  how fast: the sweep, the comparison, the targets; build/bench/report.html
 # make check  ruff, mypy --strict, the import rule
+# make image  images framewire-cpu and framewire-client; make image-gpu  the one for GPU servers
 .DEFAULT_GOAL := demo
-.PHONY: demo test bench heads check model_repository clean
+.PHONY: demo test bench heads check model_repository image image-gpu clean
 
 PORTS := $(if $(GRPC_PORT),--grpc-port $(GRPC_PORT)) $(if $(HTTP_PORT),--http-port $(HTTP_PORT)) \
     $(if $(METRICS_PORT),--metrics-port $(METRICS_PORT))
@@ -49,6 +50,20 @@ check: .venv/.test
 model_repository: .venv/.embedded
 	.venv/bin/framewire build samples/code_detector/codes.onnx --name codes \
 	    --repository model_repository --runtime python --replace
+
+# make image BASE=...: another base with Python 3.10 to 3.12, such as one of .ci/make-base-image.
+# Of the host's network is what pip and apt reach, not the ports.
+DOCKER_BUILD := docker build --network host
+
+image:
+	$(DOCKER_BUILD) -f docker/Dockerfile.cpu $(if $(BASE),--build-arg BASE=$(BASE)) -t framewire-cpu .
+	$(DOCKER_BUILD) -f docker/Dockerfile.client $(if $(BASE),--build-arg BASE=$(BASE)) \
+	    -t framewire-client .
+
+# make image-gpu TRITON=26.09: a version of NVIDIA's container, see docs/containers.md.
+image-gpu:
+	$(DOCKER_BUILD) -f docker/Dockerfile $(if $(TRITON),--build-arg TRITON=$(TRITON)) \
+	    $(if $(BASE),--build-arg BASE=$(BASE)) -t framewire .
 
 .venv/.test: $(PROJECTS)
 	@.ci/make-environment test
