@@ -15,7 +15,7 @@ from tritonclient.grpc import model_config_pb2 as pb
 
 from builder.errors import InvalidPipelineError
 from builder.pipelines.config_files import CONFIG_FILE, named_versions, parse_config, read_config
-from builder.pipelines.manifest import Manifest, pipelines, read_manifest
+from builder.pipelines.manifest import Manifest, active_version, pipelines, read_manifest
 from builder.pipelines.model_configs import DETECTIONS, PREPROCESS_OUTPUTS
 from thin_client.contract import (
     CANDIDATES,
@@ -33,6 +33,10 @@ SHM_FOLDER = Path("/dev/shm")  # noqa: S108 - where POSIX shared memory lives
 SHM_DEFAULT_BYTES = 16 * 2**20
 SHM_GROWTH_BYTES = 16 * 2**20
 
+# The tensors of the next batch are put there before those of the last one are taken away: with full
+# batches one after the other, regions were found to be twice as large as the tensors of one.
+BATCHES_IN_REGION = 2
+
 ELEMENT_BYTES = {"UINT8": 1, "INT32": 4, "FP32": 4}
 # Encoded images: as large as a full HD JPEG of high quality.
 ENCODED_BYTES = 2**20
@@ -40,17 +44,7 @@ ENCODED_BYTES = 2**20
 
 def shared_memory_shortage(repository: Path) -> str | None:
     """Return a sentence when /dev/shm may be too small for a repository, else None."""
-    ours = {
-        model: size
-        for name in pipelines(repository)
-        for model, size in _pipeline_bytes(repository, name).items()
-    }
-    others = [
-        _model_bytes(file)
-        for file in repository.glob(f"*/{CONFIG_FILE}")
-        if file.parent.name not in ours
-    ]
-    needed = sum(ours.values()) + sum(others)
+    needed = shared_memory_bytes(repository)
     total = shutil.disk_usage(SHM_FOLDER).total
     if total >= needed:
         return None
@@ -62,11 +56,40 @@ def shared_memory_shortage(repository: Path) -> str | None:
     )
 
 
-def _tensor_bytes(datatype: str, dims: Iterable[int]) -> int:
-    return math.prod(max(size, 1) for size in dims) * ELEMENT_BYTES.get(datatype, ENCODED_BYTES)
+def shared_memory_bytes(
+    repository: Path, versions: int = 1, encoded_bytes: int = ENCODED_BYTES
+) -> int:
+    """Return what full batches may take of /dev/shm.
+
+    Args:
+        repository: the model repository.
+        versions: of each pipeline, that servers may have loaded at once; those that its configs
+            name count in any case.
+        encoded_bytes: an encoded image, on average over a full batch.
+
+    Raises:
+        InvalidPipelineError: a pipeline's config or manifest is damaged.
+    """
+    ours = {
+        model: size
+        for name in pipelines(repository)
+        for model, size in _pipeline_bytes(repository, name, versions, encoded_bytes).items()
+    }
+    others = [
+        _model_bytes(file, encoded_bytes)
+        for file in repository.glob(f"*/{CONFIG_FILE}")
+        if file.parent.name not in ours
+    ]
+    return sum(ours.values()) + sum(others)
 
 
-def _pipeline_bytes(repository: Path, name: str) -> dict[str, int]:
+def _tensor_bytes(datatype: str, dims: Iterable[int], encoded_bytes: int) -> int:
+    return math.prod(max(size, 1) for size in dims) * ELEMENT_BYTES.get(datatype, encoded_bytes)
+
+
+def _pipeline_bytes(
+    repository: Path, name: str, versions: int, encoded_bytes: int
+) -> dict[str, int]:
     """Return what each Python model of a pipeline may need, all of its loaded versions counted."""
     names = model_names(name)
     tensors = {
@@ -78,10 +101,14 @@ def _pipeline_bytes(repository: Path, name: str) -> dict[str, int]:
     needed = dict.fromkeys(names.all, 0)
     for model, passed in tensors.items():
         config = read_config(repository / model)
-        for version in named_versions(config):
+        named = named_versions(config)
+        # A version that is yet to come is taken to be like the active one.
+        to_come = (active_version(repository, name),) * (versions - len(named))
+        for version in (*named, *to_come):
             manifest = read_manifest(repository, name, version)
             image_bytes = sum(
-                _tensor_bytes(tensor.datatype, _dims(tensor, manifest)) for tensor in passed
+                _tensor_bytes(tensor.datatype, _dims(tensor, manifest), encoded_bytes)
+                for tensor in passed
             )
             needed[model] += _regions_bytes(config, image_bytes)
     return needed
@@ -97,13 +124,15 @@ def _dims(tensor: Tensor, manifest: Manifest) -> tuple[int, ...]:
     )
 
 
-def _model_bytes(config_file: Path) -> int:
+def _model_bytes(config_file: Path, encoded_bytes: int) -> int:
     try:
         config = parse_config(config_file)
     except InvalidPipelineError:
         return 0  # somebody else's model: Triton will say what it thinks of it
     image_bytes = sum(
-        _tensor_bytes(pb.DataType.Name(tensor.data_type).removeprefix("TYPE_"), tensor.dims)
+        _tensor_bytes(
+            pb.DataType.Name(tensor.data_type).removeprefix("TYPE_"), tensor.dims, encoded_bytes
+        )
         for tensor in (*config.input, *config.output)
     )
     return _regions_bytes(config, image_bytes)
@@ -114,4 +143,6 @@ def _regions_bytes(config: pb.ModelConfig, image_bytes: int) -> int:
         return 0
     instances = sum(group.count for group in config.instance_group) or 1
     batch = max(config.max_batch_size, 1)
-    return int(instances * max(SHM_DEFAULT_BYTES, batch * image_bytes))
+    beyond = max(0, BATCHES_IN_REGION * batch * image_bytes - SHM_DEFAULT_BYTES)
+    grown = math.ceil(beyond / SHM_GROWTH_BYTES)
+    return int(instances * (SHM_DEFAULT_BYTES + grown * SHM_GROWTH_BYTES))
