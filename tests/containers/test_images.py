@@ -1,8 +1,9 @@
 """The images themselves: who runs in them, what they find, how they stop.
 
-The production image is built on a stand-in for NVIDIA's (``stand_in/Dockerfile``), with stand-ins for
-trtexec and nvidia-smi (``tests.builder.engine_stand_ins``). That proves its layers, its entrypoint
-and what becomes of plans; not that TensorRT makes them, nor that NVIDIA's Triton loads them.
+The production image is built on a stand-in for NVIDIA's (``stand_in/Dockerfile``), with stand-ins
+for trtexec and nvidia-smi (``tests.builder.engine_stand_ins``). That proves its layers, its
+entrypoint and what becomes of plans; not that TensorRT makes them, nor that NVIDIA's Triton loads
+them.
 """
 
 from __future__ import annotations
@@ -21,11 +22,11 @@ import pytest
 
 from builder.pipelines.repository import build_pipeline
 from builder.settings import BuildSettings
+from tests import images
 from tests.builder.engine_stand_ins import StandIns, contents, tensorrt_repository
 from tests.conftest import ROOT
 from tests.containers.requirements import Requirement, missing
 from tests.tiny_detector import coloured_square, save_tiny_detector
-from tests import images
 from thin_client import Detector
 
 pytestmark = pytest.mark.containers
@@ -36,7 +37,7 @@ STAND_IN, PRODUCTION = "framewire-tests-stand-in", "framewire-tests-production"
 LABEL = "framewire.tests=images"
 # As little as a container can be given.
 CONFINED = (
-    *("--read-only", "--tmpfs", "/tmp", "--cap-drop", "ALL"),
+    *("--read-only", "--tmpfs", "/tmp", "--cap-drop", "ALL"),  # noqa: S108 - the container's
     *("--security-opt", "no-new-privileges", "--shm-size", "1g"),
 )
 ADMIN_KEY = "a-key-of-the-tests-0123456789"
@@ -207,17 +208,19 @@ def test_a_confined_container_serves_a_mounted_repository_and_is_healthy(
         f"models/tiny_bls/unload', b'', {{'framewire-admin': '{ADMIN_KEY}'}}))"
     )
     assert container.run("python3", "-c", unload).returncode == 0
-    asked = container.run(*json.loads(
-        docker("image", "inspect", "--format", "{{json .Config.Healthcheck.Test}}", image).stdout
-    )[1:])
+    asked = container.run(
+        *json.loads(
+            docker(
+                "image", "inspect", "--format", "{{json .Config.Healthcheck.Test}}", image
+            ).stdout
+        )[1:]
+    )
     assert asked.returncode == 1
     assert "pipeline tiny is not ready" in asked.stderr
     assert container.stop() == 0
 
 
-def test_orphans_do_not_stay_as_zombies(
-    image: str, start: Start, tiny_repository: Path
-) -> None:
+def test_orphans_do_not_stay_as_zombies(image: str, start: Start, tiny_repository: Path) -> None:
     container = start(image, *CONFINED, *mounted(tiny_repository))
     container.await_log("ready: ")
     orphan = "import os, time; os.fork() or (time.sleep(0.2), os._exit(0)); os._exit(0)"
@@ -238,16 +241,14 @@ def test_sigterm_is_heard_before_anything_is_ready(
 
 
 def test_the_production_image_makes_a_plan_once_and_anew_where_it_does_not_fit(
-    production_image: str, start: Start, volume: str, tmp_path: Path
+    production_image: str, volume: str, start: Start, tmp_path: Path
 ) -> None:
     repository = tensorrt_repository(tmp_path)
     before = contents(repository)
     stand_ins = StandIns(tmp_path / "stand_ins")
     for program in ("trtexec", "nvidia-smi"):
         lines = (stand_ins.home / program).read_text().splitlines()
-        (stand_ins.home / program).write_text(
-            "\n".join(["#!/usr/bin/env python3", *lines[1:], ""])
-        )
+        (stand_ins.home / program).write_text("\n".join(["#!/usr/bin/env python3", *lines[1:], ""]))
     (stand_ins.home / "calls.jsonl").touch()
     (stand_ins.home / "calls.jsonl").chmod(0o666)
 
