@@ -239,6 +239,29 @@ def test_without_a_gpu_a_plan_is_refused_with_what_else_there_is(
     assert served.repositories == []
 
 
+def test_gpus_of_different_kinds_are_refused(
+    repository: Path,
+    stand_ins: StandIns,
+    served: Served,
+    start: Callable[..., int],
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    stand_ins.tell(gpus=["NVIDIA L4, 8.9", "NVIDIA T4, 7.5"])
+    assert start(repository) == 1
+    assert "found NVIDIA L4 (8.9), NVIDIA T4 (7.5): give each" in capsys.readouterr().err
+    assert stand_ins.builds == []
+    stand_ins.tell(gpus=["NVIDIA L4, 8.9", "NVIDIA L40, 8.9"])
+    assert start(repository) == 0
+
+
+def test_the_embedded_triton_gets_the_repository_as_it_is(
+    repository: Path, stand_ins: StandIns, served: Served
+) -> None:
+    assert main(["start", "--repository", str(repository)]) == 0
+    assert served.repositories == [repository]
+    assert stand_ins.builds == []
+
+
 def test_a_failing_trtexec_serves_nothing(
     repository: Path, stand_ins: StandIns, served: Served, start: Callable[..., int]
 ) -> None:
