@@ -14,6 +14,7 @@ import yaml
 
 from tests.conftest import ROOT
 from tests.docker.programs import program
+from tests.serving import framewire
 
 DOCKER = ROOT / "docker"
 FILE = DOCKER / "compose.yaml"
@@ -24,6 +25,11 @@ SERVERS = {
     profile: [name for name, service in SERVICES.items() if service.get("profiles") == [profile]]
     for profile in PROFILES
 }
+
+
+def default(value: str) -> str:
+    """What a value is when no variable in it is set."""
+    return re.sub(r"\$\{\w+:-([^}]*)\}", r"\1", value)
 
 
 def compose_command() -> list[str]:
@@ -67,7 +73,7 @@ def test_a_service_may_do_no_more_than_it_must(name: str) -> None:
 @pytest.mark.parametrize("name", SERVICES)
 def test_what_is_mounted_from_the_tree_is_there_and_read_only(name: str) -> None:
     for volume in SERVICES[name].get("volumes", ()):
-        source, target, *mode = re.sub(r"\$\{\w+:-([^}]*)\}", r"\1", volume).split(":")
+        source, target, *mode = default(volume).split(":")
         if source.startswith("."):
             assert (DOCKER / source).exists(), volume
             assert mode == ["ro"], volume
@@ -93,10 +99,21 @@ def test_servers_have_what_triton_needs(profile: str) -> None:
         assert service["mem_limit"]
         assert int(service["stop_grace_period"].removesuffix("s")) > 60
         assert service["healthcheck"]["test"][:3] == ["CMD", "framewire", "health"]
-        (scratch,) = service["tmpfs"]
-        assert "exec" in scratch.split(":")[1].split(",")
+        assert [each.split(":")[0] for each in service["tmpfs"]] == ["/tmp"]  # noqa: S108
         assert list(service["networks"]) == ["inside"]
     assert COMPOSE["networks"]["inside"] == {"internal": True}
+
+
+@pytest.mark.parametrize("profile", PROFILES)
+def test_limits_are_those_that_are_computed_for_the_demo_pipeline(profile: str) -> None:
+    command = framewire("deploy", "--print", "compose", "--repository", "model_repository")
+    printed = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    (computed,) = yaml.safe_load(printed.stdout)["services"].values()
+    for name in SERVERS[profile]:
+        service = SERVICES[name]
+        for limit in ("shm_size", "mem_limit", "memswap_limit", "stop_grace_period"):
+            assert default(service[limit]) == computed[limit], limit
+        assert service["ulimits"]["nofile"] == computed["ulimits"]["nofile"]
 
 
 def test_grafana_finds_what_it_is_given() -> None:
