@@ -4,8 +4,9 @@
 # make bench  how fast: the sweep, the comparison, the targets; build/bench/report.html
 # make manifests  the Kubernetes manifests, with today's numbers, valid
 # make check  ruff, mypy --strict, the import rule
+# make image  images framewire-cpu and framewire-client; make image-gpu  the one for GPU servers
 .DEFAULT_GOAL := demo
-.PHONY: demo test bench heads check manifests model_repository clean
+.PHONY: demo test bench heads check manifests model_repository image image-gpu clean
 
 PORTS := $(if $(GRPC_PORT),--grpc-port $(GRPC_PORT)) $(if $(HTTP_PORT),--http-port $(HTTP_PORT)) \
     $(if $(METRICS_PORT),--metrics-port $(METRICS_PORT))
@@ -62,6 +63,20 @@ manifests: .venv/.test
 	.venv/bin/framewire deploy --repository "$$scratch/gpu" --print kubernetes \
 	    >docker/kubernetes/overlays/gpu/resources.yaml
 	@.venv/bin/python -m tests.docker.manifests
+
+# make image BASE=...: another base with Python 3.10 to 3.12, such as one of .ci/make-base-image.
+# Of the host's network is what pip and apt reach, not the ports.
+DOCKER_BUILD := docker build --network host
+
+image:
+	$(DOCKER_BUILD) -f docker/Dockerfile.cpu $(if $(BASE),--build-arg BASE=$(BASE)) -t framewire-cpu .
+	$(DOCKER_BUILD) -f docker/Dockerfile.client $(if $(BASE),--build-arg BASE=$(BASE)) \
+	    -t framewire-client .
+
+# make image-gpu TRITON=26.09: a version of NVIDIA's container, see docs/containers.md.
+image-gpu:
+	$(DOCKER_BUILD) -f docker/Dockerfile $(if $(TRITON),--build-arg TRITON=$(TRITON)) \
+	    $(if $(BASE),--build-arg BASE=$(BASE)) -t framewire .
 
 .venv/.test: $(PROJECTS)
 	@.ci/make-environment test

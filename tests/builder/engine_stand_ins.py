@@ -64,6 +64,8 @@ if told["ends"] == "never":
     time.sleep(600)
 if told["ends"] == "without a plan":
     sys.exit(0)
+while told["waits_for"] and not Path(told["waits_for"]).exists():
+    time.sleep(0.05)
 if told["overwrites"]:
     Path(told["overwrites"]).write_bytes(b"another network")
 plan.write_bytes(b"plan of " + hashlib.sha256(network).hexdigest().encode())
@@ -142,6 +144,7 @@ class StandIns:
             ends="well",
             gpus=["NVIDIA L4, 8.9"],
             overwrites=None,
+            waits_for=None,
         )
 
     def tell(self, **told: object) -> None:

@@ -76,7 +76,7 @@ def test_nothing_of_ours_is_in_the_repository_or_left_over(
     assert sorted(path.name for path in repository.iterdir()) == models
     cache = repository.parent / ".r.framewire-cache"
     kept = sorted(path.name for path in cache.iterdir())
-    assert kept == ["timing-10.5.0.18-8.9.cache", "tiny.trtexec.log"]
+    assert kept == ["plans", "timing-10.5.0.18-8.9.cache", "tiny.trtexec.log"]
     assert {path.name for path in repository.parent.iterdir()} == {
         *(".r.framewire-cache", "bin", "r", "tiny.onnx")
     }

@@ -48,7 +48,7 @@ def add_engine(commands: Commands[argparse.ArgumentParser]) -> None:
     parser.add_argument(
         "--cache",
         type=Path,
-        help="folder for timing caches (.REPOSITORY.framewire-cache, beside the repository)",
+        help="folder that keeps plans and timings (.REPOSITORY.framewire-cache, beside it)",
     )
     parser.add_argument("--device", help="index or UUID of the GPU, as in nvidia-smi (the first)")
     parser.add_argument(
@@ -88,7 +88,12 @@ def run_engine(arguments: argparse.Namespace) -> None:
         return
     with sigterm_interrupts():
         for name in names:
-            print(_result_line(_build_with_status(arguments.repository, name, options)), flush=True)
+            build_and_tell(arguments.repository, name, options)
+
+
+def build_and_tell(repository: Path, name: str, options: EngineOptions) -> None:
+    """Give a pipeline a plan that fits, with a status line meanwhile and a line on the result."""
+    print(_result_line(_build_with_status(repository, name, options)), flush=True)
 
 
 def _build_with_status(repository: Path, name: str, options: EngineOptions) -> EngineResult:
@@ -113,12 +118,12 @@ def _build_with_status(repository: Path, name: str, options: EngineOptions) -> E
 
 
 def _result_line(result: EngineResult) -> str:
-    made, work = result.fingerprint, result.compilation
+    made, new = result.fingerprint, result.new_plan
     place = f"TensorRT {made.tensorrt_version} on {made.gpu} ({made.compute_capability})"
-    if work is None:
+    if new is None:
         return f"{result.name}: the plan of version {result.version} fits {place}, nothing to do"
+    how = "taken from the cache" if new.seconds is None else f"compiled in {new.seconds:.0f} s"
     return (
         f"{result.name}: version {result.version} has a plan for {place}: "
-        f"{work.size_bytes / 2**20:.1f} MiB, compiled in {work.seconds:.0f} s because the one "
-        f"before {work.reason}"
+        f"{new.size_bytes / 2**20:.1f} MiB, {how} because the one before {new.reason}"
     )

@@ -24,6 +24,12 @@ from builder.serving.tracing import Tracing
 def add_serve(commands: Commands[argparse.ArgumentParser]) -> None:
     """Add the command."""
     parser = commands.add_parser("serve", help="run Triton in the foreground")
+    add_serve_options(parser)
+    parser.set_defaults(run=run_serve)
+
+
+def add_serve_options(parser: argparse.ArgumentParser) -> None:
+    """Add what there is to say about serving."""
     add_repository_option(parser, "to serve")
     parser.add_argument(
         "--address", default=ServerOptions.address, help="IPv4 address to listen on (%(default)s)"
@@ -51,7 +57,6 @@ def add_serve(commands: Commands[argparse.ArgumentParser]) -> None:
     _add_access_options(parser)
     _add_tracing_options(parser)
     parser.add_argument("--verbose", action="store_true", help="show all of Triton's log")
-    parser.set_defaults(run=run_serve)
 
 
 def _add_access_options(parser: argparse.ArgumentParser) -> None:
@@ -92,17 +97,24 @@ def _add_tracing_options(parser: argparse.ArgumentParser) -> None:
 
 def run_serve(arguments: argparse.Namespace) -> None:
     """Serve a repository until a signal comes."""
-    serve(
-        replace(
-            server_options(arguments),
-            address=arguments.address,
-            verbose=arguments.verbose,
-            control=arguments.control,
-            poll_s=arguments.poll_s,
-            access=_access(arguments),
-            tracing=_tracing(arguments),
-            triton=arguments.triton,
-        )
+    serve(serve_options(arguments))
+
+
+def serve_options(arguments: argparse.Namespace) -> ServerOptions:
+    """Return what the options of :func:`add_serve_options` say.
+
+    Raises:
+        SettingsError: they contradict each other, or a file cannot be used.
+    """
+    return replace(
+        server_options(arguments),
+        address=arguments.address,
+        verbose=arguments.verbose,
+        control=arguments.control,
+        poll_s=arguments.poll_s,
+        access=_access(arguments),
+        tracing=_tracing(arguments),
+        triton=arguments.triton,
     )
 
 

@@ -34,28 +34,28 @@ from builder.tensorrt.engine_options import (
     trtexec_arguments,
 )
 from builder.tensorrt.engine_trtexec import Progress, run_trtexec
+from builder.tensorrt.kept_plans import kept_plan
 from builder.tensorrt.plan import (
     Fingerprint,
-    Machine,
-    misfit,
     network_folder,
     read_fingerprint,
 )
 from builder.tensorrt.plan_publication import put_plan
+from builder.tensorrt.wanted_plan import WantedPlan, wanted_plan
 
 
 @dataclass(frozen=True)
-class Compilation:
-    """What trtexec had to do.
+class NewPlan:
+    """Why and how a pipeline got another plan.
 
     Attributes:
         reason: why, to go after "the plan that was there".
-        seconds: that it took.
+        seconds: that trtexec took; None when the plan was in the cache.
         size_bytes: of the plan.
     """
 
     reason: str
-    seconds: float
+    seconds: float | None
     size_bytes: int
 
 
@@ -67,13 +67,13 @@ class EngineResult:
         name: of the pipeline.
         version: the active one, in which the plan is.
         fingerprint: of the plan.
-        compilation: None when the plan that was there fits.
+        new_plan: None when the plan that was there fits.
     """
 
     name: str
     version: int
     fingerprint: Fingerprint
-    compilation: Compilation | None = None
+    new_plan: NewPlan | None = None
 
 
 def tensorrt_pipelines(repository: Path, name: str | None = None) -> tuple[str, ...]:
@@ -133,7 +133,9 @@ def build_engine(
     progress: Progress,
     interval_s: float = 30,
 ) -> EngineResult:
-    """Compile the plan of a pipeline's active version, unless the one there fits.
+    """Give a pipeline's active version a plan that fits, unless the one there does.
+
+    The plan is taken from the cache where it was compiled before, else compiled.
 
     Args:
         repository: that holds the pipeline.
@@ -145,50 +147,70 @@ def build_engine(
     Raises:
         BuilderError: the repository is as it was before.
     """
-    manifest = read_manifest(repository, name)
-    folder = network_folder(repository, name, manifest.version)
-    trtexec = ask_trtexec(repository)
-    device = device_of(options.device, os.environ)
-    gpu, capability = find_gpu(device)
-    chosen = plan_options(options, manifest, folder / NETWORK_FILE, trtexec.help_text)
-    reason = misfit(folder, Machine(trtexec.version, capability, gpu), chosen)
-    fingerprint = read_fingerprint(folder)
+    wanted = wanted_plan(repository, name, options)
+    reason, fingerprint = wanted.misfit(), read_fingerprint(wanted.folder)
     if fingerprint and not reason:
         if not options.force:
-            return EngineResult(name, manifest.version, fingerprint)
+            return EngineResult(name, wanted.manifest.version, fingerprint)
         reason = "was to be replaced (--force)"
     cache = options.cache_folder(repository)
-    log = cache / f"{name}.trtexec.log"
-    cache_name = timing_cache_name(trtexec.version, capability)
     with building_folder(cache) as scratch:
         onnx_file, plan = scratch / NETWORK_FILE, scratch / PLAN_FILE
         # What is compiled and what is hashed are one file, whatever a build does meanwhile.
-        shutil.copyfile(folder / NETWORK_FILE, onnx_file)
-        with timing_cache(cache, scratch, cache_name) as timings:
-            start = time.monotonic()
-            arguments = trtexec_arguments(onnx_file, plan, timings, chosen, trtexec.help_text)
-            run_trtexec(
-                [str(trtexec.path), *arguments],
-                device_environment(device),
-                log=log,
-                progress=progress,
-                interval_s=interval_s,
-            )
-            seconds = time.monotonic() - start
-        if not plan.is_file() or not plan.stat().st_size:
-            raise TrtexecError(
-                f"trtexec ended without an error and without a plan of {name}: see what it said in "
-                f"{log}"
-            )
-        made = Fingerprint(
-            onnx_sha256=sha256_of(onnx_file),
-            tensorrt_version=trtexec.version,
-            compute_capability=capability,
-            gpu=gpu,
-            options=chosen,
-            max_batch=batches_of(options, manifest).largest,
-            plan_sha256=sha256_of(plan),
+        shutil.copyfile(wanted.folder / NETWORK_FILE, onnx_file)
+        with kept_plan(
+            cache,
+            wanted.key(onnx_file),
+            waiting=lambda seconds: progress(seconds, "another process compiles the same plan"),
+            interval_s=interval_s,
+        ) as kept:
+            seconds, made = None, None if options.force else kept.find()
+            if made is None:
+                seconds, made = _compile(
+                    wanted, options, cache, scratch, progress=progress, interval_s=interval_s
+                )
+                kept.keep(plan, made)
+            size = kept.plan.stat().st_size
+            version = put_plan(repository, name, kept.plan, made)
+    return EngineResult(name, version, made, NewPlan(str(reason), seconds, size))
+
+
+def _compile(
+    wanted: WantedPlan,
+    options: EngineOptions,
+    cache: Path,
+    scratch: Path,
+    *,
+    progress: Progress,
+    interval_s: float,
+) -> tuple[float, Fingerprint]:
+    """Compile ``model.onnx`` in ``scratch`` to ``model.plan``; return seconds and what that is."""
+    onnx_file, plan = scratch / NETWORK_FILE, scratch / PLAN_FILE
+    name, trtexec = wanted.manifest.name, wanted.trtexec
+    log = cache / f"{name}.trtexec.log"
+    cache_name = timing_cache_name(trtexec.version, wanted.compute_capability)
+    start = time.monotonic()
+    with timing_cache(cache, scratch, cache_name) as timings:
+        arguments = trtexec_arguments(onnx_file, plan, timings, wanted.options, trtexec.help_text)
+        run_trtexec(
+            [str(trtexec.path), *arguments],
+            device_environment(wanted.device),
+            log=log,
+            progress=progress,
+            interval_s=interval_s,
         )
-        size = plan.stat().st_size
-        version = put_plan(repository, name, plan, made)
-    return EngineResult(name, version, made, Compilation(str(reason), seconds, size))
+    seconds = time.monotonic() - start
+    if not plan.is_file() or not plan.stat().st_size:
+        raise TrtexecError(
+            f"trtexec ended without an error and without a plan of {name}: see what it said in "
+            f"{log}"
+        )
+    return seconds, Fingerprint(
+        onnx_sha256=sha256_of(onnx_file),
+        tensorrt_version=trtexec.version,
+        compute_capability=wanted.compute_capability,
+        gpu=wanted.gpu,
+        options=wanted.options,
+        max_batch=batches_of(options, wanted.manifest).largest,
+        plan_sha256=sha256_of(plan),
+    )

@@ -44,28 +44,43 @@ def timing_cache(cache: Path, scratch: Path, name: str) -> Iterator[Path]:
 
 @contextmanager
 def building_folder(cache: Path) -> Iterator[Path]:
-    """Make a folder to work in, in ``cache``, and remove those of processes that were killed.
+    """Make a folder to compile in, in ``cache``.
 
     Raises:
         PlanError: there is no room, or no permission.
     """
     try:
-        cache.mkdir(parents=True, exist_ok=True)
-        for left_over in cache.glob(f"{BUILDING}*"):
-            with _held(left_over) as is_ours:
-                if is_ours:
-                    shutil.rmtree(left_over, ignore_errors=True)
-        scratch = Path(tempfile.mkdtemp(prefix=BUILDING, dir=cache))
-        with _held(scratch):
-            try:
-                yield scratch
-            finally:
-                shutil.rmtree(scratch, ignore_errors=True)
+        with working_folder(cache, BUILDING) as scratch:
+            yield scratch
     except OSError as error:
         raise PlanError(
             f"cannot work in the cache folder {cache} ({error.strerror or error}): name another "
             "with --cache, writable, with room for the plan, and kept when the container goes"
         ) from error
+
+
+@contextmanager
+def working_folder(cache: Path, prefix: str) -> Iterator[Path]:
+    """Make a folder in ``cache``, and remove those of processes that were killed.
+
+    Args:
+        cache: made if it is not there.
+        prefix: of the folder's name.
+
+    Raises:
+        OSError: there is no room, or no permission.
+    """
+    cache.mkdir(parents=True, exist_ok=True)
+    for left_over in cache.glob(f"{prefix}*"):
+        with _held(left_over) as is_ours:
+            if is_ours:
+                shutil.rmtree(left_over, ignore_errors=True)
+    scratch = Path(tempfile.mkdtemp(prefix=prefix, dir=cache))
+    with _held(scratch):
+        try:
+            yield scratch
+        finally:
+            shutil.rmtree(scratch, ignore_errors=True)
 
 
 @contextmanager

@@ -1,0 +1,49 @@
+"""``framewire start``."""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import replace
+from pathlib import Path
+
+from builder.commands.engine import build_and_tell
+from builder.commands.options import Commands
+from builder.commands.serve import add_serve_options, serve_options
+from builder.serving.installed import find_installed_triton
+from builder.serving.server import serve, sigterm_interrupts
+from builder.serving.server_options import check_ports
+from builder.tensorrt.engine_options import EngineOptions
+from builder.tensorrt.fitting_plans import fitting_plans
+
+
+def add_start(commands: Commands[argparse.ArgumentParser]) -> None:
+    """Add the command."""
+    parser = commands.add_parser(
+        "start", help="serve, after giving networks TensorRT plans that fit: what containers run"
+    )
+    add_serve_options(parser)
+    parser.add_argument(
+        "--cache",
+        type=Path,
+        help="folder that keeps plans and timings (.REPOSITORY.framewire-cache, beside it); holds "
+        "a copy of the repository while one that cannot be written is served with new plans",
+    )
+    parser.set_defaults(run=run_start)
+
+
+def run_start(arguments: argparse.Namespace) -> None:
+    """Make the plans that are wanted, and serve until a signal comes."""
+    options = serve_options(arguments)
+    if options.triton is None:
+        serve(options)  # the embedded Triton has no use for plans, and refuses their pipelines
+        return
+    # Before minutes of compiling, not after.
+    find_installed_triton(options.triton)
+    check_ports(options)
+    with (
+        sigterm_interrupts(),
+        fitting_plans(
+            options.repository, EngineOptions(cache=arguments.cache), build_and_tell
+        ) as repository,
+    ):
+        serve(replace(options, repository=repository))

@@ -1,0 +1,69 @@
+"""Whether the pipelines of a server on this machine or another are ready.
+
+A container's health check asks every few seconds, so this imports neither ONNX nor gRPC.
+"""
+
+from __future__ import annotations
+
+import http.client
+from collections.abc import Sequence
+from pathlib import Path
+
+from builder.errors import RepositoryError, ServerNotReadyError
+from thin_client.contract import model_names
+
+# In NAME/<version>/ of every pipeline: builder.pipelines.manifest, which is slow to import.
+MANIFESTS = "*/*/pipeline.json"
+
+
+def pipelines_by_manifest(repository: Path) -> tuple[str, ...]:
+    """Return the names of the pipelines in a repository, damaged ones too.
+
+    Raises:
+        RepositoryError: there is none.
+    """
+    names = {manifest.parent.parent.name for manifest in repository.glob(MANIFESTS)}
+    if not names:
+        raise RepositoryError(
+            f"{repository} holds no pipelines to ask for: name some, as in `framewire health "
+            "codes`, or their repository with --repository"
+        )
+    return tuple(sorted(names))
+
+
+def check_ready(
+    names: Sequence[str], address: str, http_port: int, *, timeout_s: float = 5
+) -> None:
+    """Check that a server answers for every model of some pipelines.
+
+    All five are asked for: Triton does not know that ``NAME_bls`` needs the network, and calls it
+    ready without.
+
+    Args:
+        names: of the pipelines.
+        address: of the server.
+        http_port: likewise.
+        timeout_s: for the connection and for each answer.
+
+    Raises:
+        ServerNotReadyError: naming the first model that is not ready.
+    """
+    connection = http.client.HTTPConnection(address, http_port, timeout=timeout_s)
+    try:
+        for name in names:
+            for model in model_names(name).all:
+                connection.request("GET", f"/v2/models/{model}/ready")
+                answer = connection.getresponse()
+                answer.read()
+                if answer.status != http.client.OK:
+                    raise ServerNotReadyError(
+                        f"pipeline {name} is not ready: Triton on {address}:{http_port} answered "
+                        f"{answer.status} for {model}; its log says why"
+                    )
+    except (OSError, http.client.HTTPException) as error:
+        raise ServerNotReadyError(
+            f"pipeline {', '.join(names)} is not ready: no answer from HTTP {address}:{http_port} "
+            f"({error}); start the server, or name its --address and --http-port"
+        ) from error
+    finally:
+        connection.close()
