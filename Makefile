@@ -52,18 +52,6 @@ model_repository: .venv/.embedded
 	.venv/bin/framewire build samples/code_detector/codes.onnx --name codes \
 	    --repository model_repository --runtime python --replace
 
-# The numbers in the Kubernetes manifests, made anew; a test fails when they are not what the demo
-# pipeline needs. Then every overlay is built and held against the official schemas.
-manifests: .venv/.test
-	@set -e; scratch=$$(mktemp -d); trap 'rm -rf "$$scratch"' EXIT; \
-	.venv/bin/framewire build samples/code_detector/codes.onnx --name codes \
-	    --repository "$$scratch/gpu" --runtime tensorrt >/dev/null; \
-	.venv/bin/framewire deploy --repository model_repository --print kubernetes \
-	    >docker/kubernetes/overlays/cpu/resources.yaml; \
-	.venv/bin/framewire deploy --repository "$$scratch/gpu" --print kubernetes \
-	    >docker/kubernetes/overlays/gpu/resources.yaml
-	@.venv/bin/python -m tests.docker.manifests
-
 # make image BASE=...: another base with Python 3.10 to 3.12, such as one of .ci/make-base-image.
 # Of the host's network is what pip and apt reach, not the ports.
 DOCKER_BUILD := docker build --network host
@@ -77,6 +65,18 @@ image:
 image-gpu:
 	$(DOCKER_BUILD) -f docker/Dockerfile $(if $(TRITON),--build-arg TRITON=$(TRITON)) \
 	    $(if $(BASE),--build-arg BASE=$(BASE)) -t framewire .
+
+# The numbers in the Kubernetes manifests, made anew; a test fails when they are not what the demo
+# pipeline needs. Then every overlay is built and held against the official schemas.
+manifests: .venv/.test
+	@set -e; scratch=$$(mktemp -d); trap 'rm -rf "$$scratch"' EXIT; \
+	.venv/bin/framewire build samples/code_detector/codes.onnx --name codes \
+	    --repository "$$scratch/gpu" --runtime tensorrt >/dev/null; \
+	.venv/bin/framewire deploy --repository model_repository --print kubernetes \
+	    >docker/kubernetes/overlays/cpu/resources.yaml; \
+	.venv/bin/framewire deploy --repository "$$scratch/gpu" --print kubernetes \
+	    >docker/kubernetes/overlays/gpu/resources.yaml
+	@.venv/bin/python -m tests.docker.manifests
 
 .venv/.test: $(PROJECTS)
 	@.ci/make-environment test

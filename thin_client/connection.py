@@ -23,7 +23,7 @@ _SERVICE_CONFIG: dict[str, Any] = {"loadBalancingConfig": [{"round_robin": {}}]}
 _RESOLVER_SCHEMES = ("dns:", "ipv4:", "ipv6:", "unix:", "unix-abstract:", "xds:")
 _HEADER_NAME = re.compile(r"[a-z0-9_.-]+")
 _HEADER_VALUE = re.compile(r"[\x20-\x7e]*")
-_LOOPBACK = re.compile(r"(ipv4:)?(localhost|127\.\d+\.\d+\.\d+|\[::1\])(:\d+)?$")
+_LOOPBACK = re.compile(r"(localhost|127\.\d+\.\d+\.\d+|\[::1\])(:\d+)?")
 
 
 @dataclass(frozen=True)
@@ -129,12 +129,14 @@ class Connection:
             # Two detectors get two connections, and one never inherits the other's backoff.
             ("grpc.use_local_subchannel_pool", 1),
         ]
-        if _LOOPBACK.match(self.target):
+        addresses = re.sub(r"^ipv[46]:", "", self.target).split(",")
+        on_loopback = all(_LOOPBACK.fullmatch(address) for address in addresses)
+        if on_loopback:
             # gRPC obeys http_proxy, and a proxy cannot reach this machine's loopback.
             options.append(("grpc.enable_http_proxy", 0))
-        else:
-            # Not for the loopback: localhost has two addresses, and the one where nobody listens
-            # would hide what went wrong on the other.
+        if not on_loopback or len(addresses) > 1:
+            # Not for the loopback by itself: localhost has two addresses, and the one where nobody
+            # listens would hide what went wrong on the other.
             options.append(("grpc.service_config", json.dumps(_SERVICE_CONFIG)))
         return options
 

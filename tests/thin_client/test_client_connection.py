@@ -67,6 +67,20 @@ def test_remote_names_are_balanced_and_the_loopback_is_not():
     assert "grpc.service_config" not in dict(Connection("localhost").channel_options())
 
 
+def test_several_addresses_of_the_loopback_are_balanced():
+    several = dict(Connection("ipv4:127.0.0.1:8001,127.0.0.1:8011").channel_options())
+    assert "round_robin" in several["grpc.service_config"]
+
+
+def test_a_proxy_is_not_asked_for_servers_on_the_loopback(start_triton, make_detector, monkeypatch):
+    for name in ("no_proxy", "NO_PROXY", "no_grpc_proxy"):
+        monkeypatch.delenv(name, raising=False)
+    # Nobody listens on port 1.
+    monkeypatch.setenv("grpc_proxy", "http://127.0.0.1:1")
+    addresses = ",".join(start_triton().url for _ in range(2))
+    assert make_detector(f"ipv4:{addresses}").detect(b"ok 7").width == 107
+
+
 def test_no_proxy_is_asked_for_the_loopback():
     assert dict(Connection("localhost").channel_options())["grpc.enable_http_proxy"] == 0
     assert "grpc.enable_http_proxy" not in dict(Connection("triton").channel_options())

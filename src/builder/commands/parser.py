@@ -40,6 +40,7 @@ def build_parser() -> argparse.ArgumentParser:
         add_start,
         add_deploy,
         add_health,
+        add_deploy,
         add_demo,
         add_verify,
         add_bench,
