@@ -38,7 +38,6 @@ def build_parser() -> argparse.ArgumentParser:
         add_prune,
         add_serve,
         add_start,
-        add_deploy,
         add_health,
         add_deploy,
         add_demo,
