@@ -3,10 +3,12 @@
 # make test-containers  tests of the images, in Docker; make test-gpu  of that for GPUs, on one
 # make heads  a table of every head: built, served, equal to the reference, known to TensorRT
 # make bench  how fast: the sweep, the comparison, the targets; build/bench/report.html
+# make manifests  the Kubernetes manifests, with today's numbers, valid
 # make check  ruff, mypy --strict, the import rule
 # make image  images framewire-cpu and framewire-client; make image-gpu  the one for GPU servers
 .DEFAULT_GOAL := demo
-.PHONY: demo test test-containers test-gpu bench heads check model_repository image image-gpu clean
+.PHONY: demo test test-containers test-gpu bench heads check manifests model_repository image \
+    image-gpu clean
 
 PORTS := $(if $(GRPC_PORT),--grpc-port $(GRPC_PORT)) $(if $(HTTP_PORT),--http-port $(HTTP_PORT)) \
     $(if $(METRICS_PORT),--metrics-port $(METRICS_PORT))
@@ -73,6 +75,18 @@ image:
 image-gpu:
 	$(DOCKER_BUILD) -f docker/Dockerfile $(if $(TRITON),--build-arg TRITON=$(TRITON)) \
 	    $(if $(BASE),--build-arg BASE=$(BASE)) -t framewire .
+
+# The numbers in the Kubernetes manifests, made anew; a test fails when they are not what the demo
+# pipeline needs. Then every overlay is built and held against the official schemas.
+manifests: .venv/.test
+	@set -e; scratch=$$(mktemp -d); trap 'rm -rf "$$scratch"' EXIT; \
+	.venv/bin/framewire build samples/code_detector/codes.onnx --name codes \
+	    --repository "$$scratch/gpu" --runtime tensorrt >/dev/null; \
+	.venv/bin/framewire deploy --repository model_repository --print kubernetes \
+	    >docker/kubernetes/overlays/cpu/resources.yaml; \
+	.venv/bin/framewire deploy --repository "$$scratch/gpu" --print kubernetes \
+	    >docker/kubernetes/overlays/gpu/resources.yaml
+	@.venv/bin/python -m tests.docker.manifests
 
 .venv/.test: $(PROJECTS)
 	@.ci/make-environment test

@@ -28,6 +28,7 @@ def measure(onnx_file: Path, cores: int) -> tuple[float, float, str]:
     """Return the memory in MB after loading and after the last of many runs, and the size."""
     sys.path[:0] = [str(folder) for folder in SERVED]
     import numpy as np  # noqa: PLC0415 - in the measured process only
+
     from runtime import Network  # noqa: PLC0415
 
     network = Network(onnx_file, cores)
@@ -56,7 +57,9 @@ def main() -> None:
         loaded, after, size = measure(arguments.networks[0], arguments.cores[0])
         print(f"{size:>10}{loaded:12.0f}{after:12.0f}")
         return
-    print(f"{'network':30}{'file MB':>9}{'cores':>6}{'size':>10}{'loaded MB':>12}{'at work MB':>12}")
+    print(
+        f"{'network':30}{'file MB':>9}{'cores':>6}{'size':>10}{'loaded MB':>12}{'at work MB':>12}"
+    )
     for network in arguments.networks:
         file_mb = network.stat().st_size / 2**20
         for cores in arguments.cores:
@@ -66,7 +69,9 @@ def main() -> None:
                 capture_output=True,
                 text=True,
             )
-            print(f"{network.parts[-3]:30}{file_mb:9.1f}{cores:6}{said.stdout.rstrip()}", flush=True)
+            print(
+                f"{network.parts[-3]:30}{file_mb:9.1f}{cores:6}{said.stdout.rstrip()}", flush=True
+            )
 
 
 if __name__ == "__main__":

@@ -14,7 +14,8 @@ from pathlib import Path
 from builder.serving.shared_memory import SHM_FOLDER
 
 READY_TIMEOUT_S = 120
-STOP_TIMEOUT_S = 60
+# Longer than it may drain, and Triton may take to end.
+STOP_TIMEOUT_S = 90
 
 
 def framewire(*arguments: str) -> list[str]:

@@ -173,7 +173,7 @@ def test_a_server_that_was_not_told_to_look_is_named(
     (port,) = free_ports(1)
     assert load(repository, f"127.0.0.1:{port}") == 1
     assert f"no answer from a server at 127.0.0.1:{port}" in capsys.readouterr().err
-    with serving(repository) as server:
+    with serving(repository, "--control", "none") as server:
         build(repository, 96)
         assert load(repository, server.url, "--timeout", "2") == 1
         error = capsys.readouterr().err

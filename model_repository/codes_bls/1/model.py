@@ -11,10 +11,13 @@ from typing import TYPE_CHECKING, Any
 
 from contract import GEOMETRY, ImageStatus
 
+from detection_counts import DETECTION_COUNTERS, DetectionTally
 from detections import detection_tensors, no_detections
 from frame_loader import frame_loader_from_settings
 from frames import frame_tensors
 from image_batch import ImageBatch, RequestRows
+from image_counts import IMAGE_COUNTERS, image_counts
+from metrics import ProcessMetrics
 from network_calls import NetworkCaller, NetworkError, NetworkUnavailableError
 from request_thresholds import BadParameterError, default_thresholds, thresholds_of_request
 from triton_requests import failure, refusal, response, unavailable, version_settings
@@ -39,6 +42,7 @@ class TritonPythonModel:
         self._defaults = default_thresholds(settings)
         self._network = NetworkCaller(settings["network_model"], int(args["model_version"]))
         self._loader = frame_loader_from_settings(settings)
+        self._metrics = ProcessMetrics(args, IMAGE_COUNTERS + DETECTION_COUNTERS)
 
     def execute(self, requests: list[Any]) -> list[Any]:
         """Answer all requests; a bad one harms no other."""
@@ -47,18 +51,21 @@ class TritonPythonModel:
         batch = ImageBatch(requests, answers, STEP)
         frames = batch.load(self._loader)
         candidates = self._candidates(requests, batch, frames)
+        tally = DetectionTally()
         for request in batch.unanswered():
             try:
                 answers[request.number] = self._answer(
-                    request, candidates, thresholds[request.number]
+                    request, candidates, thresholds[request.number], tally
                 )
             except Exception as error:  # noqa: BLE001 - raising would fail its neighbours too
                 answers[request.number] = failure(error, STEP)
+        self._metrics.add(image_counts(batch.loaded) | tally.amounts())
         return answers
 
     def finalize(self) -> None:
-        """End the decoding threads."""
+        """End the threads."""
         self._loader.close()
+        self._metrics.close()
 
     def _thresholds(self, number: int, requests: Sequence[Any], answers: list[Any]) -> Thresholds:
         try:
@@ -96,11 +103,14 @@ class TritonPythonModel:
         request: RequestRows,
         candidates: NDArray[np.float32] | None,
         thresholds: Thresholds,
+        tally: DetectionTally,
     ) -> Any:
         max_det = self._defaults.thresholds.max_det
         of_frames = frame_tensors(request.loaded)
         geometry = of_frames.pop(GEOMETRY)
         if candidates is None:
             return response(no_detections(len(request.loaded), max_det) | of_frames)
-        found = detection_tensors(candidates[request.rows], geometry, thresholds, max_det)
+        own = candidates[request.rows]
+        found = detection_tensors(own, geometry, thresholds, max_det)
+        tally.count(own, geometry, thresholds, found)
         return response(found | of_frames)

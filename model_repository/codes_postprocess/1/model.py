@@ -6,7 +6,9 @@ from typing import Any
 
 from contract import CANDIDATES, GEOMETRY
 
+from detection_counts import DETECTION_COUNTERS, DetectionTally
 from detections import detection_tensors
+from metrics import ProcessMetrics
 from request_thresholds import BadParameterError, default_thresholds, thresholds_of_request
 from triton_requests import failure, input_array, refusal, response, version_settings
 
@@ -17,20 +19,28 @@ class TritonPythonModel:
     def initialize(self, args: dict[str, str]) -> None:
         """Read the thresholds that hold when a request names none."""
         self._defaults = default_thresholds(version_settings(args))
+        self._metrics = ProcessMetrics(args, DETECTION_COUNTERS)
 
     def execute(self, requests: list[Any]) -> list[Any]:
         """Answer each request for itself; a bad one harms no other."""
-        return [self._answer(request) for request in requests]
+        tally = DetectionTally()
+        answers = [self._answer(request, tally) for request in requests]
+        self._metrics.add(tally.amounts())
+        return answers
 
-    def _answer(self, request: Any) -> Any:
+    def finalize(self) -> None:
+        """Send the last counts."""
+        self._metrics.close()
+
+    def _answer(self, request: Any, tally: DetectionTally) -> Any:
         try:
-            arrays = detection_tensors(
-                input_array(request, CANDIDATES),
-                input_array(request, GEOMETRY),
-                thresholds_of_request(request.parameters(), self._defaults),
-                self._defaults.thresholds.max_det,
-            )
-            return response(arrays)
+            candidates = input_array(request, CANDIDATES)
+            geometry = input_array(request, GEOMETRY)
+            thresholds = thresholds_of_request(request.parameters(), self._defaults)
+            max_det = self._defaults.thresholds.max_det
+            found = detection_tensors(candidates, geometry, thresholds, max_det)
+            tally.count(candidates, geometry, thresholds, found)
+            return response(found)
         except BadParameterError as error:
             return refusal(str(error))
         except Exception as error:  # noqa: BLE001 - raising here would fail its neighbours too

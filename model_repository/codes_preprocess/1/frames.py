@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +17,7 @@ from contract import (
     resolve_shape,
 )
 
-from decode import DecodeLimits, UnreadableImageError, decode_image
+from decode import DecodeLimits, UnreadableImageError, decode_image, format_of
 from letterbox import CENTRE, PAD_VALUE, Letterbox, draw_letterboxed, plan_letterbox
 
 if TYPE_CHECKING:
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
 # How a JPEG much larger than the frame is decoded: every pixel of it, or as few as are drawn.
 EXACT, SCALED = "exact", "scaled"
+UNKNOWN_FORMAT = "unknown"
 
 
 @dataclass(frozen=True)
@@ -84,12 +86,18 @@ class LoadedFrame:
         reason: the same in words, for the client.
         geometry: float32 ``[6]``; zeros when the image could not be read.
         size: width and height of the upright image in pixels, zeros when it could not be read.
+        file_format: what the file begins like: ``jpeg``, ``png``, ``webp``, ``bmp`` or ``unknown``.
+        file_bytes: its size.
+        decode_s: how long decoding took.
     """
 
     status: ImageStatus
     reason: str
     geometry: NDArray[np.float32]
     size: tuple[int, int]
+    file_format: str
+    file_bytes: int
+    decode_s: float
 
 
 def load_frame(data: bytes, frame: NDArray[np.uint8], wanted: FrameFormat) -> LoadedFrame:
@@ -101,13 +109,23 @@ def load_frame(data: bytes, frame: NDArray[np.uint8], wanted: FrameFormat) -> Lo
         wanted: what the frame is to be like.
     """
     scaled = wanted.drawn_size if wanted.decoder == SCALED else None
+    file_format = (format_of(data) or UNKNOWN_FORMAT).lower()
+    began = time.perf_counter()
     try:
         image = decode_image(data, wanted.limits, scaled)
     except UnreadableImageError as error:
+        decode_s = time.perf_counter() - began
         frame[:] = PAD_VALUE
         return LoadedFrame(
-            error.status, str(error), np.zeros(resolve_shape(GEOMETRY), np.float32), (0, 0)
+            error.status,
+            str(error),
+            np.zeros(resolve_shape(GEOMETRY), np.float32),
+            (0, 0),
+            file_format,
+            len(data),
+            decode_s,
         )
+    decode_s = time.perf_counter() - began
     box = wanted.plan(image.width, image.height)
     draw_letterboxed(image.bgr, frame, box)
     return LoadedFrame(
@@ -115,6 +133,9 @@ def load_frame(data: bytes, frame: NDArray[np.uint8], wanted: FrameFormat) -> Lo
         STATUS_SENTENCES[ImageStatus.OK],
         box.geometry(),
         (box.source_width, box.source_height),
+        file_format,
+        len(data),
+        decode_s,
     )
 
 

@@ -9,6 +9,7 @@ from builder.commands.bench import add_bench
 from builder.commands.build import add_build
 from builder.commands.check import add_check
 from builder.commands.demo import add_demo
+from builder.commands.deploy import add_deploy
 from builder.commands.engine import add_engine
 from builder.commands.health import add_health
 from builder.commands.inspect import add_inspect
@@ -38,6 +39,7 @@ def build_parser() -> argparse.ArgumentParser:
         add_serve,
         add_start,
         add_health,
+        add_deploy,
         add_demo,
         add_verify,
         add_bench,

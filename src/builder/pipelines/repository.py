@@ -42,14 +42,18 @@ NO_BYTECODE = "__pycache__"
 SHARED_FILES = ("shared/triton_requests.py",)
 PREPROCESS_FILES = (
     "shared/cores.py",
+    "shared/metrics.py",
     "preprocess/decode.py",
     "preprocess/frame_loader.py",
     "preprocess/frames.py",
     "preprocess/image_batch.py",
+    "preprocess/image_counts.py",
     "preprocess/jpeg.py",
     "preprocess/letterbox.py",
 )
 POSTPROCESS_FILES = (
+    "shared/metrics.py",
+    "postprocess/detection_counts.py",
     "postprocess/detections.py",
     "postprocess/nms.py",
     "postprocess/request_thresholds.py",

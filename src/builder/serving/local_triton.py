@@ -55,7 +55,8 @@ class LocalTriton:
         """
         deadline = time.monotonic() + timeout_s
         for model in models:
-            self._ask("POST", f"/v2/repository/models/{model}/unload")
+            left_s = max(deadline - time.monotonic(), 1)
+            self._ask("POST", f"/v2/repository/models/{model}/unload", min(ANSWER_S, left_s))
         while time.monotonic() < deadline:
             states = self.model_states()
             at_work = [model for model in models if AT_WORK & set(states.get(model, {}).values())]
@@ -64,9 +65,9 @@ class LocalTriton:
             time.sleep(LOOK_S)
         return False
 
-    def _ask(self, method: str, path: str) -> Any:
+    def _ask(self, method: str, path: str, timeout_s: float = ANSWER_S) -> Any:
         """Return the JSON of an answer; None when there is none, or it is a refusal."""
-        connection = http.client.HTTPConnection(self._address, self._port, timeout=ANSWER_S)
+        connection = http.client.HTTPConnection(self._address, self._port, timeout=timeout_s)
         try:
             # A body, if an empty one: Triton waits for the body of every POST.
             body = b"" if method == "POST" else None

@@ -33,6 +33,10 @@ SHM_FOLDER = Path("/dev/shm")  # noqa: S108 - where POSIX shared memory lives
 SHM_DEFAULT_BYTES = 16 * 2**20
 SHM_GROWTH_BYTES = 16 * 2**20
 
+# The tensors of the next batch are put there before those of the last one are taken away: with full
+# batches one after the other, regions were found to be twice as large as the tensors of one.
+BATCHES_IN_REGION = 2
+
 ELEMENT_BYTES = {"UINT8": 1, "INT32": 4, "FP32": 4}
 # Encoded images: as large as a full HD JPEG of high quality.
 ENCODED_BYTES = 2**20
@@ -139,4 +143,6 @@ def _regions_bytes(config: pb.ModelConfig, image_bytes: int) -> int:
         return 0
     instances = sum(group.count for group in config.instance_group) or 1
     batch = max(config.max_batch_size, 1)
-    return int(instances * max(SHM_DEFAULT_BYTES, batch * image_bytes))
+    beyond = max(0, BATCHES_IN_REGION * batch * image_bytes - SHM_DEFAULT_BYTES)
+    grown = math.ceil(beyond / SHM_GROWTH_BYTES)
+    return int(instances * (SHM_DEFAULT_BYTES + grown * SHM_GROWTH_BYTES))

@@ -15,26 +15,23 @@ from docker.types import DeviceRequest
 from testcontainers.core.container import DockerContainer
 
 from builder.demo import PIPELINE as DEMO_PIPELINE
+from builder.deployment.docker_run import REPOSITORY_IN_CONTAINER
+from builder.deployment.needs import needs_of
+from builder.deployment.pipeline_facts import MIB
+from builder.deployment.wishes import CPU_IMAGE, GPU_IMAGE, Wishes
 from builder.errors import ContainerFailedError, ContainersUnavailableError, ServerNotReadyError
 from builder.serving.access import ADMIN_KEY_VARIABLE, GRPC_ADMIN_HEADER, HTTP_ADMIN_HEADER
 from builder.serving.readiness import check_ready, pipelines_by_manifest
 from builder.serving.server_options import LOOPBACK, ServerOptions
-from builder.serving.shared_memory import shared_memory_bytes
 from builder.testing.tls import TLS_FOLDER, TlsFiles
 from thin_client import Connection, Detector
 
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-CPU_IMAGE = "framewire-cpu"
-GPU_IMAGE = "framewire"
-# Where the images look for their repository.
-MODELS_FOLDER = "/models"
-PORTS = ServerOptions(Path(MODELS_FOLDER)).ports
-# For the demo pipeline in the image.
+PORTS = ServerOptions(Path(REPOSITORY_IN_CONTAINER)).ports
+# For the demo pipeline in the image, of which this process may have no copy.
 DEMO_SHM_BYTES = 2**30
-# A server that takes a new version has two of each pipeline for a while.
-VERSIONS_AT_ONCE = 2
 READY_TIMEOUT_S = 120
 # A first start may have to make a TensorRT plan.
 GPU_READY_TIMEOUT_S = 1800
@@ -59,8 +56,9 @@ class FramewireContainer(DockerContainer):
             read it. None serves the demo pipeline that the image holds.
         pipelines: to wait for; None for all in the repository.
         gpu: whether the container gets all GPUs of the machine.
-        shm_bytes: size of ``/dev/shm``; None computes it from the repository.
-        memory_bytes: beyond which the container is killed, swap included; None for no limit.
+        shm_bytes: size of ``/dev/shm``; None for what ``framewire deploy`` says of the repository.
+        memory_bytes: beyond which the container is killed, ``/dev/shm`` and swap included; None
+            likewise, and no limit for the demo pipeline.
         tls: serves gRPC with TLS.
         admin_key: for what is restricted; None makes one.
         serve_options: more options of ``framewire serve``.
@@ -101,9 +99,7 @@ class FramewireContainer(DockerContainer):
         self._tls, self._tls_copies = tls, None if tls is None else tls.copy_to_mount()
         self._publish_on = publish_on
         self._timeout_s = timeout_s or (GPU_READY_TIMEOUT_S if gpu else READY_TIMEOUT_S)
-        docker_options["shm_size"] = shm_bytes or _shm_bytes(mounted)
-        if memory_bytes is not None:
-            docker_options |= {"mem_limit": memory_bytes, "memswap_limit": memory_bytes}
+        docker_options |= _limits(mounted, shm_bytes, memory_bytes)
         if gpu:
             docker_options["device_requests"] = [DeviceRequest(count=-1, capabilities=[["gpu"]])]
         with _told(image := image or (GPU_IMAGE if gpu else CPU_IMAGE)):
@@ -117,7 +113,7 @@ class FramewireContainer(DockerContainer):
         self.with_env(ADMIN_KEY_VARIABLE, self.admin_key)
         self.with_command([*(tls.serve_options() if tls else ()), *serve_options])
         if mounted is not None:
-            self.with_volume_mapping(str(mounted), MODELS_FOLDER, "ro")
+            self.with_volume_mapping(str(mounted), REPOSITORY_IN_CONTAINER, "ro")
         if self._tls_copies is not None:
             self.with_volume_mapping(str(self._tls_copies[1]), TLS_FOLDER, "ro")
 
@@ -270,10 +266,18 @@ def _pipelines(repository: Path | None) -> tuple[str, ...]:
     return (DEMO_PIPELINE,) if repository is None else pipelines_by_manifest(repository)
 
 
-def _shm_bytes(repository: Path | None) -> int:
-    if repository is None:
-        return DEMO_SHM_BYTES
-    return shared_memory_bytes(repository, versions=VERSIONS_AT_ONCE)
+def _limits(
+    repository: Path | None, shm_bytes: int | None, memory_bytes: int | None
+) -> dict[str, int]:
+    """Return docker-py's options for what was asked for, and else for what is needed."""
+    if repository is not None:
+        needs = needs_of(Wishes(repository))
+        shm_bytes = shm_bytes or needs.shared_memory_mib * MIB
+        memory_bytes = memory_bytes or needs.memory_mib * MIB
+    limits = {"shm_size": shm_bytes or DEMO_SHM_BYTES}
+    if memory_bytes is not None:
+        limits |= {"mem_limit": memory_bytes, "memswap_limit": memory_bytes}
+    return limits
 
 
 @contextmanager

@@ -125,19 +125,20 @@ def decode_image(
             ImageStatus.TOO_MANY_BYTES,
             f"{len(data)} bytes where at most {limits.max_bytes} are allowed",
         )
-    image_format = _format_of(data)
-    if image_format is None:
+    file_format = format_of(data)
+    if file_format is None:
         raise UnreadableImageError(ImageStatus.UNSUPPORTED_FORMAT)
-    if image_format == "JPEG":
+    if file_format == "JPEG":
         return _decode_jpeg(data, limits, drawn_size)
-    return _whole(_decode_with_opencv(data, image_format, limits))
+    return _whole(_decode_with_opencv(data, file_format, limits))
 
 
 def _whole(bgr: NDArray[np.uint8]) -> DecodedImage:
     return DecodedImage(bgr, bgr.shape[1], bgr.shape[0])
 
 
-def _format_of(data: bytes) -> str | None:
+def format_of(data: bytes) -> str | None:
+    """Return the format that a file begins like, as Pillow calls it; None for any other."""
     if data[:4] == RIFF and data[8:12] == WEBP:
         return "WEBP"
     return next((name for magic, name in MAGIC_NUMBERS.items() if data.startswith(magic)), None)
@@ -233,8 +234,8 @@ def _decode_odd_jpeg(data: bytes, markers: JpegMarkers, limits: DecodeLimits) ->
     return _upright(bgr, _exif_orientation(markers.exif))
 
 
-def _decode_with_opencv(data: bytes, image_format: str, limits: DecodeLimits) -> NDArray[np.uint8]:
-    width, height, orientation = _header(data, image_format)
+def _decode_with_opencv(data: bytes, file_format: str, limits: DecodeLimits) -> NDArray[np.uint8]:
+    width, height, orientation = _header(data, file_format)
     _check_size(width, height, limits)
     with _turn_for(width * height):
         try:
@@ -248,10 +249,10 @@ def _decode_with_opencv(data: bytes, image_format: str, limits: DecodeLimits) ->
     return _upright(pixels, orientation)  # type: ignore[arg-type]
 
 
-def _header(data: bytes, image_format: str) -> tuple[int, int, int]:
+def _header(data: bytes, file_format: str) -> tuple[int, int, int]:
     """Return width, height and EXIF orientation; Pillow decodes nothing before it is asked to."""
     try:
-        with Image.open(io.BytesIO(data), formats=(image_format,)) as image:
+        with Image.open(io.BytesIO(data), formats=(file_format,)) as image:
             width, height = image.size
             return width, height, _exif_orientation(image.info.get("exif"))
     except Exception:  # noqa: BLE001 - Pillow's parsers raise whatever a damaged file made of them

@@ -41,6 +41,9 @@ class ImageBatch:
         requests: of one call of ``execute``.
         answers: a response, or None, for each; whoever refuses a request puts its answer here.
         step: who speaks, in answers that tell of a fault.
+
+    Attributes:
+        loaded: what became of each image, once they are loaded.
     """
 
     def __init__(self, requests: Sequence[Any], answers: list[Any], step: str) -> None:
@@ -48,6 +51,7 @@ class ImageBatch:
         self._step = step
         self._images: list[bytes] = []
         self._rows: dict[int, slice] = {}
+        self.loaded: list[LoadedFrame | Exception] = []
         for number, request in enumerate(requests):
             if answers[number] is not None:
                 continue
@@ -65,9 +69,9 @@ class ImageBatch:
         Returns:
             uint8 ``[n, height, width, 3]``, the frames of all requests.
         """
-        frames, self._loaded = loader.load(self._images)
+        frames, self.loaded = loader.load(self._images)
         for number, rows in self._rows.items():
-            loaded = self._loaded[rows]
+            loaded = self.loaded[rows]
             fault = next((each for each in loaded if isinstance(each, Exception)), None)
             if fault is not None:
                 self.answers[number] = failure(fault, self._step)
@@ -79,4 +83,4 @@ class ImageBatch:
         """Yield the requests that are still to be answered."""
         for number, rows in self._rows.items():
             if self.answers[number] is None:
-                yield RequestRows(number, rows, cast("list[LoadedFrame]", self._loaded[rows]))
+                yield RequestRows(number, rows, cast("list[LoadedFrame]", self.loaded[rows]))

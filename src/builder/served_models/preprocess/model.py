@@ -9,6 +9,8 @@ from contract import FRAME
 from frame_loader import frame_loader_from_settings
 from frames import frame_tensors
 from image_batch import ImageBatch
+from image_counts import IMAGE_COUNTERS, image_counts
+from metrics import ProcessMetrics
 from triton_requests import failure, response, version_settings
 
 STEP = "preprocess"
@@ -20,11 +22,13 @@ class TritonPythonModel:
     def initialize(self, args: dict[str, str]) -> None:
         """Make ready to decode."""
         self._loader = frame_loader_from_settings(version_settings(args))
+        self._metrics = ProcessMetrics(args, IMAGE_COUNTERS)
 
     def execute(self, requests: list[Any]) -> list[Any]:
         """Decode the images of all requests; a bad one harms no other."""
         batch = ImageBatch(requests, [None] * len(requests), STEP)
         frames = batch.load(self._loader)
+        self._metrics.add(image_counts(batch.loaded))
         for request in batch.unanswered():
             try:
                 tensors = {FRAME: frames[request.rows], **frame_tensors(request.loaded)}
@@ -34,5 +38,6 @@ class TritonPythonModel:
         return batch.answers
 
     def finalize(self) -> None:
-        """End the decoding threads."""
+        """End the threads."""
         self._loader.close()
+        self._metrics.close()

@@ -1,0 +1,1 @@
+"""What a container needs to serve a repository, worked out from the repository."""

@@ -1,0 +1,122 @@
+"""How much memory the processes of a server take: what was measured, for other settings.
+
+The constants come from the tables in docs/performance.md ("Memory of each process"), in MiB. They
+hold for Triton 24.10 on CPUs with two cores; what GPUs add is assumed, and said to be.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from builder.deployment.pipeline_facts import MIB, PipelineFacts
+from builder.settings import Runtime
+
+# Measured: `framewire serve` itself, and Triton before its first request.
+SERVE_MIB = 70
+TRITON_MIB = 45
+# Measured: Triton's growth with the images under way, encoded and as frames; its buffers for what
+# comes in, for what the steps pass on, and what its allocator keeps of them.
+COPIES_IN_TRITON = 3
+# Measured: a process that decodes, and the postprocess step, before their first request.
+DECODING_MIB = 60
+POSTPROCESS_MIB = 50
+BYTES_OF_PIXEL = 3
+# A process decodes one picture of more pixels at a time, smaller ones in all its threads
+# (builder/served_models/preprocess/decode.py); large ones may be held twice, when they are turned.
+LARGE_PICTURE_PIXELS = 25_000_000
+COPIES_OF_LARGE_PICTURE = 2
+# A frame of 4K, the largest picture that cameras usually send.
+USUAL_PIXELS = 3840 * 2160
+# Measured: OpenVINO before it has a network; what each compilation keeps for each byte of the
+# network's file; and a stream's activations for each megapixel of input, which grow with the file
+# as wider networks have more of both.
+OPENVINO_MIB = 126
+FILE_COPIES = 3
+STREAM_MIB_OF_MEGAPIXEL = 110
+STREAM_MIB_OF_FILE_MIB = 1.6
+# For networks of other families than those measured.
+NETWORK_MARGIN = 1.25
+# Assumed, not measured: what CUDA, TensorRT or ONNX Runtime and Triton's pinned memory add to a
+# Triton that has a GPU.
+GPU_RUNTIME_MIB = 3072
+
+
+@dataclass(frozen=True)
+class ProcessMemory:
+    """Memory of the processes without what they share, in MiB.
+
+    Attributes:
+        usual: with full batches of pictures of up to 4K, one version of each pipeline.
+        most: with the largest pictures that the pipelines accept, in all processes at once, and
+            the further versions beside.
+    """
+
+    usual: float
+    most: float
+
+
+def process_memory(
+    pipelines: Sequence[PipelineFacts],
+    *,
+    cores: int,
+    versions: int,
+    in_flight: int,
+    encoded_bytes: int,
+) -> ProcessMemory:
+    """Return what a server's processes take.
+
+    Args:
+        pipelines: that it serves.
+        cores: that it may use.
+        versions: of each pipeline, loaded at once.
+        in_flight: images under way at once.
+        encoded_bytes: an encoded image.
+    """
+    encoded_mib = encoded_bytes / MIB
+    frame_mib = max(each.frame_mib for each in pipelines)
+    triton = TRITON_MIB + COPIES_IN_TRITON * in_flight * (encoded_mib + frame_mib)
+    if any(each.runtime is not Runtime.PYTHON for each in pipelines):
+        triton += GPU_RUNTIME_MIB
+    server = SERVE_MIB + triton
+    usual = sum(_version_mib(each, cores, encoded_mib, accepted=False) for each in pipelines)
+    most = sum(_version_mib(each, cores, encoded_mib, accepted=True) for each in pipelines)
+    # Hardly anybody calls the version that is on its way out.
+    return ProcessMemory(server + usual, server + most + (versions - 1) * usual)
+
+
+def _version_mib(pipeline: PipelineFacts, cores: int, encoded_mib: float, accepted: bool) -> float:
+    """Return what the processes of one version take.
+
+    Args:
+        pipeline: it.
+        cores: that they may use.
+        encoded_mib: an encoded image.
+        accepted: with the largest pictures that it accepts, else with usual ones.
+    """
+    pixels = pipeline.max_image_pixels if accepted else min(pipeline.max_image_pixels, USUAL_PIXELS)
+    decoding = DECODING_MIB + pipeline.max_batch * (encoded_mib + pipeline.frame_mib)
+    decoding += pipeline.threads(cores) * _picture_mib(min(pixels, LARGE_PICTURE_PIXELS))
+    if pixels > LARGE_PICTURE_PIXELS:
+        decoding += COPIES_OF_LARGE_PICTURE * _picture_mib(pixels)
+    # Both variants, the ensemble's and that in one process, have as many.
+    return 2 * pipeline.instances * decoding + POSTPROCESS_MIB + network_mib(pipeline, cores)
+
+
+def network_mib(pipeline: PipelineFacts, cores: int) -> float:
+    """Return what the network's own process takes: OpenVINO's, 0 where Triton runs the network.
+
+    It is compiled for one frame on all cores and, where there are several, for a frame on each
+    (builder/served_models/network/runtime.py): one stream, and one more for each core.
+    """
+    if pipeline.runtime is not Runtime.PYTHON:
+        return 0.0
+    compilations, streams = (1, 1) if cores == 1 else (2, 1 + cores)
+    file_mib = pipeline.network_bytes / MIB
+    stream_mib = STREAM_MIB_OF_MEGAPIXEL + STREAM_MIB_OF_FILE_MIB * file_mib
+    of_network = compilations * FILE_COPIES * file_mib + streams * stream_mib * pipeline.megapixels
+    return OPENVINO_MIB + NETWORK_MARGIN * of_network
+
+
+def _picture_mib(pixels: int) -> float:
+    return pixels * BYTES_OF_PIXEL / MIB

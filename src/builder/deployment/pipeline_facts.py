@@ -1,0 +1,102 @@
+"""What a repository says of a pipeline, as far as it decides what a container needs."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+from builder.errors import InvalidPipelineError, RepositoryError
+from builder.pipelines.manifest import pipelines, read_manifest
+from builder.pipelines.model_configs import NETWORK_FILE
+from builder.pipelines.repository import SETTINGS_FILE
+from builder.settings import Runtime
+from thin_client.contract import model_names
+
+MIB = 2**20
+
+
+@dataclass(frozen=True)
+class PipelineFacts:
+    """The active version of a pipeline.
+
+    Attributes:
+        name: of the pipeline.
+        width: of the network's input, pixels.
+        height: of the network's input, pixels.
+        max_batch: the largest batch.
+        instances: processes that decode at once, of each of the two variants.
+        decode_threads: of each of them; 0 for its share of the cores.
+        max_image_pixels: an image with more is refused.
+        runtime: of the network.
+        network_bytes: size of the network's file.
+    """
+
+    name: str
+    width: int
+    height: int
+    max_batch: int
+    instances: int
+    decode_threads: int
+    max_image_pixels: int
+    runtime: Runtime
+    network_bytes: int
+
+    @property
+    def frame_mib(self) -> float:
+        """A frame between two steps: three bytes a pixel."""
+        return self.width * self.height * 3 / MIB
+
+    @property
+    def megapixels(self) -> float:
+        """Of the network's input, in 10**6 pixels."""
+        return self.width * self.height / 1e6
+
+    def threads(self, cores: int) -> int:
+        """Return how many images a decoding process has under way, as its frame loader counts."""
+        if self.decode_threads:
+            return min(self.max_batch, self.decode_threads)
+        share = -(-cores // self.instances)
+        return min(self.max_batch, cores, max(share, self.max_batch // 4))
+
+
+def facts_of(repository: Path) -> tuple[PipelineFacts, ...]:
+    """Return the facts of every pipeline in a repository.
+
+    Raises:
+        RepositoryError: there is none.
+        InvalidPipelineError: one is damaged.
+    """
+    names = pipelines(repository)
+    if not names:
+        raise RepositoryError(
+            f"{repository} holds no pipelines to deploy: make one with `framewire build MODEL.onnx "
+            f"--name NAME --repository {repository}`"
+        )
+    return tuple(_facts(repository, name) for name in names)
+
+
+def _facts(repository: Path, name: str) -> PipelineFacts:
+    manifest = read_manifest(repository, name)
+    names, version = model_names(name), str(manifest.version)
+    settings_file = repository / names.preprocess / version / SETTINGS_FILE
+    network_file = repository / names.network / version / NETWORK_FILE
+    try:
+        max_image_pixels = int(json.loads(settings_file.read_text())["max_image_pixels"])
+        network_bytes = network_file.stat().st_size
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise InvalidPipelineError(
+            f"version {version} of {name} in {repository} is damaged ({error}): build the pipeline "
+            "again"
+        ) from error
+    return PipelineFacts(
+        name=name,
+        width=manifest.width,
+        height=manifest.height,
+        max_batch=manifest.max_batch,
+        instances=manifest.instances,
+        decode_threads=manifest.decode_threads,
+        max_image_pixels=max_image_pixels,
+        runtime=manifest.runtime,
+        network_bytes=network_bytes,
+    )
