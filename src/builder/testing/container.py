@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
@@ -16,13 +15,13 @@ from testcontainers.core.container import DockerContainer
 
 from builder.demo import PIPELINE as DEMO_PIPELINE
 from builder.deployment.docker_run import REPOSITORY_IN_CONTAINER
-from builder.deployment.needs import needs_of
-from builder.deployment.pipeline_facts import MIB
-from builder.deployment.wishes import CPU_IMAGE, GPU_IMAGE, Wishes
-from builder.errors import ContainerFailedError, ContainersUnavailableError, ServerNotReadyError
+from builder.deployment.wishes import CPU_IMAGE, GPU_IMAGE
+from builder.errors import ContainerFailedError, ServerNotReadyError
 from builder.serving.access import ADMIN_KEY_VARIABLE, GRPC_ADMIN_HEADER, HTTP_ADMIN_HEADER
 from builder.serving.readiness import check_ready, pipelines_by_manifest
 from builder.serving.server_options import LOOPBACK, ServerOptions
+from builder.testing.failures import death_sentence, last_lines, told_by_docker
+from builder.testing.limits import container_limits
 from builder.testing.tls import TLS_FOLDER, TlsFiles
 from thin_client import Connection, Detector
 
@@ -30,15 +29,12 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
 PORTS = ServerOptions(Path(REPOSITORY_IN_CONTAINER)).ports
-# For the demo pipeline in the image, of which this process may have no copy.
-DEMO_SHM_BYTES = 2**30
 READY_TIMEOUT_S = 120
 # A first start may have to make a TensorRT plan.
 GPU_READY_TIMEOUT_S = 1800
 # Longer than a server takes that answers what it has accepted; see docs/serving.md.
 STOP_TIMEOUT_S = 75
 LOOK_S = 0.2
-LOG_LINES_SHOWN = 20
 # What testcontainers raises where a container ended while it asked for a port.
 NOT_RUNNING = (docker.errors.APIError, ConnectionError, RuntimeError, TimeoutError)
 
@@ -96,13 +92,14 @@ class FramewireContainer(DockerContainer):
         mounted = None if repository is None else Path(repository).resolve()
         self.pipelines = tuple(pipelines or _pipelines(mounted))
         self.admin_key = admin_key or secrets.token_hex(32)
-        self._tls, self._tls_copies = tls, None if tls is None else tls.copy_to_mount()
+        self._tls = tls
+        self._tls_copies: TemporaryDirectory[str] | None = None
         self._publish_on = publish_on
         self._timeout_s = timeout_s or (GPU_READY_TIMEOUT_S if gpu else READY_TIMEOUT_S)
-        docker_options |= _limits(mounted, shm_bytes, memory_bytes)
+        docker_options |= container_limits(mounted, shm_bytes, memory_bytes)
         if gpu:
             docker_options["device_requests"] = [DeviceRequest(count=-1, capabilities=[["gpu"]])]
-        with _told(image := image or (GPU_IMAGE if gpu else CPU_IMAGE)):
+        with told_by_docker(image := image or (GPU_IMAGE if gpu else CPU_IMAGE)):
             super().__init__(image, **docker_options)
         # docker-py takes an address with a port, which testcontainers has no method for.
         published: dict[str, Any] = {
@@ -114,8 +111,6 @@ class FramewireContainer(DockerContainer):
         self.with_command([*(tls.serve_options() if tls else ()), *serve_options])
         if mounted is not None:
             self.with_volume_mapping(str(mounted), REPOSITORY_IN_CONTAINER, "ro")
-        if self._tls_copies is not None:
-            self.with_volume_mapping(str(self._tls_copies[1]), TLS_FOLDER, "ro")
 
     @property
     def host(self) -> str:
@@ -193,7 +188,10 @@ class FramewireContainer(DockerContainer):
     def start(self) -> Self:
         """Start the container and wait until its pipelines are ready."""
         try:
-            with _told(self.image):
+            if self._tls is not None:
+                self._tls_copies, folder = self._tls.copy_to_mount()
+                self.with_volume_mapping(str(folder), TLS_FOLDER, "ro")
+            with told_by_docker(self.image):
                 super().start()
             self._wait_until_ready()
         except BaseException:
@@ -221,8 +219,7 @@ class FramewireContainer(DockerContainer):
         finally:
             self._container = None
             if self._tls_copies is not None:
-                folder: TemporaryDirectory[str] = self._tls_copies[0]
-                folder.cleanup()
+                self._tls_copies.cleanup()
 
     def _wait_until_ready(self) -> None:
         deadline = time.monotonic() + self._timeout_s
@@ -231,7 +228,7 @@ class FramewireContainer(DockerContainer):
         while True:
             container.reload()
             if container.status in {"exited", "dead"}:
-                raise ContainerFailedError(self._death())
+                raise ContainerFailedError(death_sentence(self.image, container))
             try:
                 check_ready(self.pipelines, self.host, self.port("http"))
             except ServerNotReadyError as error:
@@ -244,58 +241,10 @@ class FramewireContainer(DockerContainer):
                 raise ContainerFailedError(
                     f"the container of {self.image} was not ready after {self._timeout_s:g} s "
                     f"({waits_for}): give it more time with timeout_s, or mend what its log "
-                    f"ends with:\n{self._last_lines()}"
+                    f"ends with:\n{last_lines(container)}"
                 )
             time.sleep(LOOK_S)
-
-    def _death(self) -> str:
-        state = self.get_wrapped_container().attrs["State"]
-        how = f"exited with {state['ExitCode']}"
-        if state.get("OOMKilled"):
-            how = "was killed because it needed more than its memory limit (memory_bytes)"
-        return (
-            f"the container of {self.image} {how} before its pipelines were ready: mend what its "
-            f"log ends with:\n{self._last_lines()}"
-        )
-
-    def _last_lines(self) -> str:
-        return "\n".join(self.logs.splitlines()[-LOG_LINES_SHOWN:]) or "(it logged nothing)"
 
 
 def _pipelines(repository: Path | None) -> tuple[str, ...]:
     return (DEMO_PIPELINE,) if repository is None else pipelines_by_manifest(repository)
-
-
-def _limits(
-    repository: Path | None, shm_bytes: int | None, memory_bytes: int | None
-) -> dict[str, int]:
-    """Return docker-py's options for what was asked for, and else for what is needed."""
-    if repository is not None:
-        needs = needs_of(Wishes(repository))
-        shm_bytes = shm_bytes or needs.shared_memory_mib * MIB
-        memory_bytes = memory_bytes or needs.memory_mib * MIB
-    limits = {"shm_size": shm_bytes or DEMO_SHM_BYTES}
-    if memory_bytes is not None:
-        limits |= {"mem_limit": memory_bytes, "memswap_limit": memory_bytes}
-    return limits
-
-
-@contextmanager
-def _told(image: str) -> Iterator[None]:
-    """Say in words why Docker does not start an image."""
-    try:
-        yield
-    except docker.errors.NotFound as error:
-        raise ContainersUnavailableError(
-            f"there is no image {image} here or in its registry ({error.explanation}): make it "
-            "with `make image`, or name another"
-        ) from error
-    except docker.errors.APIError as error:
-        raise ContainersUnavailableError(
-            f"Docker does not start {image} ({error.explanation}): see its documentation for what "
-            "the message says"
-        ) from error
-    except docker.errors.DockerException as error:
-        raise ContainersUnavailableError(
-            f"no Docker daemon answers ({error}): start one, or name it in the variable DOCKER_HOST"
-        ) from error
