@@ -88,5 +88,5 @@ def test_too_little_shared_memory_is_said_at_the_start(
 def test_too_little_memory_is_said_when_the_container_dies_of_it(
     start: StartContainer, repository: Path
 ) -> None:
-    with pytest.raises(ContainerFailedError, match="mend what its log ends with"):
+    with pytest.raises(ContainerFailedError, match="needed more than its memory limit"):
         start(repository=repository, memory_bytes=96 * MIB, shm_bytes=64 * MIB, timeout_s=60)

@@ -22,6 +22,7 @@ from builder.serving.readiness import check_ready, pipelines_by_manifest
 from builder.serving.server_options import LOOPBACK, ServerOptions
 from builder.testing.failures import death_sentence, last_lines, told_by_docker
 from builder.testing.limits import container_limits
+from builder.testing.mounts import readable_folder
 from builder.testing.tls import TLS_FOLDER, TlsFiles
 from thin_client import Connection, Detector
 
@@ -67,7 +68,8 @@ class FramewireContainer(DockerContainer):
     Raises:
         ContainersUnavailableError: on creation, when no Docker daemon answers; from :meth:`start`,
             when the image cannot be had.
-        RepositoryError: on creation, when there are no pipelines in ``repository``.
+        RepositoryError: on creation, when there are no pipelines in ``repository``, or the
+            container could not read them.
         ContainerFailedError: from :meth:`start`, when the container ended or was not ready in
             time, with the last lines of its log.
     """
@@ -89,7 +91,7 @@ class FramewireContainer(DockerContainer):
         timeout_s: float | None = None,
         **docker_options: Any,
     ) -> None:
-        mounted = None if repository is None else Path(repository).resolve()
+        mounted = None if repository is None else readable_folder(Path(repository).resolve())
         self.pipelines = tuple(pipelines or _pipelines(mounted))
         self.admin_key = admin_key or secrets.token_hex(32)
         self._tls = tls

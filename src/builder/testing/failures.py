@@ -18,15 +18,10 @@ def told_by_docker(image: str) -> Iterator[None]:
     """Say in words why Docker does not start an image."""
     try:
         yield
-    except docker.errors.NotFound as error:
-        raise ContainersUnavailableError(
-            f"there is no image {image} here or in its registry ({error.explanation}): make it "
-            "with `make image`, or name another"
-        ) from error
     except docker.errors.APIError as error:
         raise ContainersUnavailableError(
-            f"Docker does not start {image} ({error.explanation}): see its documentation for what "
-            "the message says"
+            f"Docker does not start image {image} ({error.explanation}): make the image with `make "
+            "image`, or name one that is there"
         ) from error
     except docker.errors.DockerException as error:
         raise ContainersUnavailableError(
