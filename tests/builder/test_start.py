@@ -113,6 +113,14 @@ def test_the_first_start_compiles_and_the_second_does_not(
     assert len(stand_ins.builds) == 1
 
 
+def test_a_plan_that_was_compiled_with_other_options_is_served(
+    repository: Path, stand_ins: StandIns, served: Served, start: Callable[..., int]
+) -> None:
+    assert engine(repository, "--opt-batch", "2") == 0
+    assert start(repository) == 0
+    assert len(stand_ins.builds) == 1
+
+
 @pytest.mark.parametrize(
     ("told", "machine"),
     [
