@@ -1,8 +1,8 @@
 """docker/compose.yaml, run: two servers behind nginx, and Prometheus that watches both.
 
-NGINX_IMAGE and PROMETHEUS_IMAGE name the images; without them Debian's packages of the same programs
-stand in, in an image on top of Framewire's own. Grafana has no such package; tests/docker asks
-Prometheus what its dashboard asks.
+NGINX_IMAGE and PROMETHEUS_IMAGE name the images; without them Debian's packages of the same
+programs stand in, in an image on top of Framewire's own. Grafana has no such package; tests/docker
+asks Prometheus what its dashboard asks.
 """
 
 from __future__ import annotations
