@@ -51,8 +51,8 @@ def shared_memory_shortage(repository: Path) -> str | None:
     has_mb, needs_mb = total / 2**20, needed / 2**20
     return (
         f"{SHM_FOLDER} has {has_mb:.0f} MB and full batches may need {needs_mb:.0f} MB, beyond "
-        "which requests fail and models may crash: give it more (docker run --shm-size 1g), or build with a smaller "
-        "--max-batch"
+        "which requests fail and models may crash: give it more (docker run --shm-size 1g), or "
+        "build with a smaller --max-batch"
     )
 
 
