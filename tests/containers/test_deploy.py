@@ -21,7 +21,6 @@ import pytest
 
 from builder.pipelines.repository import build_pipeline
 from builder.settings import BuildSettings
-from tests.containers.conftest import Image
 from tests.serving import framewire, free_ports
 from tests.tiny_detector import save_tiny_detector, tiny_detector
 from thin_client import Detector, ServerFailed
@@ -37,7 +36,7 @@ PEAK = "/sys/fs/cgroup/memory.peak"
 
 
 @pytest.fixture(scope="module")
-def repository(image: Image, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def repository(image: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A pipeline with frames of 640x640, so that full batches are large, and next to no network."""
     folder = tmp_path_factory.mktemp("deployed")
     model = save_tiny_detector(folder / "tiny.onnx", tiny_detector(640, 640))
@@ -47,7 +46,7 @@ def repository(image: Image, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "repository"
 
 
-def deployed(image: Image, repository: Path, ports: list[int]) -> str:
+def deployed(image: Any, repository: Path, ports: list[int]) -> str:
     """What `framewire deploy` prints."""
     options = zip(("--grpc-port", "--http-port", "--metrics-port"), map(str, ports), strict=True)
     arguments = ["--repository", str(repository), "--image", image.name]
@@ -89,7 +88,7 @@ def inspected(container: str) -> dict[str, Any]:
     return found
 
 
-def test_the_printed_command_serves_full_batches(image: Image, repository: Path) -> None:
+def test_the_printed_command_serves_full_batches(image: Any, repository: Path) -> None:
     ports = free_ports(3)
     command = deployed(image, repository, ports)
     option = dict(itertools.pairwise(shlex.split(command, comments=True)))
@@ -134,7 +133,7 @@ def send_at_once(url: str, batch: list[bytes], *, bls: bool) -> None:
         list(threads.map(send, range(SENDERS)))
 
 
-def test_less_shared_memory_than_printed_would_not_do(image: Image, repository: Path) -> None:
+def test_less_shared_memory_than_printed_would_not_do(image: Any, repository: Path) -> None:
     ports = free_ports(3)
     # Every process has its region, and none has room for a full batch.
     command, changes = re.subn(
