@@ -34,7 +34,8 @@ class Image:
     Attributes:
         name: as Docker knows it.
         gpu: whether its containers get the GPUs.
-        runtime: of the networks it serves.
+        runtime: of the networks it serves. A plan is no choice for all of them: a container copies
+            a repository that it cannot write and sees no new versions in the original.
     """
 
     name: str
@@ -44,7 +45,7 @@ class Image:
 
 IMAGES = {
     "cpu": Image(os.environ.get("FRAMEWIRE_CPU_IMAGE", "framewire-cpu"), False, Runtime.PYTHON),
-    "gpu": Image(os.environ.get("FRAMEWIRE_GPU_IMAGE", "framewire"), True, Runtime.TENSORRT),
+    "gpu": Image(os.environ.get("FRAMEWIRE_GPU_IMAGE", "framewire"), True, Runtime.ONNXRUNTIME),
 }
 
 
@@ -58,7 +59,8 @@ def image(request: pytest.FixtureRequest) -> Image:
         with closing(docker.from_env()) as client:
             client.images.get(chosen.name)
     except docker.errors.ImageNotFound:
-        missing(f"there is no image {chosen.name}: run `make image`", Requirement.DOCKER)
+        target = "image-gpu" if chosen.gpu else "image"
+        missing(f"there is no image {chosen.name}: run `make {target}`", Requirement.DOCKER)
     except docker.errors.DockerException as error:
         missing(f"no Docker daemon answers ({error}): run `.ci/start-docker`", Requirement.DOCKER)
     return chosen
@@ -96,9 +98,9 @@ def demo(image: Image, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fra
     """The demo pipeline, served; for tests that leave it as it is."""
     options: dict[str, Any] = {}
     if image.gpu:
-        # The demo in the image computes on the CPU.
+        # It holds no demo.
         options["repository"] = tmp_path_factory.mktemp("demo") / "repository"
-        settings = BuildSettings("codes", runtime=image.runtime)
+        settings = BuildSettings("codes", runtime=Runtime.TENSORRT)
         build_pipeline(DEMO_DETECTOR, options["repository"], settings)
     with container_of(image, **options) as container:
         yield container
