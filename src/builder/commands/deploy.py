@@ -4,7 +4,13 @@ from __future__ import annotations
 
 import argparse
 
-from builder.commands.options import Commands, add_repository_option, positive
+from builder.commands.options import (
+    Commands,
+    add_port_options,
+    add_repository_option,
+    positive,
+    server_options,
+)
 from builder.demo import REPOSITORY
 from builder.deployment.docker_run import compose_service, docker_run
 from builder.deployment.kubernetes import kubernetes_patch
@@ -47,6 +53,7 @@ def add_deploy(commands: Commands[argparse.ArgumentParser]) -> None:
             metavar="N",
             help=f"{explained} ({default})",
         )
+    add_port_options(parser)
     parser.set_defaults(run=run_deploy)
 
 
@@ -60,5 +67,6 @@ def run_deploy(arguments: argparse.Namespace) -> None:
         clients=arguments.clients,
         in_flight=arguments.in_flight,
         encoded_mib=arguments.encoded_mib,
+        published=server_options(arguments).ports,
     )
     print(PRINTED[arguments.print](needs_of(wishes)), end="")

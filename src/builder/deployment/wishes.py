@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from builder.errors import SettingsError
@@ -24,6 +25,8 @@ class Wishes:
         clients: connections that are open at once.
         in_flight: images that clients have under way at once, all of them together.
         encoded_mib: an encoded image, on average over a full batch.
+        published: ports of the machine, by what is served there; those of the container when not
+            given.
 
     Raises:
         SettingsError: on creation, when a number is less than 1.
@@ -36,6 +39,7 @@ class Wishes:
     clients: int = 256
     in_flight: int = 128
     encoded_mib: int = 1
+    published: Mapping[str, int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         """Check every number."""
