@@ -21,7 +21,7 @@ from builder.serving.server_options import check_repository
 from builder.settings import Runtime
 from builder.tensorrt.engine_cache import working_folder
 from builder.tensorrt.engine_options import EngineOptions
-from builder.tensorrt.plan import misfit, network_folder
+from builder.tensorrt.plan import check_plan, misfit, network_folder
 from builder.tensorrt.wanted_plan import WantedPlan, wanted_plan
 
 SERVED = "served-"
@@ -79,7 +79,12 @@ def _is_unfit(repository: Path, name: str, options: EngineOptions) -> bool:
             f"{name} needs TensorRT and a GPU ({error}); without them, serve a pipeline built with "
             "`--runtime onnxruntime` or `--runtime python`"
         ) from error
-    return bool(wanted.misfit() or _other_unfit_versions(repository, name, wanted))
+    try:
+        # With whatever options it was compiled: `framewire engine` knows more of them.
+        check_plan(repository, name, wanted.machine)
+    except PlanError:
+        return True
+    return bool(_other_unfit_versions(repository, name, wanted))
 
 
 def _other_unfit_versions(repository: Path, name: str, wanted: WantedPlan) -> list[int]:

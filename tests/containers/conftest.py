@@ -1,0 +1,106 @@
+"""The images under test, and repositories for them that load in a moment."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import docker
+from builder.pipelines.repository import build_pipeline
+from builder.settings import BuildSettings, Runtime
+from builder.testing import FramewireContainer
+from tests.conftest import ROOT
+from tests.containers.requirements import Requirement, gpu_is_missing, missing
+from tests.tiny_detector import save_tiny_detector, tiny_detector
+
+# Ryuk removes what a killed test run leaves, but is one more image from a registry.
+os.environ.setdefault("TESTCONTAINERS_RYUK_DISABLED", "true")
+LABELS = {"framewire.tests": "containers"}
+DEMO_DETECTOR = ROOT / "samples" / "code_detector" / "codes.onnx"
+
+StartContainer = Callable[..., FramewireContainer]
+
+
+@dataclass(frozen=True)
+class Image:
+    """An image under test.
+
+    Attributes:
+        name: as Docker knows it.
+        gpu: whether its containers get the GPUs.
+        runtime: of the networks it serves. A plan is no choice for all of them: a container copies
+            a repository that it cannot write and sees no new versions in the original.
+    """
+
+    name: str
+    gpu: bool
+    runtime: Runtime
+
+
+IMAGES = {
+    "cpu": Image(os.environ.get("FRAMEWIRE_CPU_IMAGE", "framewire-cpu"), False, Runtime.PYTHON),
+    "gpu": Image(os.environ.get("FRAMEWIRE_GPU_IMAGE", "framewire"), True, Runtime.ONNXRUNTIME),
+}
+
+
+@pytest.fixture(scope="session", params=["cpu", pytest.param("gpu", marks=pytest.mark.gpu)])
+def image(request: pytest.FixtureRequest) -> Image:
+    """Each image that can run here; the tests of one that cannot are skipped, or fail in CI."""
+    chosen = IMAGES[request.param]
+    if chosen.gpu:
+        missing(gpu_is_missing(), Requirement.GPU)
+    try:
+        with closing(docker.from_env()) as client:
+            client.images.get(chosen.name)
+    except docker.errors.ImageNotFound:
+        target = "image-gpu" if chosen.gpu else "image"
+        missing(f"there is no image {chosen.name}: run `make {target}`", Requirement.DOCKER)
+    except docker.errors.DockerException as error:
+        missing(f"no Docker daemon answers ({error}): run `.ci/start-docker`", Requirement.DOCKER)
+    return chosen
+
+
+@pytest.fixture
+def start(image: Image) -> Iterator[StartContainer]:
+    """Start containers of the image: ``start(repository=...)``; they are removed after the test."""
+    with ExitStack() as stack:
+        yield lambda **options: stack.enter_context(container_of(image, **options))
+
+
+def container_of(image: Image, **options: Any) -> FramewireContainer:
+    """A container that is not started yet."""
+    return FramewireContainer(image.name, gpu=image.gpu, **{"labels": LABELS, **options})
+
+
+@pytest.fixture(scope="session")
+def tiny_repository(image: Image, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A repository with the pipeline ``tiny``; not to be changed."""
+    repository = tmp_path_factory.mktemp("tiny") / "repository"
+    build_tiny(repository, image)
+    return repository
+
+
+def build_tiny(repository: Path, image: Image, size: int = 64, **settings: Any) -> int:
+    """Build the pipeline ``tiny``, or a version of it with another input; return the version."""
+    source = save_tiny_detector(repository.parent / f"{size}.onnx", tiny_detector(size, size))
+    chosen = BuildSettings("tiny", conf=0.4, runtime=image.runtime, **settings)
+    return build_pipeline(source, repository, chosen).version
+
+
+@pytest.fixture(scope="session")
+def demo(image: Image, tmp_path_factory: pytest.TempPathFactory) -> Iterator[FramewireContainer]:
+    """The demo pipeline, served; for tests that leave it as it is."""
+    options: dict[str, Any] = {}
+    if image.gpu:
+        # It holds no demo.
+        options["repository"] = tmp_path_factory.mktemp("demo") / "repository"
+        settings = BuildSettings("codes", runtime=Runtime.TENSORRT)
+        build_pipeline(DEMO_DETECTOR, options["repository"], settings)
+    with container_of(image, **options) as container:
+        yield container
