@@ -19,8 +19,9 @@ TRITON_MIB = 45
 COPIES_IN_TRITON = 3
 # Measured: a connection on which nothing happens.
 CONNECTION_MIB = 0.02
-# Measured: a process that decodes, and the postprocess step, before their first request.
-DECODING_MIB = 60
+# Measured: a process that decodes before its first request, with what its allocator keeps later,
+# and the postprocess step.
+DECODING_MIB = 72
 POSTPROCESS_MIB = 50
 BYTES_OF_PIXEL = 3
 # A process decodes one picture of more pixels at a time, smaller ones in all its threads
