@@ -101,9 +101,10 @@ def test_the_printed_command_serves_full_batches(image: Any, repository: Path) -
         assert len(picture) > 0.9 * MIB
         # Nothing but a header and a colour: it takes what the largest picture takes.
         huge = cv2.imencode(".webp", np.zeros((9900, 9900, 3), np.uint8))[1].tobytes()
-        for batch in ([picture] * MAX_BATCH, [picture] * (MAX_BATCH - 1) + [huge]):
-            for bls in (False, True):
-                send_at_once(f"127.0.0.1:{ports[0]}", batch, bls=bls)
+        usual, worst = [picture] * MAX_BATCH, [picture] * (MAX_BATCH - 1) + [huge]
+        for bls in (False, True):
+            send_at_once(f"127.0.0.1:{ports[0]}", usual, usual, bls=bls)
+            send_at_once(f"127.0.0.1:{ports[0]}", worst, bls=bls)
         state = inspected(container)
         assert state["State"]["Running"]
         assert not state["State"]["OOMKilled"]
@@ -120,12 +121,12 @@ def noise(width: int, height: int) -> bytes:
     return cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, 80])[1].tobytes()
 
 
-def send_at_once(url: str, batch: list[bytes], *, bls: bool) -> None:
-    """Send full batches from several connections; every image must be answered."""
+def send_at_once(url: str, *batches: list[bytes], bls: bool) -> None:
+    """Send batches from each of several connections; every image must be answered."""
 
     def send(_: int) -> None:
         with Detector(url, "tiny", bls=bls, timeout_s=300) as detector:
-            for _ in range(2):
+            for batch in batches:
                 answers = detector.detect_batch(batch)
                 assert [each.status for each in answers] == [0] * len(batch)
 
