@@ -11,7 +11,7 @@ import time
 import urllib.request
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -27,12 +27,11 @@ from thin_client import Detector, ServerFailed
 
 pytestmark = pytest.mark.containers
 
-READY_S = 120
+# On a GPU a plan is compiled first.
+READY_S = 600
 MAX_BATCH = 16
 SENDERS = 4
 MIB = 2**20
-# Where the kernel says what a container has used at most (cgroup v2).
-PEAK = "/sys/fs/cgroup/memory.peak"
 
 
 @pytest.fixture(scope="module")
@@ -92,8 +91,7 @@ def test_the_printed_command_serves_full_batches(image: Any, repository: Path) -
     ports = free_ports(3)
     command = deployed(image, repository, ports)
     option = dict(itertools.pairwise(shlex.split(command, comments=True)))
-    with ExitStack() as stack:
-        container = stack.enter_context(running(command, ports[1]))
+    with running(command, ports[1]) as container:
         limits = inspected(container)["HostConfig"]
         assert f"{limits['Memory'] // MIB}m" == option["--memory"]
         assert f"{limits['ShmSize'] // MIB}m" == option["--shm-size"]
@@ -110,8 +108,6 @@ def test_the_printed_command_serves_full_batches(image: Any, repository: Path) -
         assert not state["State"]["OOMKilled"]
         # `serve` ends when the process of a model is killed, and would have been started again.
         assert state["RestartCount"] == 0
-        peak = docker("exec", container, "cat", PEAK).strip()
-        assert not peak.isdecimal() or int(peak) <= limits["Memory"]
 
 
 def noise(width: int, height: int) -> bytes:
