@@ -11,7 +11,7 @@ import time
 import urllib.request
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -27,12 +27,11 @@ from thin_client import Detector, ServerFailed
 
 pytestmark = pytest.mark.containers
 
-READY_S = 120
+# On a GPU a plan is compiled first.
+READY_S = 600
 MAX_BATCH = 16
 SENDERS = 4
 MIB = 2**20
-# Where the kernel says what a container has used at most (cgroup v2).
-PEAK = "/sys/fs/cgroup/memory.peak"
 
 
 @pytest.fixture(scope="module")
@@ -92,8 +91,7 @@ def test_the_printed_command_serves_full_batches(image: Any, repository: Path) -
     ports = free_ports(3)
     command = deployed(image, repository, ports)
     option = dict(itertools.pairwise(shlex.split(command, comments=True)))
-    with ExitStack() as stack:
-        container = stack.enter_context(running(command, ports[1]))
+    with running(command, ports[1]) as container:
         limits = inspected(container)["HostConfig"]
         assert f"{limits['Memory'] // MIB}m" == option["--memory"]
         assert f"{limits['ShmSize'] // MIB}m" == option["--shm-size"]
@@ -101,16 +99,15 @@ def test_the_printed_command_serves_full_batches(image: Any, repository: Path) -
         assert len(picture) > 0.9 * MIB
         # Nothing but a header and a colour: it takes what the largest picture takes.
         huge = cv2.imencode(".webp", np.zeros((9900, 9900, 3), np.uint8))[1].tobytes()
-        for batch in ([picture] * MAX_BATCH, [picture] * (MAX_BATCH - 1) + [huge]):
-            for bls in (False, True):
-                send_at_once(f"127.0.0.1:{ports[0]}", batch, bls=bls)
+        usual, worst = [picture] * MAX_BATCH, [picture] * (MAX_BATCH - 1) + [huge]
+        for bls in (False, True):
+            send_at_once(f"127.0.0.1:{ports[0]}", usual, usual, bls=bls)
+            send_at_once(f"127.0.0.1:{ports[0]}", worst, bls=bls)
         state = inspected(container)
         assert state["State"]["Running"]
         assert not state["State"]["OOMKilled"]
         # `serve` ends when the process of a model is killed, and would have been started again.
         assert state["RestartCount"] == 0
-        peak = docker("exec", container, "cat", PEAK).strip()
-        assert not peak.isdecimal() or int(peak) <= limits["Memory"]
 
 
 def noise(width: int, height: int) -> bytes:
@@ -120,12 +117,12 @@ def noise(width: int, height: int) -> bytes:
     return cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, 80])[1].tobytes()
 
 
-def send_at_once(url: str, batch: list[bytes], *, bls: bool) -> None:
-    """Send full batches from several connections; every image must be answered."""
+def send_at_once(url: str, *batches: list[bytes], bls: bool) -> None:
+    """Send batches from each of several connections; every image must be answered."""
 
     def send(_: int) -> None:
         with Detector(url, "tiny", bls=bls, timeout_s=300) as detector:
-            for _ in range(2):
+            for batch in batches:
                 answers = detector.detect_batch(batch)
                 assert [each.status for each in answers] == [0] * len(batch)
 

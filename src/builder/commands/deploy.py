@@ -39,6 +39,9 @@ def add_deploy(commands: Commands[argparse.ArgumentParser]) -> None:
     parser.add_argument(
         "--cores", type=positive, metavar="N", help="of the container (one to each that decodes)"
     )
+    parser.add_argument(
+        "--gpus", type=int, metavar="N", help="of the container (1 where a network asks for it)"
+    )
     wishes = Wishes(REPOSITORY)
     for option, default, explained in (
         ("versions", wishes.versions, "of a pipeline, loaded at once while servers change"),
@@ -63,6 +66,7 @@ def run_deploy(arguments: argparse.Namespace) -> None:
         repository=arguments.repository,
         image=arguments.image,
         cores=arguments.cores,
+        gpus=arguments.gpus,
         versions=arguments.versions,
         clients=arguments.clients,
         in_flight=arguments.in_flight,

@@ -114,13 +114,15 @@ def needs_of(wishes: Wishes) -> Needs:
         RepositoryError: there are no pipelines in the repository, or it is damaged.
     """
     pipelines = facts_of(wishes.repository)
-    gpus = int(any(each.runtime is not Runtime.PYTHON for each in pipelines))
+    wanted = int(any(each.wants_gpu for each in pipelines))
+    gpus = wanted if wishes.gpus is None else wishes.gpus
     cores = wishes.cores or _cores(pipelines, gpus)
     shared = shared_memory_bytes(wishes.repository, wishes.versions, wishes.encoded_bytes) / MIB
     shared_now = shared_memory_bytes(wishes.repository, 1, wishes.encoded_bytes) / MIB
     processes = process_memory(
         pipelines,
         cores=cores,
+        gpus=gpus,
         versions=wishes.versions,
         clients=wishes.clients,
         in_flight=wishes.in_flight,
@@ -130,7 +132,7 @@ def needs_of(wishes: Wishes) -> Needs:
     return Needs(
         repository=wishes.repository,
         pipelines=pipelines,
-        image=wishes.image or (GPU_IMAGE if gpus else CPU_IMAGE),
+        image=wishes.image or _image(pipelines),
         cores=cores,
         gpus=gpus,
         shared_memory_mib=shared_memory_mib,
@@ -141,6 +143,11 @@ def needs_of(wishes: Wishes) -> Needs:
         ports=ServerOptions(wishes.repository).ports,
         wishes=wishes,
     )
+
+
+def _image(pipelines: tuple[PipelineFacts, ...]) -> str:
+    embedded = all(each.runtime is Runtime.PYTHON for each in pipelines)
+    return CPU_IMAGE if embedded else GPU_IMAGE
 
 
 def _cores(pipelines: tuple[PipelineFacts, ...], gpus: int) -> int:
