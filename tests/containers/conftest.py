@@ -36,16 +36,28 @@ class Image:
         gpu: whether its containers get the GPUs.
         runtime: of the networks it serves. A plan is no choice for all of them: a container copies
             a repository that it cannot write and sees no new versions in the original.
+        demo: runtime of the demo pipeline; None where the image holds one.
     """
 
     name: str
     gpu: bool
     runtime: Runtime
+    demo: Runtime | None
 
 
 IMAGES = {
-    "cpu": Image(os.environ.get("FRAMEWIRE_CPU_IMAGE", "framewire-cpu"), False, Runtime.PYTHON),
-    "gpu": Image(os.environ.get("FRAMEWIRE_GPU_IMAGE", "framewire"), True, Runtime.ONNXRUNTIME),
+    "cpu": Image(
+        os.environ.get("FRAMEWIRE_CPU_IMAGE", "framewire-cpu"),
+        gpu=False,
+        runtime=Runtime.PYTHON,
+        demo=None,
+    ),
+    "gpu": Image(
+        os.environ.get("FRAMEWIRE_GPU_IMAGE", "framewire"),
+        gpu=True,
+        runtime=Runtime.ONNXRUNTIME,
+        demo=Runtime.TENSORRT,
+    ),
 }
 
 
@@ -97,10 +109,9 @@ def build_tiny(repository: Path, image: Image, size: int = 64, **settings: Any) 
 def demo(image: Image, tmp_path_factory: pytest.TempPathFactory) -> Iterator[FramewireContainer]:
     """The demo pipeline, served; for tests that leave it as it is."""
     options: dict[str, Any] = {}
-    if image.gpu:
-        # It holds no demo.
+    if image.demo:
         options["repository"] = tmp_path_factory.mktemp("demo") / "repository"
-        settings = BuildSettings("codes", runtime=Runtime.TENSORRT)
+        settings = BuildSettings("codes", runtime=image.demo)
         build_pipeline(DEMO_DETECTOR, options["repository"], settings)
     with container_of(image, **options) as container:
         yield container
