@@ -15,6 +15,7 @@ import docker
 from builder.pipelines.repository import build_pipeline
 from builder.settings import BuildSettings, Runtime
 from builder.testing import FramewireContainer
+from builder.testing.default_image import default_image
 from tests.conftest import ROOT
 from tests.containers.requirements import Requirement, gpu_is_missing, missing
 from tests.tiny_detector import save_tiny_detector, tiny_detector
@@ -47,13 +48,13 @@ class Image:
 
 IMAGES = {
     "cpu": Image(
-        os.environ.get("FRAMEWIRE_CPU_IMAGE", "framewire-cpu"),
+        default_image(gpu=False),
         gpu=False,
         runtime=Runtime.PYTHON,
         demo=None,
     ),
     "gpu": Image(
-        os.environ.get("FRAMEWIRE_GPU_IMAGE", "framewire"),
+        default_image(gpu=True),
         gpu=True,
         runtime=Runtime.ONNXRUNTIME,
         demo=Runtime.TENSORRT,

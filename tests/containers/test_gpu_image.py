@@ -52,6 +52,8 @@ CONFIDENCE = 0.4
 
 def triton_release() -> str:
     """The release of NVIDIA's containers that the production image is made of."""
+    if said := os.environ.get("TRITON"):
+        return said
     dockerfile = (ROOT / "docker" / "Dockerfile").read_text()
     (release,) = re.findall(r"^ARG TRITON=(\S+)$", dockerfile, re.MULTILINE)
     return str(release)
