@@ -175,3 +175,9 @@ def test_a_damaged_pipeline_is_refused_in_a_sentence(
     refused = capsys.readouterr().err
     assert "version 1 of tiny" in refused
     assert refused.count("\n") == 1
+
+
+def test_a_form_that_nobody_knows_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        framewire(["deploy", "--print", "helm"])
+    assert "kubernetes" in capsys.readouterr().err

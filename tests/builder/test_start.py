@@ -167,6 +167,18 @@ def test_a_loaded_version_without_a_plan_is_unloaded(
     assert loaded_versions(repository, "tiny") == (2,)
 
 
+def test_a_loaded_version_for_another_gpu_is_unloaded_though_the_active_one_fits(
+    repository: Path, stand_ins: StandIns, served: Served, start: Callable[..., int]
+) -> None:
+    assert engine(repository) == 0
+    stand_ins.tell(gpus=["NVIDIA A10, 8.6"])
+    assert engine(repository) == 0
+    assert loaded_versions(repository, "tiny") == (1, 2)
+    assert start(repository) == 0
+    assert loaded_versions(repository, "tiny") == (2,)
+    assert len(stand_ins.builds) == 2
+
+
 def test_a_read_only_repository_is_copied_given_a_plan_and_left_alone(
     unwritable: Path,
     stand_ins: StandIns,

@@ -24,6 +24,7 @@ from builder.pipelines.repository import build_pipeline
 from builder.settings import BuildSettings
 from tests import images
 from tests.builder.engine_stand_ins import StandIns, contents, tensorrt_repository
+from tests.builder.engine_stand_ins import network_folder as version_folder
 from tests.conftest import ROOT
 from tests.containers.requirements import Requirement, missing
 from tests.tiny_detector import coloured_square, save_tiny_detector
@@ -249,6 +250,8 @@ def test_the_production_image_makes_a_plan_once_and_anew_where_it_does_not_fit(
     for program in ("trtexec", "nvidia-smi"):
         lines = (stand_ins.home / program).read_text().splitlines()
         (stand_ins.home / program).write_text("\n".join(["#!/usr/bin/env python3", *lines[1:], ""]))
+    # The copy of a folder that nobody may write is not to be one.
+    version_folder(repository).chmod(0o555)
     (stand_ins.home / "calls.jsonl").touch()
     (stand_ins.home / "calls.jsonl").chmod(0o666)
 

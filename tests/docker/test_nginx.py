@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 import signal
 import subprocess
 import time
@@ -25,6 +24,7 @@ from builder.pipelines.repository import build_pipeline
 from builder.settings import BuildSettings
 from tests import images
 from tests.conftest import ROOT
+from tests.docker.programs import program
 from tests.e2e.wire import infer
 from tests.serving import Serving, free_ports, serving
 from tests.tiny_detector import coloured_square, save_tiny_detector
@@ -38,11 +38,7 @@ RED = images.encoded(coloured_square("red"))
 
 @pytest.fixture(scope="module")
 def nginx() -> str:
-    program = shutil.which("nginx", path=f"{os.environ['PATH']}:/usr/sbin")
-    if program is None:
-        assert not os.environ.get("CI"), "CI needs nginx: apt-get install nginx-light"
-        pytest.skip("nginx is not installed, so its configuration was not tried")
-    return program
+    return program("nginx", "nginx-light")
 
 
 @pytest.fixture(scope="module")

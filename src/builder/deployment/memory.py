@@ -18,6 +18,8 @@ TRITON_MIB = 45
 # Measured: Triton's growth with the images under way, encoded and as frames; its buffers for what
 # comes in, for what the steps pass on, and what its allocator keeps of them.
 COPIES_IN_TRITON = 3
+# Measured: a connection on which nothing happens.
+CONNECTION_MIB = 0.02
 # Measured: a process that decodes, and the postprocess step, before their first request.
 DECODING_MIB = 60
 POSTPROCESS_MIB = 50
@@ -61,6 +63,7 @@ def process_memory(
     *,
     cores: int,
     versions: int,
+    clients: int,
     in_flight: int,
     encoded_bytes: int,
 ) -> ProcessMemory:
@@ -70,12 +73,14 @@ def process_memory(
         pipelines: that it serves.
         cores: that it may use.
         versions: of each pipeline, loaded at once.
+        clients: connected at once.
         in_flight: images under way at once.
         encoded_bytes: an encoded image.
     """
     encoded_mib = encoded_bytes / MIB
     frame_mib = max(each.frame_mib for each in pipelines)
-    triton = TRITON_MIB + COPIES_IN_TRITON * in_flight * (encoded_mib + frame_mib)
+    triton = TRITON_MIB + CONNECTION_MIB * clients
+    triton += COPIES_IN_TRITON * in_flight * (encoded_mib + frame_mib)
     if any(each.runtime is not Runtime.PYTHON for each in pipelines):
         triton += GPU_RUNTIME_MIB
     server = SERVE_MIB + triton

@@ -122,6 +122,7 @@ def needs_of(wishes: Wishes) -> Needs:
         pipelines,
         cores=cores,
         versions=wishes.versions,
+        clients=wishes.clients,
         in_flight=wishes.in_flight,
         encoded_bytes=wishes.encoded_bytes,
     )
