@@ -9,7 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from onnx import numpy_helper
 
 import docker
 from builder.pipelines.repository import build_pipeline
@@ -99,11 +101,22 @@ def tiny_repository(image: Image, tmp_path_factory: pytest.TempPathFactory) -> P
     return repository
 
 
-def build_tiny(repository: Path, image: Image, size: int = 64, **settings: Any) -> int:
-    """Build the pipeline ``tiny``, or a version of it with another input; return the version."""
-    source = save_tiny_detector(repository.parent / f"{size}.onnx", tiny_detector(size, size))
-    chosen = BuildSettings("tiny", conf=0.4, runtime=image.runtime, **settings)
-    return build_pipeline(source, repository, chosen).version
+def build_tiny(repository: Path, image: Image, shift: int = 0) -> int:
+    """Build a version of the pipeline ``tiny`` and return its number.
+
+    Args:
+        repository: to build into.
+        image: that is to serve it.
+        shift: of every box to the right, in pixels. The sizes stay, so that every runtime can load
+            this version beside another one.
+    """
+    model = tiny_detector()
+    (boxes,) = (each for each in model.graph.initializer if each.name == "boxes")
+    moved = numpy_helper.to_array(boxes) + np.array([shift, 0, 0, 0], np.float32)[:, None]
+    boxes.CopyFrom(numpy_helper.from_array(moved, "boxes"))
+    source = save_tiny_detector(repository.parent / f"shifted_{shift}.onnx", model)
+    settings = BuildSettings("tiny", conf=0.4, runtime=image.runtime)
+    return build_pipeline(source, repository, settings).version
 
 
 @pytest.fixture(scope="session")
