@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, closing
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,13 +13,12 @@ import numpy as np
 import pytest
 from onnx import numpy_helper
 
-import docker
 from builder.pipelines.repository import build_pipeline
 from builder.settings import BuildSettings, Runtime
 from builder.testing import FramewireContainer
 from builder.testing.default_image import default_image
 from tests.conftest import ROOT
-from tests.containers.requirements import Requirement, gpu_is_missing, missing
+from tests.containers.requirements import Requirement, gpu_is_missing, image_is_missing, missing
 from tests.tiny_detector import save_tiny_detector, tiny_detector
 
 # Ryuk removes what a killed test run leaves, but is one more image from a registry.
@@ -40,12 +39,14 @@ class Image:
         runtime: of the networks it serves. A plan is no choice for all of them: a container copies
             a repository that it cannot write and sees no new versions in the original.
         demo: runtime of the demo pipeline; None where the image holds one.
+        make: target that makes it.
     """
 
     name: str
     gpu: bool
     runtime: Runtime
     demo: Runtime | None
+    make: str
 
 
 IMAGES = {
@@ -54,12 +55,14 @@ IMAGES = {
         gpu=False,
         runtime=Runtime.PYTHON,
         demo=None,
+        make="image",
     ),
     "gpu": Image(
         default_image(gpu=True),
         gpu=True,
         runtime=Runtime.ONNXRUNTIME,
         demo=Runtime.TENSORRT,
+        make="image-gpu",
     ),
 }
 
@@ -70,14 +73,7 @@ def image(request: pytest.FixtureRequest) -> Image:
     chosen = IMAGES[request.param]
     if chosen.gpu:
         missing(gpu_is_missing(), Requirement.GPU)
-    try:
-        with closing(docker.from_env()) as client:
-            client.images.get(chosen.name)
-    except docker.errors.ImageNotFound:
-        target = "image-gpu" if chosen.gpu else "image"
-        missing(f"there is no image {chosen.name}: run `make {target}`", Requirement.DOCKER)
-    except docker.errors.DockerException as error:
-        missing(f"no Docker daemon answers ({error}): run `.ci/start-docker`", Requirement.DOCKER)
+    missing(image_is_missing(chosen.name, chosen.make), Requirement.DOCKER)
     return chosen
 
 
