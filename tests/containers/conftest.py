@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, closing
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from onnx import numpy_helper
 
-import docker
 from builder.pipelines.repository import build_pipeline
 from builder.settings import BuildSettings, Runtime
 from builder.testing import FramewireContainer
+from builder.testing.default_image import default_image
 from tests.conftest import ROOT
-from tests.containers.requirements import Requirement, gpu_is_missing, missing
+from tests.containers.requirements import Requirement, gpu_is_missing, image_is_missing, missing
 from tests.tiny_detector import save_tiny_detector, tiny_detector
 
 # Ryuk removes what a killed test run leaves, but is one more image from a registry.
@@ -36,16 +38,32 @@ class Image:
         gpu: whether its containers get the GPUs.
         runtime: of the networks it serves. A plan is no choice for all of them: a container copies
             a repository that it cannot write and sees no new versions in the original.
+        demo: runtime of the demo pipeline; None where the image holds one.
+        make: target that makes it.
     """
 
     name: str
     gpu: bool
     runtime: Runtime
+    demo: Runtime | None
+    make: str
 
 
 IMAGES = {
-    "cpu": Image(os.environ.get("FRAMEWIRE_CPU_IMAGE", "framewire-cpu"), False, Runtime.PYTHON),
-    "gpu": Image(os.environ.get("FRAMEWIRE_GPU_IMAGE", "framewire"), True, Runtime.ONNXRUNTIME),
+    "cpu": Image(
+        default_image(gpu=False),
+        gpu=False,
+        runtime=Runtime.PYTHON,
+        demo=None,
+        make="image",
+    ),
+    "gpu": Image(
+        default_image(gpu=True),
+        gpu=True,
+        runtime=Runtime.ONNXRUNTIME,
+        demo=Runtime.TENSORRT,
+        make="image-gpu",
+    ),
 }
 
 
@@ -55,14 +73,7 @@ def image(request: pytest.FixtureRequest) -> Image:
     chosen = IMAGES[request.param]
     if chosen.gpu:
         missing(gpu_is_missing(), Requirement.GPU)
-    try:
-        with closing(docker.from_env()) as client:
-            client.images.get(chosen.name)
-    except docker.errors.ImageNotFound:
-        target = "image-gpu" if chosen.gpu else "image"
-        missing(f"there is no image {chosen.name}: run `make {target}`", Requirement.DOCKER)
-    except docker.errors.DockerException as error:
-        missing(f"no Docker daemon answers ({error}): run `.ci/start-docker`", Requirement.DOCKER)
+    missing(image_is_missing(chosen.name, chosen.make), Requirement.DOCKER)
     return chosen
 
 
@@ -86,21 +97,31 @@ def tiny_repository(image: Image, tmp_path_factory: pytest.TempPathFactory) -> P
     return repository
 
 
-def build_tiny(repository: Path, image: Image, size: int = 64, **settings: Any) -> int:
-    """Build the pipeline ``tiny``, or a version of it with another input; return the version."""
-    source = save_tiny_detector(repository.parent / f"{size}.onnx", tiny_detector(size, size))
-    chosen = BuildSettings("tiny", conf=0.4, runtime=image.runtime, **settings)
-    return build_pipeline(source, repository, chosen).version
+def build_tiny(repository: Path, image: Image, shift: int = 0) -> int:
+    """Build a version of the pipeline ``tiny`` and return its number.
+
+    Args:
+        repository: to build into.
+        image: that is to serve it.
+        shift: of every box to the right, in pixels. The sizes stay, so that every runtime can load
+            this version beside another one.
+    """
+    model = tiny_detector()
+    (boxes,) = (each for each in model.graph.initializer if each.name == "boxes")
+    moved = numpy_helper.to_array(boxes) + np.array([shift, 0, 0, 0], np.float32)[:, None]
+    boxes.CopyFrom(numpy_helper.from_array(moved, "boxes"))
+    source = save_tiny_detector(repository.parent / f"shifted_{shift}.onnx", model)
+    settings = BuildSettings("tiny", conf=0.4, runtime=image.runtime)
+    return build_pipeline(source, repository, settings).version
 
 
 @pytest.fixture(scope="session")
 def demo(image: Image, tmp_path_factory: pytest.TempPathFactory) -> Iterator[FramewireContainer]:
     """The demo pipeline, served; for tests that leave it as it is."""
     options: dict[str, Any] = {}
-    if image.gpu:
-        # It holds no demo.
+    if image.demo:
         options["repository"] = tmp_path_factory.mktemp("demo") / "repository"
-        settings = BuildSettings("codes", runtime=Runtime.TENSORRT)
+        settings = BuildSettings("codes", runtime=image.demo)
         build_pipeline(DEMO_DETECTOR, options["repository"], settings)
     with container_of(image, **options) as container:
         yield container

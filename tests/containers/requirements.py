@@ -40,3 +40,25 @@ def gpu_is_missing() -> str | None:
     if listed.returncode or "GPU 0" not in listed.stdout:
         return f"nvidia-smi lists no GPU here: {advice}"
     return None
+
+
+def image_is_missing(image: str, target: str) -> str | None:
+    """Return in words why an image cannot be run, or None.
+
+    Args:
+        image: as Docker knows it.
+        target: of the Makefile, that makes it.
+    """
+    # Not with docker-py, which leaves a socket open that it could not connect.
+    if not _succeeds("docker", "info"):
+        return "no Docker daemon answers: run `.ci/start-docker`"
+    if not _succeeds("docker", "image", "inspect", image):
+        return f"there is no image {image}: run `make {target}`"
+    return None
+
+
+def _succeeds(*command: str) -> bool:
+    try:
+        return subprocess.run(command, capture_output=True, check=False).returncode == 0
+    except FileNotFoundError:
+        return False

@@ -110,14 +110,6 @@ def test_with_mutual_tls_only_a_client_with_our_certificate_is_answered(
             labels(container, root_certificates=ours / "ca.pem", retry=ONCE, **stranger)
 
 
-def test_the_server_key_is_copied_where_others_cannot_go(ours: Path) -> None:
-    private, mounted = server_tls(ours).copy_to_mount()
-    with private as folder:
-        assert Path(folder).stat().st_mode & 0o077 == 0
-        assert (mounted / "key.pem").read_bytes() == (ours / "server.key").read_bytes()
-    assert not mounted.exists()
-
-
 def status(
     container: FramewireContainer, method: str, path: str, headers: dict[str, str] | None = None
 ) -> int:

@@ -49,8 +49,8 @@ def test_a_new_version_takes_over_under_load_and_no_answer_is_mixed(
 
         note_answers(1)
         with Traffic(container.url, SQUARE, PUBLIC, threads_each=3) as traffic:
-            for size, version in ((96, 2), (160, 3)):
-                assert build_tiny(repository, image, size) == version
+            for version in (2, 3):
+                assert build_tiny(repository, image, shift=version) == version
                 assert load(container, repository) == 0
                 note_answers(version)
             wait_until(lambda: all(3 in traffic.versions(model) for model in PUBLIC))
@@ -71,7 +71,7 @@ def test_without_the_admin_key_nobody_loads_a_version(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     container = start(repository=repository)
-    build_tiny(repository, image, 96)
+    build_tiny(repository, image, shift=2)
     for key in (None, "a-key-that-is-not-the-right-one"):
         if key:
             monkeypatch.setenv("FRAMEWIRE_ADMIN_KEY", key)

@@ -51,7 +51,7 @@ def test_replicas_are_replaced_one_by_one_and_no_call_is_lost(
 ) -> None:
     newer = tiny_repository.parent / "newer"
     shutil.copytree(tiny_repository, newer)
-    assert build_tiny(newer, image, size=96) == 2
+    assert build_tiny(newer, image, shift=2) == 2
     with balanced(replicas) as detector, ClientTraffic(detector) as traffic:
         wait_until(lambda: all(answered_by(each) > 20 for each in replicas))
         first = set(traffic.answered)

@@ -15,11 +15,11 @@ from testcontainers.core.container import DockerContainer
 
 from builder.demo import PIPELINE as DEMO_PIPELINE
 from builder.deployment.docker_run import REPOSITORY_IN_CONTAINER
-from builder.deployment.wishes import CPU_IMAGE, GPU_IMAGE
 from builder.errors import ContainerFailedError, ServerNotReadyError
 from builder.serving.access import ADMIN_KEY_VARIABLE, GRPC_ADMIN_HEADER, HTTP_ADMIN_HEADER
 from builder.serving.readiness import check_ready, pipelines_by_manifest
 from builder.serving.server_options import LOOPBACK, ServerOptions
+from builder.testing.default_image import default_image
 from builder.testing.failures import death_sentence, last_lines, told_by_docker
 from builder.testing.limits import container_limits
 from builder.testing.mounts import readable_folder
@@ -47,8 +47,8 @@ class FramewireContainer(DockerContainer):
     testcontainers' own methods, such as ``with_env`` and ``with_volume_mapping``, work too.
 
     Args:
-        image: that ``make image`` made; None takes :data:`CPU_IMAGE`, or :data:`GPU_IMAGE` for a
-            GPU.
+        image: that ``make image`` made; None takes what FRAMEWIRE_CPU_IMAGE or, for a GPU,
+            FRAMEWIRE_GPU_IMAGE names, else ``framewire-cpu`` or ``framewire``.
         repository: model repository on this machine, mounted read-only; others must be able to
             read it. None serves the demo pipeline that the image holds.
         pipelines: to wait for; None for all in the repository.
@@ -101,7 +101,8 @@ class FramewireContainer(DockerContainer):
         docker_options |= container_limits(mounted, shm_bytes, memory_bytes)
         if gpu:
             docker_options["device_requests"] = [DeviceRequest(count=-1, capabilities=[["gpu"]])]
-        with told_by_docker(image := image or (GPU_IMAGE if gpu else CPU_IMAGE)):
+        image = image or default_image(gpu)
+        with told_by_docker(image):
             super().__init__(image, **docker_options)
         # docker-py takes an address with a port, which testcontainers has no method for.
         published: dict[str, Any] = {
