@@ -123,7 +123,7 @@ def bench(repository: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[s
             "bench",
             *map(str, IMAGES),
             *("--repository", str(repository), "--out", str(out), "--rounds", "1"),
-            *("--window-ms", "100", "--max-concurrency", "2"),
+            *("--window-ms", "300", "--max-concurrency", "2"),
         ),
         cwd=ROOT,
         capture_output=True,
