@@ -30,14 +30,6 @@ from tests.builder.engine_stand_ins import (
 
 
 @pytest.fixture
-def stand_ins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> StandIns:
-    made = StandIns(tmp_path / "bin")
-    made.put_on_path(monkeypatch)
-    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
-    return made
-
-
-@pytest.fixture
 def repository(tmp_path: Path) -> Path:
     return tensorrt_repository(tmp_path)
 

@@ -57,14 +57,6 @@ def served(monkeypatch: pytest.MonkeyPatch) -> Served:
 
 
 @pytest.fixture
-def stand_ins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> StandIns:
-    made = StandIns(tmp_path / "bin")
-    made.put_on_path(monkeypatch)
-    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
-    return made
-
-
-@pytest.fixture
 def triton(tmp_path: Path) -> Path:
     """A program where a Triton would be, with the folder that is looked for beside it."""
     (tmp_path / "opt" / "backends" / "python").mkdir(parents=True)

@@ -24,7 +24,7 @@ from tritonclient.grpc import service_pb2, service_pb2_grpc
 from builder.cli import main
 from builder.pipelines.config_files import read_config
 from builder.pipelines.repository import build_pipeline
-from builder.serving.running_server import Endpoint, model_states
+from builder.serving.running_server import model_states
 from builder.settings import BuildSettings
 from tests.conftest import ROOT
 from tests.serving import port_options
@@ -72,7 +72,7 @@ def await_server(url: str) -> None:
     deadline = time.monotonic() + READY_S
     while time.monotonic() < deadline:
         # Nothing is loaded yet, but what could be is listed.
-        if model_states(Endpoint(Connection(url))):
+        if model_states(Connection(url)):
             return
         time.sleep(0.2)
     raise TimeoutError(f"no server at {url}")
@@ -156,6 +156,6 @@ def test_the_server_ends_with_who_started_it(repository: Path, tmp_path: Path) -
         await_server(config["triton_grpc_endpoint"])
         os.kill(starter.pid, signal.SIGKILL)
     deadline = time.monotonic() + GONE_S
-    while model_states(Endpoint(Connection(config["triton_grpc_endpoint"]))):
+    while model_states(Connection(config["triton_grpc_endpoint"])):
         assert time.monotonic() < deadline
         time.sleep(0.2)

@@ -15,7 +15,7 @@ from builder.cli import main
 from builder.pipelines.manifest import active_version
 from builder.pipelines.repository import build_pipeline
 from builder.pipelines.version_changes import new_version
-from builder.serving.running_server import Endpoint, model_states
+from builder.serving.running_server import model_states
 from builder.settings import BuildSettings
 from tests import images
 from tests.e2e.wire import infer, rows
@@ -98,7 +98,7 @@ def test_no_request_is_lost_and_no_answer_mixed(repository: Path, control: tuple
 
 
 def loaded(server: Serving) -> set[int]:
-    states = model_states(Endpoint(Connection(server.url))).values()
+    states = model_states(Connection(server.url)).values()
     at_work = {"READY", "LOADING", "UNLOADING"}
     return {version for model in states for version, state in model.items() if state in at_work}
 

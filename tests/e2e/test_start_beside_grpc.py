@@ -10,10 +10,10 @@ from tests.serving import Serving
 STARTS = """
 import subprocess, sys
 from thin_client.connection import Connection
-from builder.serving.running_server import Endpoint, model_states
+from builder.serving.running_server import model_states
 from builder.serving.server import dying_with_parent
 for _ in range(150):
-    assert model_states(Endpoint(Connection(sys.argv[1])))
+    assert model_states(Connection(sys.argv[1]))
     subprocess.run(dying_with_parent(["/bin/true"]), check=True)
 """
 

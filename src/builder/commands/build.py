@@ -11,7 +11,7 @@ from builder.commands.build_options import (
     add_reading_options,
     settings_of,
 )
-from builder.commands.load import endpoints, load_everywhere
+from builder.commands.load import connections, load_everywhere
 from builder.commands.options import Commands
 from builder.detectors.detector import Detector, read_detector
 from builder.detectors.labels import read_labels
@@ -96,7 +96,7 @@ def run_build(arguments: argparse.Namespace) -> None:
         for settings in wanted:
             _build(arguments, model_file, detector, settings)
     for settings in wanted:
-        load_everywhere(arguments.repository, settings.name, endpoints(arguments.url))
+        load_everywhere(arguments.repository, settings.name, connections(arguments.url))
 
 
 def _build(

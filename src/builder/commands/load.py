@@ -13,8 +13,8 @@ from builder.errors import SettingsError
 from builder.pipelines.manifest import active_version
 from builder.pipelines.publication import mend_repository
 from builder.pipelines.version_changes import prune
-from builder.serving.access import ADMIN_KEY_VARIABLE
-from builder.serving.running_server import Endpoint, load_version, unload_old_versions
+from builder.serving.access import ADMIN_KEY_VARIABLE, GRPC_ADMIN_HEADER
+from builder.serving.running_server import load_version, unload_old_versions
 from thin_client.connection import Connection
 from thin_client.errors import InvalidConnection
 
@@ -55,7 +55,7 @@ def run_load(arguments: argparse.Namespace) -> None:
         raise SettingsError(
             f"--timeout must be a number of seconds above 0, got {arguments.timeout_s:g}"
         )
-    servers = endpoints(
+    servers = connections(
         arguments.url,
         arguments.root_certificates,
         arguments.private_key,
@@ -64,12 +64,12 @@ def run_load(arguments: argparse.Namespace) -> None:
     load_everywhere(arguments.repository, arguments.name, servers, arguments.timeout_s)
 
 
-def endpoints(
+def connections(
     urls: Sequence[str],
     root_certificates: str | None = None,
     private_key: str | None = None,
     certificate_chain: str | None = None,
-) -> list[Endpoint]:
+) -> list[Connection]:
     """Return the servers at some addresses; the admin key comes from the environment.
 
     Raises:
@@ -78,14 +78,12 @@ def endpoints(
     key = os.environ.get(ADMIN_KEY_VARIABLE)
     try:
         return [
-            Endpoint(
-                Connection(
-                    url,
-                    root_certificates=root_certificates,
-                    private_key=private_key,
-                    certificate_chain=certificate_chain,
-                ),
-                key,
+            Connection(
+                url,
+                root_certificates=root_certificates,
+                private_key=private_key,
+                certificate_chain=certificate_chain,
+                headers={GRPC_ADMIN_HEADER: key} if key else {},
             )
             for url in urls
         ]
@@ -94,7 +92,7 @@ def endpoints(
 
 
 def load_everywhere(
-    repository: Path, name: str, servers: Sequence[Endpoint], timeout_s: float = LOAD_TIMEOUT_S
+    repository: Path, name: str, servers: Sequence[Connection], timeout_s: float = LOAD_TIMEOUT_S
 ) -> None:
     """Have servers take the active version of a pipeline, then let go of the one before."""
     if not servers:

@@ -5,13 +5,12 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 
 import grpc
 from tritonclient.grpc import service_pb2, service_pb2_grpc
 
 from builder.errors import ServerNotReadyError, VersionNotLoadedError
-from builder.serving.access import ADMIN_KEY_VARIABLE, GRPC_ADMIN_HEADER
+from builder.serving.access import ADMIN_KEY_VARIABLE
 from thin_client.connection import Connection
 from thin_client.contract import model_names
 
@@ -22,52 +21,30 @@ AT_WORK = frozenset({"READY", "LOADING", "UNLOADING"})
 # What Triton says in every mode but the explicit one.
 NOT_EXPLICIT = "explicit model load / unload is not allowed"
 # What it says to a call without the admin key.
-RESTRICTED = "This protocol is restricted"
+WANTS_KEY = "This protocol is restricted"
 
 VersionStates = Mapping[str, Mapping[int, str]]
 
 
-@dataclass(frozen=True)
-class Endpoint:
-    """A server's gRPC endpoint, as somebody who may change what it serves sees it.
-
-    Attributes:
-        connection: its address, and the files for TLS.
-        admin_key: that a server with ``--restrict`` wants; None for others.
-    """
-
-    connection: Connection
-    admin_key: str | None = None
-
-    @property
-    def url(self) -> str:
-        """Its address as the user gave it."""
-        return self.connection.url
-
-    @property
-    def metadata(self) -> tuple[tuple[str, str], ...]:
-        """What goes with every call."""
-        return ((GRPC_ADMIN_HEADER, self.admin_key),) if self.admin_key else ()
-
-    @contextmanager
-    def stub(self) -> Iterator[service_pb2_grpc.GRPCInferenceServiceStub]:
-        """Open a channel of its own: one that was refused waits a second before it tries again."""
-        credentials, target = self.connection.credentials(), self.connection.target
-        channel = (
-            grpc.insecure_channel(target)
-            if credentials is None
-            else grpc.secure_channel(target, credentials)
-        )
-        with channel:
-            yield service_pb2_grpc.GRPCInferenceServiceStub(channel)
+@contextmanager
+def _stub(connection: Connection) -> Iterator[service_pb2_grpc.GRPCInferenceServiceStub]:
+    """Open a channel of its own: one that was refused waits a second before it tries again."""
+    credentials = connection.credentials()
+    channel = (
+        grpc.insecure_channel(connection.target)
+        if credentials is None
+        else grpc.secure_channel(connection.target, credentials)
+    )
+    with channel:
+        yield service_pb2_grpc.GRPCInferenceServiceStub(channel)
 
 
-def model_states(endpoint: Endpoint) -> VersionStates:
+def model_states(server: Connection) -> VersionStates:
     """Return the state of every version of every model, or nothing while nobody answers."""
     request = service_pb2.RepositoryIndexRequest()
-    with endpoint.stub() as stub:
+    with _stub(server) as stub:
         try:
-            index = stub.RepositoryIndex(request, timeout=ANSWER_S, metadata=endpoint.metadata)
+            index = stub.RepositoryIndex(request, timeout=ANSWER_S, metadata=server.metadata)
         except grpc.RpcError:
             return {}
     states: dict[str, dict[int, str]] = {}
@@ -77,13 +54,13 @@ def model_states(endpoint: Endpoint) -> VersionStates:
     return states
 
 
-def load_version(endpoint: Endpoint, name: str, version: int, timeout_s: float) -> None:
+def load_version(server: Connection, name: str, version: int, timeout_s: float) -> None:
     """Have a server take a published version, and wait until nothing needs the one before.
 
     A server in explicit mode is told; one in poll mode finds the version itself.
 
     Args:
-        endpoint: of the server.
+        server: how to reach it, with the admin key among the headers where it wants one.
         name: of the pipeline.
         version: that its repository names as the active one.
         timeout_s: for all of it.
@@ -98,29 +75,29 @@ def load_version(endpoint: Endpoint, name: str, version: int, timeout_s: float) 
     # the ensemble too, unless it is told to load the steps by themselves first.
     for step in (names.network, names.preprocess, names.postprocess):
         try:
-            _load(endpoint, step, version, deadline)
+            _load(server, step, version, deadline)
         except VersionNotLoadedError:
             # After a rollback from a version that does not load, that one still does not.
-            if model_states(endpoint).get(step, {}).get(version) != "READY":
+            if model_states(server).get(step, {}).get(version) != "READY":
                 raise
     for model in (names.ensemble, names.bls):
-        _load(endpoint, model, version, deadline)
-        _await(endpoint, model, version, deadline, timeout_s)
+        _load(server, model, version, deadline)
+        _await(server, model, version, deadline, timeout_s)
 
 
-def unload_old_versions(endpoint: Endpoint, name: str, version: int, timeout_s: float) -> None:
+def unload_old_versions(server: Connection, name: str, version: int, timeout_s: float) -> None:
     """Have a server in explicit mode take configs that name ``version`` only.
 
     Raises:
         ServerNotReadyError: nobody answers.
         VersionNotLoadedError: Triton refused.
     """
-    _load(endpoint, name, version, time.monotonic() + timeout_s)
+    _load(server, name, version, time.monotonic() + timeout_s)
 
 
-def _await(endpoint: Endpoint, model: str, version: int, deadline: float, timeout_s: float) -> None:
+def _await(server: Connection, model: str, version: int, deadline: float, timeout_s: float) -> None:
     while True:
-        found = model_states(endpoint).get(model, {})
+        found = model_states(server).get(model, {})
         at_work = {number for number, state in found.items() if state in AT_WORK}
         # The old version is gone when the last of its requests is answered.
         if at_work == {version} and found[version] == "READY":
@@ -128,19 +105,19 @@ def _await(endpoint: Endpoint, model: str, version: int, deadline: float, timeou
         if time.monotonic() > deadline:
             serves = ", ".join(map(str, sorted(at_work))) or "none"
             raise ServerNotReadyError(
-                f"the server at {endpoint.url} did not change to version {version} of {model} "
+                f"the server at {server.url} did not change to version {version} of {model} "
                 f"within {timeout_s:g} s, it has version {serves}: start it with --control poll or "
                 "explicit, start it again, or give it more time with --timeout"
             )
         time.sleep(POLL_S)
 
 
-def _load(endpoint: Endpoint, model: str, version: int, deadline: float) -> None:
-    with _told_by_triton(endpoint.url, model, version), endpoint.stub() as stub:
+def _load(server: Connection, model: str, version: int, deadline: float) -> None:
+    with _told_by_triton(server.url, model, version), _stub(server) as stub:
         stub.RepositoryModelLoad(
             service_pb2.RepositoryModelLoadRequest(model_name=model),
             timeout=max(deadline - time.monotonic(), 1),
-            metadata=endpoint.metadata,
+            metadata=server.metadata,
         )
 
 
@@ -152,7 +129,7 @@ def _told_by_triton(url: str, model: str, version: int) -> Iterator[None]:
         why = error.details() or error.code().name
         if NOT_EXPLICIT in why:
             return
-        if RESTRICTED in why:
+        if WANTS_KEY in why:
             raise ServerNotReadyError(
                 f"the server at {url} lets only those load models who have its admin key: put the "
                 f"key into the variable {ADMIN_KEY_VARIABLE}"
