@@ -157,6 +157,19 @@ def test_a_packet_that_was_cut_is_told_and_what_follows_waits(
     ]
 
 
+@pytest.mark.parametrize("kept", [0.2, 0.5, 0.9, 0.98])
+def test_the_hash_of_a_picture_tells_what_the_decoder_of_h265_does_not_notice(kept: float) -> None:
+    pictures = videos.pan(PHOTOGRAPH, 12)
+    packets = videos.encoded("h265", pictures, gop=6, **{"x265-params": "hash=1"})
+    packets[3] = packets[3][: int(len(packets[3]) * kept)]
+    assert statuses(answers(decoder("h265"), packets)) == [
+        *[ImageStatus.OK] * 3,
+        CORRUPT,
+        *[WAITING] * 2,
+        *[ImageStatus.OK] * 6,
+    ]
+
+
 @pytest.mark.parametrize("codec", CODECS)
 def test_a_stream_that_begins_in_the_middle_waits_for_a_key_frame(
     packets: dict[str, list[bytes]], codec: str

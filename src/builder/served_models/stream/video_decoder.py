@@ -162,8 +162,8 @@ class VideoDecoder:
         # Streams share the cores, so each has one thread.
         context.thread_count = 1
         context.options = {
-            # A fault is an error, and not concealed.
-            "err_detect": "explode",
+            # A fault is an error, and not concealed; a picture's hash is checked where it has one.
+            "err_detect": "explode+crccheck",
             # Coded sizes are larger than what is shown by up to a block on each side.
             "max_pixels": str(2 * self._max_pixels + 2**16),
         }
