@@ -30,6 +30,7 @@ class PipelineFacts:
         max_image_pixels: an image with more is refused.
         runtime: of the network.
         network_bytes: size of the network's file.
+        stream_memory: bytes that the decoders of its streams may take; None where it takes none.
     """
 
     name: str
@@ -41,6 +42,7 @@ class PipelineFacts:
     max_image_pixels: int
     runtime: Runtime
     network_bytes: int
+    stream_memory: int | None = None
 
     @property
     def frame_mib(self) -> float:
@@ -84,6 +86,10 @@ def _facts(repository: Path, name: str) -> PipelineFacts:
     try:
         max_image_pixels = int(json.loads(settings_file.read_text())["max_image_pixels"])
         network_bytes = network_file.stat().st_size
+        stream_memory = None
+        if manifest.stream:
+            decode_file = repository / names.decode / version / SETTINGS_FILE
+            stream_memory = int(json.loads(decode_file.read_text())["max_stream_memory"])
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise InvalidPipelineError(
             f"version {version} of {name} in {repository} is damaged ({error}): build the pipeline "
@@ -99,4 +105,5 @@ def _facts(repository: Path, name: str) -> PipelineFacts:
         max_image_pixels=max_image_pixels,
         runtime=manifest.runtime,
         network_bytes=network_bytes,
+        stream_memory=stream_memory,
     )
