@@ -123,7 +123,7 @@ def _first(stream: VideoStream, frames: int | None) -> Iterator[StreamResult]:
 
 
 class _View:
-    """The stream's numbers on stderr: one line that changes on a terminal, else one now and then."""
+    """The stream's numbers on stderr: a line that changes on a terminal, else one now and then."""
 
     def __init__(self) -> None:
         self._terminal = sys.stderr.isatty()

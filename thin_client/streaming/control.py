@@ -26,7 +26,11 @@ _DOWN = 0.8
 # like a link that broke.
 _LARGEST_STEP = 0.6
 _CLEAN_BEFORE_UP_S = 2.0
-_UP_PER_S = 1.08
+# Up to where it was late the last time; beyond, steps begin small and grow, as whoever is at the
+# limit is to notice that with few frames.
+_UP_PER_S = 0.08
+_STEP_BEYOND = 0.005
+_BELOW_LIMIT = 0.9
 _FLOOR_BITS_PER_S = 50_000.0
 
 
@@ -45,7 +49,7 @@ class LinkControl:
 
     def __init__(self, link: Link, now: float, most_in_flight: int = 16) -> None:
         self.bits_per_s = link.bits_per_s
-        self.in_flight = min(4, most_in_flight)
+        self.in_flight = min(8, most_in_flight)
         self._most_in_flight = most_in_flight
         self._answers: deque[tuple[float, float, int]] = deque()  # answered, latency, bytes
         self._smallest: deque[tuple[float, float]] = deque()  # rising latencies and their times
@@ -55,6 +59,8 @@ class LinkControl:
         self._late_at = now
         self._grown = now
         self._began = now
+        self._limit = link.bits_per_s
+        self._steps_beyond = 0
 
     def sent(self, now: float, size: int) -> None:
         """Count a frame of ``size`` bytes that leaves."""
@@ -95,14 +101,22 @@ class LinkControl:
                 carried = self._carried(now)
                 left = 8 * sum(size for _, size in self._left)
                 lower = max(_DOWN * carried, _LARGEST_STEP * min(left, self.bits_per_s))
+                self._limit, self._steps_beyond = carried or self._limit, 0
                 self.bits_per_s = max(_FLOOR_BITS_PER_S, min(self.bits_per_s * _DOWN, lower))
                 self._changed = now
         elif now - self._late_at >= _CLEAN_BEFORE_UP_S and now - self._changed >= 1.0:
             # Not far above what is in use: what nobody tried is not known to be there.
             if 2 * self._carried(now) > self.bits_per_s:
-                self.bits_per_s = min(FAST_BITS_PER_S, self.bits_per_s * _UP_PER_S)
+                self._step_up()
             self._changed = now
         return self.bits_per_s
+
+    def _step_up(self) -> None:
+        step = _UP_PER_S
+        if self.bits_per_s > _BELOW_LIMIT * self._limit:
+            self._steps_beyond += 1
+            step = min(_UP_PER_S, _STEP_BEYOND * self._steps_beyond)
+        self.bits_per_s = min(FAST_BITS_PER_S, self.bits_per_s * (1 + step))
 
     def _is_late(self, now: float) -> bool:
         limit = self._baseline_s() + LATE_S
@@ -128,7 +142,8 @@ class LinkControl:
 
     def _in_flight_after(self, now: float, latency_s: float) -> None:
         """Fewer at a time while answers are late, one more while they are not and it matters."""
-        late = latency_s > self._baseline_s() + LATE_S
+        # Sooner than that the rate goes down, which costs no frames.
+        late = latency_s > self._baseline_s() + 2 * LATE_S
         if late and now - self._grown >= latency_s / 2:
             self.in_flight = max(1, self.in_flight - 1)
             self._grown = now

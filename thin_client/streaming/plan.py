@@ -13,8 +13,8 @@ __all__ = ["JpegSizes", "Plan", "Source", "Wishes", "choose", "fitted", "sentenc
 
 # Of a link, what is planned with; the rest is for headers, answers and key frames.
 USED_SHARE = 0.8
-# Bits per pixel of x264's fastest preset: below the lower one detections suffer, above the upper one
-# they gain nothing (docs/streaming.md).
+# Bits per pixel of x264's fastest preset: below the lower one detections suffer, above the upper
+# one they gain nothing (docs/streaming.md).
 LEAST_BITS_PER_PIXEL = 0.012
 MOST_BITS_PER_PIXEL = 0.12
 _LONGER_SIDES = (1920, 1600, 1280, 960, 640, 480, 320)
