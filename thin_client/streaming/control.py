@@ -1,9 +1,11 @@
-"""How much may leave: bits per second and frames in flight, learnt from the answers.
+"""How much may leave: bits per second and frames in flight, learnt from delays.
 
-Latency says more, and sooner, than loss: a queue on the link or at the server makes answers late
-long before anything is lost. So the delay above the smallest one seen lately is held near zero,
-much as TCP Vegas does (Brakmo and Peterson, 1995) and as WebRTC's delay-based control does
-(draft-ietf-rmcat-gcc). No I/O and no clock here: every method is told the time.
+Delay says more, and sooner, than loss: a queue makes answers late long before anything is lost. So
+what exceeds the smallest delay seen lately is held near zero, much as TCP Vegas does (Brakmo and
+Peterson, 1995) and WebRTC's delay-based control (draft-ietf-rmcat-gcc). Two delays tell the link
+from the server: a ping that no model sees waits only on the link, and sets the bits per second; an
+answer waits at the server too, and sets how many frames are in flight. Fewer bits would not help a
+server that is slow. No I/O and no clock here: every method is told the time.
 """
 
 from __future__ import annotations
@@ -14,12 +16,13 @@ from thin_client.streaming.link import FAST_BITS_PER_S, Link
 
 __all__ = ["LinkControl"]
 
-# Answers later than the smallest by more than this many seconds have waited in a queue.
+# Later than the smallest by more than this many seconds has waited in a queue.
 LATE_S = 0.06
-# The smallest latency counts for so long: routes and servers change.
+# The smallest delay counts for so long: routes and servers change.
 _BASELINE_S = 10.0
-# Over which the rate of answers is counted; also the longest that a change goes unnoticed.
+# Over which the rate of answers is counted.
 _WINDOW_S = 0.5
+_PINGS = 3
 _DOWN_EVERY_S = 0.25
 _DOWN = 0.8
 # No step down goes below this share of what left lately: a server that pauses for a moment looks
@@ -51,19 +54,25 @@ class LinkControl:
         self.bits_per_s = link.bits_per_s
         self.in_flight = min(8, most_in_flight)
         self._most_in_flight = most_in_flight
-        self._answers: deque[tuple[float, float, int]] = deque()  # answered, latency, bytes
-        self._smallest: deque[tuple[float, float]] = deque()  # rising latencies and their times
+        self._answers: deque[tuple[float, int]] = deque()  # answered, bytes
+        self._latencies = _Smallest()
+        self._round_trips = _Smallest()
+        self._round_trips.add(now, link.rtt_s)
+        self._alone = False
+        self._pings: deque[bool] = deque(maxlen=_PINGS)  # late
+        self._ping: tuple[float, float] | None = None  # sent, seconds that it may take
         self._outstanding: deque[tuple[float, int]] = deque()
         self._left: deque[tuple[float, int]] = deque()
         self._changed = now
         self._late_at = now
-        self._grown = now
+        self._shrunk = now
         self._began = now
         self._limit = link.bits_per_s
         self._steps_beyond = 0
 
     def sent(self, now: float, size: int) -> None:
         """Count a frame of ``size`` bytes that leaves."""
+        self._alone = self._alone or (self._latencies.is_old and not self._outstanding)
         self._outstanding.append((now, size))
         self._left.append((now, size))
 
@@ -72,29 +81,56 @@ class LinkControl:
         if not self._outstanding:
             return
         sent_at, size = self._outstanding.popleft()
-        latency_s = now - sent_at
-        self._answers.append((now, latency_s, size))
+        self._answers.append((now, size))
         # What the frame's own bytes take is no queue: a key frame is no congestion.
-        self._remember(now, latency_s - self._own_s(size))
-        self._in_flight_after(now, latency_s - self._own_s(size))
-        self._forget(now)
+        latency_s = now - sent_at - self._own_s(size)
+        if self._alone:
+            # Nothing was before it: this is what an answer takes, whatever it took before.
+            self._latencies.reset()
+            self._alone = False
+        self._latencies.add(now, latency_s)
+        self._in_flight_after(now, latency_s)
+
+    def pinged(self, now: float) -> None:
+        """Count a ping that leaves; the next may only leave when this one is answered."""
+        # It may come to stand behind one large frame, which is no queue.
+        largest = max((size for _, size in self._outstanding), default=0)
+        self._ping = now, self._round_trips.smallest + LATE_S + self._own_s(largest)
+
+    def ping_answered(self, now: float) -> None:
+        """Count the answer to the ping."""
+        if self._ping is not None:
+            sent_at, allowed_s = self._ping
+            self._ping = None
+            self._round_trips.add(now, now - sent_at)
+            self._pings.append(now - sent_at > allowed_s)
+
+    @property
+    def ping_is_out(self) -> bool:
+        """Whether a ping is unanswered."""
+        return self._ping is not None
 
     def lost(self) -> None:
         """Forget what will never be answered, as the connection is gone."""
         self._outstanding.clear()
+        self._pings.clear()
+        self._ping, self._alone = None, False
 
     def has_room(self, size: int) -> bool:
         """Return whether a frame of ``size`` bytes may leave now."""
+        if self._outstanding and (self._alone or self._latencies.is_old):
+            # All answers of the last seconds may have waited for each other: let one go alone.
+            return False
         if len(self._outstanding) >= self.in_flight:
             return False
         unanswered = sum(each for _, each in self._outstanding)
-        room_s = self._baseline_s() + 2 * LATE_S
+        room_s = self._latencies.smallest + 2 * LATE_S
         # One frame always may, however large.
         return not unanswered or 8 * (unanswered + size) <= self.bits_per_s * room_s + 8 * size
 
     def update(self, now: float) -> float:
         """Look at the last answers and return ``bits_per_s``; call it several times a second."""
-        self._forget(now)
+        self._forget_bytes(now)
         if self._is_late(now):
             self._late_at = now
             if now - self._changed >= _DOWN_EVERY_S:
@@ -119,46 +155,64 @@ class LinkControl:
         self.bits_per_s = min(FAST_BITS_PER_S, self.bits_per_s * (1 + step))
 
     def _is_late(self, now: float) -> bool:
-        limit = self._baseline_s() + LATE_S
-        if self._outstanding:
-            sent_at, size = self._outstanding[0]
-            if now - sent_at > limit + self._own_s(size) + LATE_S:
-                return True
-        recent = [each for each in self._answers if now - each[0] <= _WINDOW_S / 2]
-        # More than half of them: one late answer may be the server's own affair.
-        late = sum(latency - self._own_s(size) > limit for _, latency, size in recent)
-        return len(recent) >= 2 and 2 * late > len(recent)
+        if self._ping is not None and now - self._ping[0] > self._ping[1] + LATE_S:
+            return True
+        # More than half of them: one may be late by chance.
+        return 2 * sum(self._pings) > _PINGS
 
     def _own_s(self, size: int) -> float:
         return 8 * size / self.bits_per_s
 
-    def _baseline_s(self) -> float:
-        return max(0.0, self._smallest[0][1]) if self._smallest else 0.25
-
     def _carried(self, now: float) -> float:
         """Return the bits per second that were answered lately."""
         window_s = min(_WINDOW_S, max(now - self._began, 1e-3))
-        return 8 * sum(size for at, _, size in self._answers if now - at <= window_s) / window_s
+        return 8 * sum(size for at, size in self._answers if now - at <= window_s) / window_s
 
     def _in_flight_after(self, now: float, latency_s: float) -> None:
         """Fewer at a time while answers are late, one more while they are not and it matters."""
-        # Sooner than that the rate goes down, which costs no frames.
-        late = latency_s > self._baseline_s() + 2 * LATE_S
-        if late and now - self._grown >= latency_s / 2:
-            self.in_flight = max(1, self.in_flight - 1)
-            self._grown = now
-        elif not late and len(self._outstanding) + 1 >= self.in_flight:
+        smallest = self._latencies.smallest
+        if latency_s > smallest + 2 * LATE_S:
+            # Once a latency: what is on its way already is late whatever is done now.
+            if now - self._shrunk >= latency_s:
+                far = latency_s > 2 * smallest + 4 * LATE_S
+                self.in_flight = max(1, self.in_flight // 2 if far else self.in_flight - 1)
+                self._shrunk = now
+        elif len(self._outstanding) + 1 >= self.in_flight:
             self.in_flight = min(self._most_in_flight, self.in_flight + 1)
 
-    def _remember(self, now: float, latency_s: float) -> None:
-        while self._smallest and self._smallest[-1][1] >= latency_s:
-            self._smallest.pop()
-        self._smallest.append((now, latency_s))
+    def _forget_bytes(self, now: float) -> None:
+        for queue in (self._left, self._answers):
+            while queue and now - queue[0][0] > 1.0:
+                queue.popleft()
 
-    def _forget(self, now: float) -> None:
-        while self._left and now - self._left[0][0] > 1.0:
-            self._left.popleft()
-        while self._answers and now - self._answers[0][0] > 1.0:
-            self._answers.popleft()
-        while len(self._smallest) > 1 and now - self._smallest[0][0] > _BASELINE_S:
-            self._smallest.popleft()
+
+class _Smallest:
+    """The smallest of the values of the last seconds."""
+
+    def __init__(self) -> None:
+        self._values: deque[tuple[float, float]] = deque()  # rising
+        self._near = 0.0  # when a value was last near the smallest
+        self._last = 0.0
+
+    def add(self, now: float, value: float) -> None:
+        while self._values and self._values[-1][1] >= value:
+            self._values.pop()
+        self._values.append((now, value))
+        self._last = now
+        if value <= 1.25 * self.smallest + LATE_S / 2:
+            self._near = now
+        while len(self._values) > 1 and now - self._values[0][0] > _BASELINE_S:
+            self._values.popleft()
+
+    def reset(self) -> None:
+        self._values.clear()
+
+    @property
+    def is_old(self) -> bool:
+        """Whether the values have stayed well above the smallest for seconds."""
+        return bool(self._values) and self._last - self._near > _BASELINE_S / 2
+
+    @property
+    def smallest(self) -> float:
+        # Before the first, what a link and a server are likely to take.
+        return max(0.0, self._values[0][1]) if self._values else 0.25

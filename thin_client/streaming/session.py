@@ -156,6 +156,15 @@ class Session:
                 self._kept.append(unit)
             self._put(_Sent(self._target, unit, now), self._request(unit, start=start))
 
+    def ping(self, answered: Callable[[], None]) -> None:
+        """Ask the server whether it lives; calls ``answered`` when it says so, or never will."""
+        call = self._images.stub.ServerLive.future(
+            service_pb2.ServerLiveRequest(),
+            timeout=STALLED_S,
+            metadata=self._images.connection.metadata,
+        )
+        call.add_done_callback(lambda _: answered())
+
     def give_up_unanswered(self) -> tuple[list[Unit], int]:
         """Forget the call; return what has to be sent once more, and how many were unanswered."""
         with self._changed:

@@ -37,6 +37,7 @@ __all__ = ["StreamResult", "VideoStream"]
 _logger = logging.getLogger("thin_client")
 
 _LOOK_S = 0.2  # between two looks at the link
+_PING_S = 0.1
 _WAIT_S = 0.02
 # Results that nobody has taken; with more, nothing is sent.
 _MOST_RESULTS = 64
@@ -128,6 +129,7 @@ class VideoStream:
         self._results: queue.Queue[StreamResult | FramewireError | None] = queue.Queue()
         self._stopped = threading.Event()
         self._again: list[Unit] = []
+        self._pinged = 0.0
         self._encoder: Encoder | None = None
         self._encoder_is_of_use = True
         self._lock = threading.Lock()
@@ -246,6 +248,7 @@ class VideoStream:
             if reason is not None:
                 self._reconnect(reason)
                 continue
+            self._ping(now)
             if now - looked >= _LOOK_S:
                 looked = now
                 self._look(now)
@@ -262,6 +265,19 @@ class VideoStream:
                 if complete or not self._every_frame:
                     break
         self._results.put(None)
+
+    def _ping(self, now: float) -> None:
+        """Ask for nothing, to see how long the link takes."""
+        with self._lock:
+            if self._control.ping_is_out or now - self._pinged < _PING_S:
+                return
+            self._pinged = now
+            self._control.pinged(now)
+        self._session.ping(self._ping_answered)
+
+    def _ping_answered(self) -> None:
+        with self._lock:
+            self._control.ping_answered(time.monotonic())
 
     def _room(self) -> bool:
         if self._results.qsize() >= _MOST_RESULTS:

@@ -1,4 +1,4 @@
-"""A gRPC server that takes packets of streams like a pipeline, and can be slow, full or forgetful."""
+"""A gRPC server that takes packets like a pipeline with streams, and can be slow or forgetful."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ class FakeStreams(FakeTriton):
         self.probe_bytes += request.ByteSize()
         return service_pb2.ServerLiveResponse(live=True)
 
-    def ModelReady(self, request: Any, context: grpc.ServicerContext) -> Any:  # noqa: N802
+    def ModelReady(self, _: Any, context: grpc.ServicerContext) -> Any:  # noqa: N802
         self._enter("ModelReady", context)
         return service_pb2.ModelReadyResponse(ready=self.ready)
 

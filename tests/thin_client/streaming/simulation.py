@@ -41,24 +41,36 @@ def simulate(
     """Send frames as large as the control allows through a FIFO link to a server, one by one."""
     control = LinkControl(Link(rtt_s, measured), 0.0)
     run = Run()
-    on_link: deque[list[float]] = deque()  # bits left, sent at
+    on_link: deque[tuple[list[float], float | None]] = deque()  # bits left, sent at or None: a ping
     answers: deque[tuple[float, float]] = deque()  # at, sent at
     server_free = 0.0
-    next_frame, next_look, now = 0.0, 0.0, 0.0
+    next_frame, next_look, next_ping, now = 0.0, 0.0, 0.0, 0.0
+    ping_back: float | None = None
     while now < seconds:
         budget = bits_per_s(now) * STEP_S
         while on_link and budget > 0:
-            used = min(budget, on_link[0][0])
-            on_link[0][0] -= used
+            left = on_link[0][0]
+            used = min(budget, left[0])
+            left[0] -= used
             budget -= used
-            if on_link[0][0] <= 0:
+            if left[0] <= 0:
                 _, sent_at = on_link.popleft()
+                if sent_at is None:
+                    ping_back = now + rtt_s
+                    continue
                 server_free = max(now, server_free) + server_s(now)
                 answers.append((server_free + rtt_s, sent_at))
         while answers and answers[0][0] <= now:
             _, sent_at = answers.popleft()
             control.answered(now)
             run.latencies.append((now, now - sent_at))
+        if ping_back is not None and now >= ping_back:
+            control.ping_answered(now)
+            ping_back = None
+        if now >= next_ping and not control.ping_is_out:
+            next_ping = now + 0.1
+            control.pinged(now)
+            on_link.append(([800.0], None))
         if now >= next_look:
             next_look += 0.2
             run.targets.append((now, control.update(now)))
@@ -67,7 +79,7 @@ def simulate(
             bits = frame_bits(now) if frame_bits else 0.8 * control.bits_per_s / fps
             if control.has_room(round(bits / 8)):
                 control.sent(now, round(bits / 8))
-                on_link.append([bits, now])
+                on_link.append(([bits], now))
                 run.sent.append(now)
             else:
                 run.dropped += 1

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 
 from tests.thin_client.streaming.simulation import simulate
@@ -13,14 +15,16 @@ MBIT = 1e6
 def test_on_a_steady_link_the_rate_is_held_and_no_queue_grows(mbit: int) -> None:
     run = simulate(lambda _: mbit * MBIT, measured=mbit * MBIT, seconds=30)
     assert run.dropped <= 2  # of 900, in trying whether the link has become faster
-    assert max(run.latencies_between(1, 30)) < 0.15
+    latencies = sorted(run.latencies_between(1, 30))
+    assert latencies[int(0.95 * len(latencies))] < 0.12
+    assert latencies[-1] < 0.25
     late_targets = [bits for at, bits in run.targets if at > 5]
     assert min(late_targets) > 0.6 * mbit * MBIT
 
 
 def test_frames_leave_evenly() -> None:
     run = simulate(lambda _: 4 * MBIT, measured=4 * MBIT, seconds=10)
-    gaps = [later - earlier for earlier, later in zip(run.sent, run.sent[1:], strict=False)]
+    gaps = [later - earlier for earlier, later in pairwise(run.sent)]
     assert max(gaps) < 0.04
     assert min(gaps) > 0.03
 
@@ -43,7 +47,7 @@ def test_when_the_link_gets_faster_the_rate_goes_up_slowly() -> None:
     assert run.target_at(8) <= 1.3 * 2 * MBIT
     assert run.target_at(39) >= 4 * MBIT
     rising = [bits for at, bits in run.targets if at > 5]
-    steps = [later / earlier for earlier, later in zip(rising, rising[1:], strict=False)]
+    steps = [later / earlier for earlier, later in pairwise(rising)]
     assert max(steps) < 1.1
 
 
@@ -57,7 +61,7 @@ def test_a_slow_server_gets_fewer_frames_at_a_time_and_no_queue() -> None:
     run = simulate(lambda _: 100 * MBIT, measured=100 * MBIT, seconds=20, server_s=lambda _: 0.1)
     answered = run.latencies_between(10, 20)
     assert len(answered) >= 80
-    assert sorted(answered)[len(answered) // 2] < 0.35
+    assert sorted(answered)[len(answered) // 2] < 0.4
     assert run.dropped > 0
 
 

@@ -6,6 +6,7 @@ from thin_client.contract import Codec
 from thin_client.streaming.link import FAST_BITS_PER_S, Link, round_trip_s, sustained_bits_per_s
 from thin_client.streaming.plan import (
     JpegSizes,
+    Plan,
     Source,
     Wishes,
     choose,
@@ -19,7 +20,7 @@ CAMERA = Source(1920, 1080, 30.0, Codec.H264, 3 * MBIT)
 RAW = Source(1920, 1080, 30.0)
 
 
-def plan(source: Source, wishes: Wishes, mbit: float, jpegs: JpegSizes | None = None):  # noqa: ANN201
+def plan(source: Source, wishes: Wishes, mbit: float, jpegs: JpegSizes | None = None) -> Plan:
     return choose(source, wishes, mbit * MBIT, jpegs or JpegSizes())
 
 
