@@ -9,7 +9,17 @@ from dataclasses import dataclass, replace
 from thin_client.contract import Codec
 from thin_client.streaming.link import Link
 
-__all__ = ["JpegSizes", "Plan", "Source", "Wishes", "choose", "fitted", "sentence", "wishes_from"]
+__all__ = [
+    "JpegSizes",
+    "Plan",
+    "Source",
+    "Wishes",
+    "choose",
+    "fitted",
+    "follow",
+    "sentence",
+    "wishes_from",
+]
 
 # Of a link, what is planned with; the rest is for headers, answers and key frames.
 USED_SHARE = 0.8
@@ -17,6 +27,7 @@ USED_SHARE = 0.8
 # one they gain nothing (docs/streaming.md).
 LEAST_BITS_PER_PIXEL = 0.012
 MOST_BITS_PER_PIXEL = 0.12
+_SPARED = 0.85
 _LONGER_SIDES = (1920, 1600, 1280, 960, 640, 480, 320)
 _QUALITIES = (80, 70, 60, 50)
 # Bytes of a JPEG against quality 80, averaged over the sample pictures; measured once and then
@@ -135,17 +146,17 @@ def wishes_from(
 class JpegSizes:
     """How many bytes a JPEG will have; learns from those that were encoded."""
 
-    def __init__(self, bytes_per_pixel: float = 0.06) -> None:
-        self._bytes_per_pixel = bytes_per_pixel  # at quality 80
+    def __init__(self, megapixel_bytes: float = 70_000.0) -> None:
+        self._megapixel_bytes = megapixel_bytes  # at quality 80
 
     def predict(self, width: int, height: int, quality: int) -> float:
         """Return the bytes of a frame."""
-        return self._bytes_per_pixel * _relative_bytes(quality) * width * height
+        return self._megapixel_bytes * _relative_bytes(quality) * _relative_pixels(width, height)
 
     def learn(self, width: int, height: int, quality: int, size: int, weight: float = 0.2) -> None:
         """Count a JPEG of ``size`` bytes."""
-        found = size / (width * height * _relative_bytes(quality))
-        self._bytes_per_pixel += weight * (found - self._bytes_per_pixel)
+        found = size / (_relative_bytes(quality) * _relative_pixels(width, height))
+        self._megapixel_bytes += weight * (found - self._megapixel_bytes)
 
 
 def choose(source: Source, wishes: Wishes, bits_per_s: float, jpegs: JpegSizes) -> Plan:
@@ -187,6 +198,19 @@ def fitted(plan: Plan, new: Plan) -> Plan:
     same_shape = replace(new, bits_per_s=plan.bits_per_s) == plan
     ratio = new.bits_per_s / plan.bits_per_s
     return plan if same_shape and (new.codec is Codec.MJPEG or 0.85 < ratio < 1.18) else new
+
+
+def follow(plan: Plan, source: Source, wishes: Wishes, bits_per_s: float, jpegs: JpegSizes) -> Plan:
+    """Return what to send now that the link carries so much: ``plan``, unless that has to change.
+
+    More is sent only where there is room to spare, so that a plan is held and does not swing.
+    """
+    new = choose(source, wishes, bits_per_s, jpegs)
+    if new.bits_per_s > plan.bits_per_s:
+        new = choose(source, wishes, _SPARED * bits_per_s, jpegs)
+        if new.bits_per_s <= plan.bits_per_s:
+            return plan
+    return fitted(plan, new)
 
 
 def sentence(plan: Plan, source: Source, link: Link) -> str:
@@ -257,6 +281,11 @@ def _with_room(plan: Plan, usable: float) -> Plan:
         return plan
     most = MOST_BITS_PER_PIXEL * plan.width * plan.height * plan.fps
     return replace(plan, bits_per_s=min(usable, most))
+
+
+def _relative_pixels(width: int, height: int) -> float:
+    """Return the bytes of a size against those of a megapixel: smaller pictures are denser."""
+    return float((width * height / 1e6) ** 0.65)
 
 
 def _relative_bytes(quality: int) -> float:

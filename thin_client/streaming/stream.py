@@ -23,7 +23,7 @@ from thin_client.streaming.encoding import Encoder
 from thin_client.streaming.inbox import Inbox, Item
 from thin_client.streaming.meter import Meter, StreamStatistics
 from thin_client.streaming.packets import Answer
-from thin_client.streaming.plan import JpegSizes, Plan, Wishes, choose, fitted, sentence
+from thin_client.streaming.plan import JpegSizes, Plan, Source, Wishes, choose, follow, sentence
 from thin_client.streaming.probe import measure_link
 from thin_client.streaming.session import STALLED_S, Session, Target
 from thin_client.streaming.source import VideoSource
@@ -318,22 +318,26 @@ class VideoStream:
         if self._inbox.flushes and self.plan.passing:
             self._inbox.flushes = 0
             self._no_passing_until = now + _NO_PASSING_S
-        plan = fitted(self.plan, self._choose(bits_per_s))
+        wishes = self._wishes
+        plan = follow(self.plan, self._about(), wishes, bits_per_s, self._jpegs)
         if plan == self.plan:
             return
-        changed_way = plan.passing != self.plan.passing or plan.codec is not self.plan.codec
-        self.plan, self._encoder = plan, None
-        if changed_way:
+        old, self.plan, self._encoder = self.plan, plan, None
+        if plan.passing != old.passing:
             self._source.decoding = not plan.passing
             self._inbox.need_key()
+        if replace(plan, bits_per_s=old.bits_per_s, quality=old.quality) != old:
             link = replace(self.link, bits_per_s=bits_per_s)
             self._say(f"changed: {sentence(plan, self._source.about, link)}")
 
     def _choose(self, bits_per_s: float) -> Plan:
+        return choose(self._about(), self._wishes, bits_per_s, self._jpegs)
+
+    def _about(self) -> Source:
         about = self._source.about
         if time.monotonic() < self._no_passing_until:
-            about = replace(about, codec=None)
-        return choose(about, self._wishes, bits_per_s, self._jpegs)
+            return replace(about, codec=None)
+        return about
 
     def _reconnect(self, reason: str) -> None:
         began = time.monotonic()
