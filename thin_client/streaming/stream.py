@@ -38,6 +38,7 @@ _logger = logging.getLogger("thin_client")
 
 _LOOK_S = 0.2  # between two looks at the link
 _PING_S = 0.1
+_UP_AFTER_S = 5.0  # a plan is held at least so long before a richer one
 _WAIT_S = 0.02
 # Results that nobody has taken; with more, nothing is sent.
 _MOST_RESULTS = 64
@@ -130,6 +131,7 @@ class VideoStream:
         self._stopped = threading.Event()
         self._again: list[Unit] = []
         self._pinged = 0.0
+        self._planned = time.monotonic()
         self._encoder: Encoder | None = None
         self._encoder_is_of_use = True
         self._lock = threading.Lock()
@@ -320,8 +322,10 @@ class VideoStream:
             self._no_passing_until = now + _NO_PASSING_S
         wishes = self._wishes
         plan = follow(self.plan, self._about(), wishes, bits_per_s, self._jpegs)
-        if plan == self.plan:
+        goes_up = plan.bits_per_s > self.plan.bits_per_s
+        if plan == self.plan or (goes_up and now - self._planned < _UP_AFTER_S):
             return
+        self._planned = now
         old, self.plan, self._encoder = self.plan, plan, None
         if plan.passing != old.passing:
             self._source.decoding = not plan.passing
