@@ -6,7 +6,10 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
+from tritonclient.grpc import model_config_pb2 as pb
+
 from builder.errors import InvalidPipelineError, RepositoryError
+from builder.pipelines.config_files import read_config
 from builder.pipelines.manifest import pipelines, read_manifest
 from builder.pipelines.model_configs import NETWORK_FILE
 from builder.pipelines.repository import SETTINGS_FILE
@@ -29,6 +32,7 @@ class PipelineFacts:
         decode_threads: of each of them; 0 for its share of the cores.
         max_image_pixels: an image with more is refused.
         runtime: of the network.
+        wants_gpu: whether the network runs on a GPU, at least where Triton finds one.
         network_bytes: size of the network's file.
     """
 
@@ -40,6 +44,7 @@ class PipelineFacts:
     decode_threads: int
     max_image_pixels: int
     runtime: Runtime
+    wants_gpu: bool
     network_bytes: int
 
     @property
@@ -98,5 +103,9 @@ def _facts(repository: Path, name: str) -> PipelineFacts:
         decode_threads=manifest.decode_threads,
         max_image_pixels=max_image_pixels,
         runtime=manifest.runtime,
+        wants_gpu=any(
+            group.kind != pb.ModelInstanceGroup.KIND_CPU
+            for group in read_config(repository / names.network).instance_group
+        ),
         network_bytes=network_bytes,
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import secrets
 import signal
 import subprocess
 import sys
@@ -53,7 +54,8 @@ def triton_server(options: ServerOptions) -> Iterator[TritonServer]:
         print(f"framewire: warning: {shortage}", file=sys.stderr)
     for hint in prune_hints(options.repository):
         print(f"framewire: {hint}", file=sys.stderr)
-    shm_prefix = f"framewire_{os.getpid()}_{options.grpc_port}_"
+    # Process ids repeat where containers share /dev/shm.
+    shm_prefix = f"framewire_{os.getpid()}_{secrets.token_hex(4)}_"
     with ExitStack() as stack:
         scratch = stack.enter_context(_scratch_folder())
         # A repository may lie anywhere; Triton sees a link whose path a shell takes as it is.
