@@ -32,7 +32,8 @@ STALLED_S = 5.0
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.1, 2.0
 # Errors of one request after which the stream can go on: the server forgot it, is full, or stops.
 _PASSING = re.compile(
-    r"sequence|queue|unavailable|no available version|ready state|not ready|stopp|unload|time-?out",
+    r"must specify|is not open|maximum queue|no available version|ready state|not ready|unload"
+    r"|stopp",
     re.IGNORECASE,
 )
 
@@ -256,7 +257,7 @@ class Session:
             self._target.parameters,
             stream=self._stream_id,
             codec=self._codec or Codec.H264,
-            timestamp_us=-1,
+            timestamp_us=None,
             end=end,
         )
         self._put(_Sent(self._target, None, now), request)
@@ -273,11 +274,12 @@ class Session:
                 answer = self._read(response, sent)
             except FramewireError as error:
                 self._fatal = error
-            if answer is not None and self._keep:
-                self._confirm(answer)
+            if answer is not None:
+                # In here: who sees that nothing is unanswered may rely on having every result.
+                self._delivered(answer, now)
+                if self._keep:
+                    self._confirm(answer)
             self._changed.notify_all()
-        if answer is not None:
-            self._delivered(answer, now)
 
     def _confirm(self, answer: Answer) -> None:
         """Let go of units that nobody will need again."""
