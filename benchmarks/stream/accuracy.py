@@ -36,7 +36,7 @@ from thin_client.streaming.plan import Plan
 EVALUATE = Thresholds(conf=0.001, iou=0.7, max_det=300)
 FPS, FRAMES = 30, 15
 STEP_PX = (6, 2)
-JPEGS = ((90, 1.0), (80, 1.0), (60, 1.0), (50, 1.0), (30, 1.0), (80, 0.5), (60, 1 / 3))
+JPEGS = ((90, 1.0), (80, 1.0), (60, 1.0), (50, 1.0), (30, 1.0), (80, 0.5), (30, 0.5), (60, 1 / 3))
 VIDEOS = tuple(
     (codec, mbit, scale)
     for codec, rates in (
@@ -138,6 +138,7 @@ def main() -> None:
     parser.add_argument("model", type=Path)
     parser.add_argument("images", nargs="+")
     parser.add_argument("--limit", type=int, default=100, help="pictures (default: 100)")
+    parser.add_argument("--match", default="", help="only ways with this in their names")
     parser.add_argument("--out", type=Path, help="write the results as JSON, for plot.py")
     arguments = parser.parse_args()
 
@@ -173,6 +174,8 @@ def main() -> None:
     sizes = sum(file.stat().st_size for file in files) / len(files)
     results = [Result("the picture itself", "source", sizes, *looked_at(pictures), 0, 0)]
     for name, kind, plan in plans(width, height):
+        if arguments.match not in name:
+            continue
         cost = Cost()
         make = as_jpeg if plan.codec is Codec.MJPEG else as_video
         precision = looked_at([make(picture, plan, cost) for picture in pictures])

@@ -25,11 +25,11 @@ __all__ = [
 USED_SHARE = 0.8
 # Bits per pixel of x264's fastest preset: below the lower one detections suffer, above the upper
 # one they gain nothing (docs/streaming.md).
-LEAST_BITS_PER_PIXEL = 0.012
+LEAST_BITS_PER_PIXEL = 0.03
 MOST_BITS_PER_PIXEL = 0.12
 _SPARED = 0.85
 _LONGER_SIDES = (1920, 1600, 1280, 960, 640, 480, 320)
-_QUALITIES = (80, 70, 60, 50)
+_QUALITIES = (80, 70, 60, 50, 40, 30)
 # Bytes of a JPEG against quality 80, averaged over the sample pictures; measured once and then
 # corrected with every frame that is sent.
 _RELATIVE_BYTES = {

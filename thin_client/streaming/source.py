@@ -209,7 +209,8 @@ class VideoSource:
                 # Some cameras leave the standard tables out, which no JPEG decoder accepts.
                 self.decoding = True
                 return
-            key = is_key(data, codec)
+            # FFmpeg also knows the points where a stream without IDR pictures can be entered.
+            key = packet.is_keyframe or is_key(data, codec)
             if key:
                 data = with_parameter_sets(data, codec, self._extradata)
             disposable = is_disposable(data, codec)

@@ -105,6 +105,11 @@ class VideoStream:
         self._every_frame = every_frame
         self._pictures = pictures
         self._give_up_s = give_up_s
+        # The link first: what a live source gives meanwhile would be late.
+        try:
+            self.link = measure_link(images.channel, images.connection.metadata)
+        except grpc.RpcError as error:
+            raise diagnose(error, None, images.connection.url, 10.0) from error
         self._source = VideoSource(source, wishes.fps)
         if every_frame and self._source.live:
             self._source.close()
@@ -114,11 +119,6 @@ class VideoStream:
             )
         # Where every frame counts time does not, and packets as they are lose nothing.
         self._wishes = replace(wishes, fewer_frames=not every_frame, reencode=not every_frame)
-        try:
-            self.link = measure_link(images.channel, images.connection.metadata)
-        except grpc.RpcError as error:
-            self._source.close()
-            raise diagnose(error, None, images.connection.url, 10.0) from error
         self._jpegs = JpegSizes()
         self._control = LinkControl(self.link, time.monotonic(), most_in_flight)
         self._no_passing_until = 0.0
@@ -141,6 +141,8 @@ class VideoStream:
         ]
         self._say(sentence(self.plan, self._source.about, self.link))
         self._source.decoding = not self.plan.passing
+        if self._source.live:
+            self._inbox.need_key()
         for thread in self._threads:
             thread.start()
 
