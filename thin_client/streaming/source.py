@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any
 from thin_client.contract import Codec
 from thin_client.errors import SourceUnreadable
 from thin_client.streaming.inbox import Item
-from thin_client.streaming.plan import Source
 from thin_client.streaming.pyav import load_pyav
 from thin_client.streaming.units import Unit, is_disposable, is_key, with_parameter_sets
+from thin_client.streaming.wishes import Source
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -45,6 +45,7 @@ class VideoSource:
         size: likewise, width and height in pixels.
 
     Attributes:
+        name: as it was given.
         about: size, rate, codec and bits per second, as far as the source says.
         live: whether it goes on whether or not somebody reads; a file is read at its own pace.
 
@@ -57,7 +58,7 @@ class VideoSource:
         self, name: str, fps: float | None = None, size: tuple[int, int] | None = None
     ) -> None:
         self._av = load_pyav("streaming")
-        self._name = name
+        self.name = name
         camera = f"/dev/video{name}" if name.isdecimal() else name
         is_camera = camera.startswith("/dev/video")
         self.live = is_camera or "://" in name
@@ -148,7 +149,7 @@ class VideoSource:
         except (self._av.error.FFmpegError, OSError, ValueError) as error:
             what = "camera" if is_camera else "video"
             raise SourceUnreadable(
-                f"cannot open the {what} {self._name}: {getattr(error, 'strerror', error)}"
+                f"cannot open the {what} {self.name}: {getattr(error, 'strerror', error)}"
             ) from error
 
     def _describe(self) -> Source:
@@ -179,7 +180,7 @@ class VideoSource:
             return
         except (self._av.error.FFmpegError, OSError) as error:
             raise SourceUnreadable(
-                f"the video {self._name} broke off: {getattr(error, 'strerror', error)}"
+                f"the video {self.name} broke off: {getattr(error, 'strerror', error)}"
             ) from error
 
     def _count(self, size: int) -> None:

@@ -3,18 +3,10 @@ from __future__ import annotations
 import pytest
 
 from thin_client.contract import Codec
+from thin_client.streaming.jpeg_sizes import JpegSizes
 from thin_client.streaming.link import FAST_BITS_PER_S, Link, round_trip_s, sustained_bits_per_s
-from thin_client.streaming.plan import (
-    JpegSizes,
-    Plan,
-    Source,
-    Wishes,
-    choose,
-    fitted,
-    follow,
-    sentence,
-    wishes_from,
-)
+from thin_client.streaming.plan import Plan, choose, fitted, follow, sentence
+from thin_client.streaming.wishes import Source, Wishes, wishes_from
 
 MBIT = 1e6
 CAMERA = Source(1920, 1080, 30.0, Codec.H264, 3 * MBIT)

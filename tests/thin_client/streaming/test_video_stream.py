@@ -47,7 +47,10 @@ def test_packets_of_a_file_pass_byte_for_byte(
     server: SimpleNamespace, tmp_path: Path, codec: str, suffix: str, name: str, to_annex_b: str
 ) -> None:
     video = write_video(tmp_path / f"video.{suffix}", codec)
-    with Detector(server.url) as detector, detector.video_stream(str(video)) as stream:
+    with (
+        Detector(server.url) as detector,
+        detector.video_stream(str(video), every_frame=True) as stream,
+    ):
         assert stream.plan.passing
         results = list(stream)
     sent = [packet for packet in server.fake.packets if packet.data]
@@ -64,7 +67,10 @@ def test_motion_jpeg_passes_byte_for_byte_as_images(
     server: SimpleNamespace, tmp_path: Path
 ) -> None:
     video = write_video(tmp_path / "video.avi", "mjpeg", count=10)
-    with Detector(server.url) as detector, detector.video_stream(str(video)) as stream:
+    with (
+        Detector(server.url) as detector,
+        detector.video_stream(str(video), every_frame=True) as stream,
+    ):
         assert len(list(stream)) == 10
     assert [packet.data for packet in server.fake.packets] == packets(video)
     assert {packet.model for packet in server.fake.packets} == {"codes"}
@@ -76,10 +82,9 @@ def test_packets_leave_evenly_at_the_rate_of_the_source(
     with Detector(server.url) as detector, detector.video_stream(str(video)) as stream:
         list(stream)
     arrived = [packet.arrived for packet in server.fake.packets if packet.data]
-    # On the whole; a single gap is up to a machine that others use too.
-    for first in range(0, 45, 15):
-        assert arrived[first + 15] - arrived[first] > 0.8 * 15 / FPS
-    assert arrived[-1] - arrived[0] < 1.5 * 60 / FPS
+    # No bursts. How much later than due they are is up to a machine that others use too.
+    for earlier, later in zip(arrived, arrived[15:], strict=False):
+        assert later - earlier > 0.5 * 15 / FPS
 
 
 @pytest.mark.parametrize("held", [0, 2])
