@@ -122,14 +122,15 @@ def sigterm_interrupts() -> Iterator[None]:
 def serve(options: ServerOptions) -> None:
     """Serve in the foreground until a signal comes, printing one line when ready."""
     with suppress(KeyboardInterrupt), sigterm_interrupts(), triton_server(options) as server:
-        models = server.wait_until_ready()
-        print(
-            f"ready: {', '.join(models)} on gRPC {options.address}:{options.grpc_port}, "
-            f"HTTP {options.http_port}, metrics {options.metrics_port}",
-            flush=True,
-        )
         try:
+            models = server.wait_until_ready()
+            print(
+                f"ready: {', '.join(models)} on gRPC {options.address}:{options.grpc_port}, "
+                f"HTTP {options.http_port}, metrics {options.metrics_port}",
+                flush=True,
+            )
             server.wait()
         except KeyboardInterrupt:
-            # While this lasts a second signal ends it at once.
+            # Triton may have taken requests before we called it ready. While this lasts a second
+            # signal ends it at once.
             server.drain()

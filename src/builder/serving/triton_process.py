@@ -107,8 +107,8 @@ class TritonServer:
         pipeline. Here the models that clients call are unloaded first, while their steps stay.
         Does nothing where Triton takes no such orders (``ModelControl.POLL`` and ``NONE``).
         """
-        if self._options.control is not ModelControl.EXPLICIT:
-            return
+        if self._options.control is not ModelControl.EXPLICIT or not self._local.model_states():
+            return  # the latter: it has taken no request yet
         repository = self._options.repository
         public = tuple(
             model
