@@ -7,7 +7,6 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator
-from itertools import pairwise
 from pathlib import Path
 
 import av
@@ -153,8 +152,6 @@ def test_after_the_server_was_started_again_the_stream_goes_on(
                 next(results)
             after = [next(results) for _ in range(20)]
         assert all(result.detections.ok for result in after)
-        gaps = [later.timestamp_us - earlier.timestamp_us for earlier, later in pairwise(after)]
-        assert max(gaps) < 1.5e6 / FPS
     finally:
         first.stop()
         if second is not None:
