@@ -52,6 +52,7 @@ async function begin() {
 
 function connect() {
   link?.close();
+  meters.reset();
   link = new Link(knownToken(), byId("codec").value, {
     state: (text) => { byId("state").textContent = text; },
     trouble: say,

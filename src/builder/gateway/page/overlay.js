@@ -44,22 +44,32 @@ export class Overlay {
     const { width, height, detections } = this.answer;
     const scaleX = this.canvas.width / width;
     const scaleY = this.canvas.height / height;
-    const fontSize = Math.round(13 * devicePixelRatio);
-    context.lineWidth = Math.max(2, Math.round(2 * devicePixelRatio));
+    // Smaller on a phone, where a picture is small and its boxes are close together.
+    const fontSize = Math.round(Math.min(13 * devicePixelRatio, Math.max(16, this.canvas.width / 70)));
     context.font = `600 ${fontSize}px system-ui, sans-serif`;
     context.textBaseline = "top";
-    // The best last, on top of the others.
-    for (const { box, label, score, class: classIndex } of [...detections].reverse()) {
-      const [x1, y1, x2, y2] = [box[0] * scaleX, box[1] * scaleY, box[2] * scaleX, box[3] * scaleY];
-      const text = `${label} ${score.toFixed(2)}`;
-      const textWidth = context.measureText(text).width + fontSize / 2;
-      const textHeight = fontSize * 1.25;
-      const textTop = y1 >= textHeight ? y1 - textHeight : y1;
-      context.strokeStyle = context.fillStyle = colourOf(classIndex);
-      context.strokeRect(x1, y1, x2 - x1, y2 - y1);
-      context.fillRect(x1, textTop, textWidth, textHeight);
-      context.fillStyle = "#000";
-      context.fillText(text, x1 + fontSize / 4, textTop + fontSize * 0.15);
+    context.lineWidth = Math.max(2, Math.round(2 * devicePixelRatio));
+    const drawn = detections.map(({ box: [x1, y1, x2, y2], label, score, class: classIndex }) => ({
+      colour: colourOf(classIndex),
+      text: `${label} ${score.toFixed(2)}`,
+      box: [x1 * scaleX, y1 * scaleY, (x2 - x1) * scaleX, (y2 - y1) * scaleY],
+    })).reverse(); // the best last, on top of the others
+    for (const each of drawn) this.drawLabel(context, fontSize, each);
+    // After the labels, so that none hides another's box.
+    for (const { colour, box } of drawn) {
+      context.strokeStyle = colour;
+      context.strokeRect(...box);
     }
+  }
+
+  drawLabel(context, fontSize, { colour, text, box: [left, top] }) {
+    const width = context.measureText(text).width + fontSize / 2;
+    const height = fontSize * 1.25;
+    const x = Math.max(0, Math.min(left, this.canvas.width - width));
+    const y = top >= height ? top - height : top;
+    context.fillStyle = colour;
+    context.fillRect(x, y, width, height);
+    context.fillStyle = "#000";
+    context.fillText(text, x + fontSize / 4, y + fontSize * 0.15);
   }
 }
