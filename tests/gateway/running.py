@@ -6,6 +6,7 @@ import json
 import os
 import re
 import signal
+import ssl
 import subprocess
 import threading
 import urllib.error
@@ -38,7 +39,7 @@ class Gateway:
         watchdog.start()
         self.ready_line = self.process.stdout.readline()
         watchdog.cancel()
-        found = re.match(r"ready: (https?)://[\d.]+:(\d+)/ for \S+ at ", self.ready_line)
+        found = re.match(r"ready: (https?)://[\d.]+:(\d+)/ for .+ at ", self.ready_line)
         assert found, (self.ready_line, self.error_text())
         self.scheme, self.port = found[1], int(found[2])
         self.url = f"{self.scheme}://127.0.0.1:{self.port}"
@@ -53,9 +54,11 @@ class Gateway:
             self._error_reader.join(5)
         return "".join(self.errors)
 
-    def get(self, path: str, **headers: str) -> tuple[int, str]:
+    def get(
+        self, path: str, context: ssl.SSLContext | None = None, **headers: str
+    ) -> tuple[int, str]:
         """Status and text of an answer."""
-        return ask(f"{self.url}{path}", None, headers)
+        return ask(f"{self.url}{path}", None, headers, context)
 
     def post(self, body: bytes, query: str = "", **headers: str) -> tuple[int, dict[str, Any]]:
         """Status and JSON of the answer to an image."""
@@ -77,13 +80,20 @@ class Gateway:
                 pipe.close()
 
 
-def ask(url: str, body: bytes | None, headers: Mapping[str, str]) -> tuple[int, str]:
+def ask(
+    url: str,
+    body: bytes | None,
+    headers: Mapping[str, str],
+    context: ssl.SSLContext | None = None,
+) -> tuple[int, str]:
     named = {name.replace("_", "-"): value for name, value in headers.items()}
     request = urllib.request.Request(  # noqa: S310 - of a gateway that the test started
         url, body, {"Content-Type": "image/jpeg", **named}
     )
     try:
-        with urllib.request.urlopen(request, timeout=PATIENCE_S) as answer:  # noqa: S310
+        with urllib.request.urlopen(  # noqa: S310
+            request, timeout=PATIENCE_S, context=context
+        ) as answer:
             return answer.status, answer.read().decode()
     except urllib.error.HTTPError as error:
         with error:

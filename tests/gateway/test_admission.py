@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import ssl
 import subprocess
-import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -17,7 +16,7 @@ from tests.gateway.clients import answer, labels, open_frames
 from tests.gateway.running import Gateway, gateway
 from tests.serving import Serving, framewire, serving
 
-TOKEN = "a-token.that_only-the~tests+know"
+TOKEN = "a-token.that_only-the~tests+know"  # noqa: S105
 
 
 @pytest.fixture(scope="module")
@@ -77,11 +76,8 @@ def test_its_token_is_in_nothing_that_it_prints(guarded: Gateway) -> None:
 def test_pages_of_other_origins_do_not_get_in(
     open_gateway: Gateway, squares: dict[str, bytes]
 ) -> None:
-    for origin in (
-        "https://elsewhere.example",
-        f"http://127.0.0.1:{open_gateway.port + 1}",
-        "null",
-    ):
+    neighbour = f"http://127.0.0.1:{open_gateway.port + 1}"
+    for origin in ("https://elsewhere.example", neighbour, "null"):
         assert refused(open_gateway, origin=origin) == 403
         assert open_gateway.post(squares["red"], Origin=origin)[0] == 403
     with open_frames(open_gateway, origin=open_gateway.url) as client:
@@ -132,8 +128,7 @@ def test_with_tls_before_and_behind_it(
         with open_frames(running, ssl=context) as client:
             client.send(squares["red"])
             assert labels(answer(client)) == ["red"]
-        with urllib.request.urlopen(f"{running.url}/readyz", context=context) as ready:
-            assert ready.status == 200
+        assert running.get("/readyz", context)[0] == 200
         with pytest.raises(ssl.SSLCertVerificationError), open_frames(running):
             pass
 

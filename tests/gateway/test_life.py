@@ -21,13 +21,12 @@ RESTART = 1012
 
 def answers_until_closed(client: Any) -> tuple[list[dict[str, Any]], int]:
     """Everything that comes, and the close code."""
-    replies = []
-    try:
+    replies: list[dict[str, Any]] = []
+    with pytest.raises(ConnectionClosed) as closed:
         while True:
             replies.append(answer(client))
-    except ConnectionClosed as closed:
-        assert closed.rcvd is not None, closed
-        return replies, closed.rcvd.code
+    assert closed.value.rcvd is not None, closed.value
+    return replies, closed.value.rcvd.code
 
 
 def test_told_to_stop_it_answers_what_it_accepted(
@@ -122,41 +121,41 @@ def test_what_is_not_answered_in_time_does_not_keep_it(
 
 
 def test_triton_goes_away_and_comes_back(tiny_repository: Path, squares: dict[str, bytes]) -> None:
-    with serving(tiny_repository) as first:
-        with (
-            gateway(first.url, "--retries", "1", "--client-timeout", "5") as running,
-            open_frames(running) as client,
-        ):
-            client.send(squares["red"])
-            assert labels(answer(client)) == ["red"]
-            first.stop()
-            client.send(squares["red"])
-            lost = answer(client)
-            assert lost["status"] in ("unreachable", "not_ready")
-            # Whose address that is concerns no stranger.
-            assert str(first.grpc_port) not in lost["error"]
-            status, posted = running.post(squares["red"])
-            assert (status, posted["status"]) == (503, "unreachable")
-            assert running.get("/readyz")[0] == 503
-            assert running.get("/healthz")[0] == 200
-            with serving(tiny_repository, "--grpc-port", str(first.grpc_port)):
-                deadline = time.monotonic() + 60
-                reply: dict[str, Any] = {"status": ""}
-                while reply["status"] != "ok":
-                    assert time.monotonic() < deadline, reply
-                    client.send(squares["green"])
-                    reply = answer(client)
-                assert labels(reply) == ["green"]
-                time.sleep(1.1)
-                assert running.get("/readyz")[0] == 200
-            said = running.error_text()
-            assert f"cannot reach a Triton server at {first.url}" in said
-            assert said.count("cannot reach") == 1
-            assert "answers again" in said
+    with (
+        serving(tiny_repository) as first,
+        gateway(first.url, "--retries", "1", "--client-timeout", "5") as running,
+        open_frames(running) as client,
+    ):
+        client.send(squares["red"])
+        assert labels(answer(client)) == ["red"]
+        first.stop()
+        client.send(squares["red"])
+        lost = answer(client)
+        assert lost["status"] in ("unreachable", "not_ready")
+        # Whose address that is concerns no stranger.
+        assert str(first.grpc_port) not in lost["error"]
+        status, posted = running.post(squares["red"])
+        assert (status, posted["status"]) == (503, "unreachable")
+        assert running.get("/readyz")[0] == 503
+        assert running.get("/healthz")[0] == 200
+        with serving(tiny_repository, "--grpc-port", str(first.grpc_port)):
+            deadline = time.monotonic() + 60
+            reply: dict[str, Any] = {"status": ""}
+            while reply["status"] != "ok":
+                assert time.monotonic() < deadline, reply
+                client.send(squares["green"])
+                reply = answer(client)
+            assert labels(reply) == ["green"]
+            time.sleep(1.1)
+            assert running.get("/readyz")[0] == 200
+        said = running.error_text()
+        assert f"cannot reach a Triton server at {first.url}" in said
+        assert said.count("cannot reach") == 1
+        assert "answers again" in said
 
 
 def test_it_starts_before_its_triton(tiny_repository: Path, squares: dict[str, bytes]) -> None:
-    with pytest.MonkeyPatch.context(), serving(tiny_repository) as known:
+    with serving(tiny_repository) as known:
         port = known.grpc_port
     with gateway(f"127.0.0.1:{port}", "--retries", "0") as running, open_frames(running) as client:
         assert running.get("/readyz")[0] == 503

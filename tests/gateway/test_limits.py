@@ -92,8 +92,8 @@ def test_a_message_that_is_too_large_closes_with_1009(triton: Serving) -> None:
         with open_frames(running) as client:
             client.send(bytes(100_000))
             assert answer(client)["status"] == "unsupported_format"
+            client.send(bytes(100_001))
             with pytest.raises(ConnectionClosed) as closed:
-                client.send(bytes(100_001))
                 answer(client)
             assert closed.value.rcvd is not None
             assert closed.value.rcvd.code == 1009
