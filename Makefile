@@ -40,7 +40,7 @@ check: .venv/.test
 	.venv/bin/ruff format --check
 	.venv/bin/mypy src/builder thin_client
 	@# Served models import their neighbours in the model's folder, so each is checked as one.
-	@set -e; for model in preprocess network postprocess pipeline; do \
+	@set -e; for model in preprocess network postprocess pipeline stream; do \
 	    echo "mypy $(SERVED)/$$model"; \
 	    MYPYPATH=$(SERVED)/shared:$(SERVED)/preprocess:$(SERVED)/postprocess:$(SERVED)/$$model:thin_client \
 	        .venv/bin/mypy --explicit-package-bases $(SERVED)/$$model/*.py $(SERVED)/shared/*.py; \
@@ -50,7 +50,7 @@ check: .venv/.test
 # The demo pipeline in the tree, made anew; a test fails when it is not what the builder makes.
 model_repository: .venv/.embedded
 	.venv/bin/framewire build samples/code_detector/codes.onnx --name codes \
-	    --repository model_repository --runtime python --replace
+	    --repository model_repository --runtime python --stream --replace
 
 # make image BASE=...: another base with Python 3.10 to 3.12, such as one of .ci/make-base-image.
 # Of the host's network is what pip and apt reach, not the ports.

@@ -15,10 +15,10 @@ from contextlib import suppress
 
 from builder.errors import ServerDiedError, ServerNotReadyError
 from builder.pipelines.manifest import pipelines
+from builder.pipelines.pipeline_models import has_streams, public_models
 from builder.serving.local_triton import LocalTriton
 from builder.serving.model_processes import ModelProcesses
 from builder.serving.server_options import DRAIN_S, ModelControl, ServerOptions
-from thin_client.contract import model_names
 
 POLL_S = 0.1
 WATCH_S = 0.5
@@ -105,8 +105,12 @@ class TritonServer:
         """
         if self._options.control is not ModelControl.EXPLICIT:
             return
-        names = map(model_names, pipelines(self._options.repository))
-        public = tuple(model for each in names for model in (each.ensemble, each.bls))
+        repository = self._options.repository
+        public = tuple(
+            model
+            for name in pipelines(repository)
+            for model in public_models(name, streams=has_streams(repository, name))
+        )
         if not self._local.unload(public, DRAIN_S) and self._process.poll() is None:
             print(
                 f"framewire: warning: requests were still unanswered after {DRAIN_S} s and are "
