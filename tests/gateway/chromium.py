@@ -108,7 +108,10 @@ class Page:
             self.evaluate("0")  # takes note of what happened
 
     def open(self, url: str) -> None:
+        """Load a page and its modules."""
         self.call("Page.navigate", url=url)
+        here = json.dumps(url.partition("#")[0])
+        self.wait_for(f"location.href.startsWith({here}) && document.readyState === 'complete'")
 
     def resize(self, width: int, height: int, scale: float = 1, mobile: bool = False) -> None:
         self.call(

@@ -9,19 +9,15 @@ export function fitted(width, height, maxSide) {
   return [Math.max(2, Math.round(width * scale)), Math.max(2, Math.round(height * scale))];
 }
 
-// The frame that a <video> shows, as the Blob of a JPEG file.
-export function captureJpeg(video, maxSide) {
+// The frame that a <video> shows, as the bytes of a JPEG file (Uint8Array).
+export async function captureJpeg(video, maxSide) {
   const [width, height] = fitted(video.videoWidth, video.videoHeight, maxSide);
   if (canvas.width !== width || canvas.height !== height) {
     canvas.width = width;
     canvas.height = height;
   }
   canvas.getContext("2d", { alpha: false }).drawImage(video, 0, 0, width, height);
-  return new Promise((resolve, reject) => {
-    canvas.toBlob(
-      (blob) => (blob ? resolve(blob) : reject(new Error("the browser made no JPEG of a frame"))),
-      "image/jpeg",
-      QUALITY,
-    );
-  });
+  const blob = await new Promise((resolve) => canvas.toBlob(resolve, "image/jpeg", QUALITY));
+  if (!blob) throw new Error("the browser made no JPEG of a frame");
+  return new Uint8Array(await blob.arrayBuffer());
 }

@@ -37,6 +37,7 @@ export class Link {
     this.nextId = 0;
     this.pauseMs = FIRST_PAUSE_MS;
     this.closed = false;
+    this.told = false; // whether the trouble that there is has been said
     this.connect();
   }
 
@@ -44,14 +45,17 @@ export class Link {
     return this.socket.readyState === WebSocket.OPEN;
   }
 
-  // A frame: what it asks for, its bytes, and when it was captured (performance.now()).
+  // A frame: what it asks for, its bytes (Uint8Array), and when it was captured (performance.now()).
   send(asked, bytes, capturedMs) {
     const id = this.nextId++;
-    const message = new Blob([JSON.stringify({ id, ...asked }), "\n", bytes]);
+    const header = new TextEncoder().encode(`${JSON.stringify({ id, ...asked })}\n`);
+    const message = new Uint8Array(header.length + bytes.length);
+    message.set(header);
+    message.set(bytes, header.length);
     this.socket.send(message);
-    this.sentBytes += message.size;
+    this.sentBytes += message.length;
     this.waiting.set(id, capturedMs);
-    return message.size;
+    return message.length;
   }
 
   close() {
@@ -70,7 +74,7 @@ export class Link {
     if (this.token) protocols.push(`${SUBPROTOCOL}.token.${this.token}`);
     this.socket = new WebSocket(address, protocols);
     this.socket.onopen = () => {
-      this.pauseMs = FIRST_PAUSE_MS;
+      this.told = false;
       this.on.state("connected");
       this.on.open();
     };
@@ -80,6 +84,7 @@ export class Link {
 
   take(text) {
     this.receivedBytes += text.length;
+    this.pauseMs = FIRST_PAUSE_MS;
     const answer = JSON.parse(text);
     answer.capturedMs = this.waiting.get(answer.id);
     this.waiting.delete(answer.id);
@@ -89,9 +94,13 @@ export class Link {
   lost(event) {
     this.waiting.clear();
     if (this.closed) return;
-    const why = event.reason || (event.code === 1006 ? "no reason given" : `code ${event.code}`);
     this.on.state("not connected");
-    this.on.trouble(`The connection to the gateway ended (${why}); trying again.`);
+    // An attempt that failed says less than what had been said when the connection ended.
+    if (!this.told) {
+      const why = event.reason || (event.code === 1006 ? "no reason given" : `code ${event.code}`);
+      this.on.trouble(`The connection to the gateway ended (${why}); trying again.`);
+      this.told = true;
+    }
     this.timer = setTimeout(() => this.connect(), this.pauseMs * (0.5 + Math.random() / 2));
     this.pauseMs = Math.min(2 * this.pauseMs, LONGEST_PAUSE_MS);
   }

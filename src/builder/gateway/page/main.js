@@ -10,6 +10,8 @@ import { keepToken, knownToken } from "./token.js";
 // One on its way while the other is worked on; more would only make boxes older.
 const IN_FLIGHT = 2;
 const RETRY_MS = 2000;
+// Of a message, for what stands before the frame.
+const HEADER_ROOM = 200;
 
 const byId = (id) => document.getElementById(id);
 const [stage, video, picture, trouble, conf] =
@@ -80,8 +82,9 @@ function asked() {
 
 // Send bytes as a frame, unless they are more than the gateway takes.
 function sendBytes(bytes, capturedMs) {
-  if (bytes.size > pipeline.max_message_bytes) {
-    say(`This frame has ${bytes.size} bytes and the gateway takes ${pipeline.max_message_bytes}.`);
+  const most = pipeline.max_message_bytes - HEADER_ROOM;
+  if (bytes.length > most) {
+    say(`This frame has ${bytes.length} bytes and the gateway takes ${most}.`);
     return;
   }
   meters.frameBytes = link.send(asked(), bytes, capturedMs);
@@ -132,7 +135,11 @@ function startFile(file) {
     return;
   }
   // As the file is: the server reads it, and turns it upright as the browser does.
-  const send = () => { if (link?.open) sendBytes(file, performance.now()); };
+  const reading = file.arrayBuffer();
+  const send = async () => {
+    const bytes = new Uint8Array(await reading);
+    if (source?.send === send && link?.open) sendBytes(bytes, performance.now());
+  };
   start(picture, () => showPicture(picture, file), () => ({ send }));
 }
 

@@ -4,9 +4,10 @@
 const KEY = "framewire.token";
 
 export function knownToken() {
-  const given = new URLSearchParams(location.hash.slice(1)).get("token");
+  // Not through URLSearchParams, which reads a + as a space.
+  const given = /^#token=(.+)$/.exec(location.hash)?.[1];
   if (given) {
-    sessionStorage.setItem(KEY, given);
+    sessionStorage.setItem(KEY, decodeURIComponent(given));
     history.replaceState(null, "", location.pathname + location.search);
   }
   return sessionStorage.getItem(KEY) ?? "";
