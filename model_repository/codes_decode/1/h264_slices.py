@@ -6,6 +6,7 @@ names the pictures that it refers to, and the decoder reports one that it has no
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from bits import BitReader, EndOfBitsError, without_emulation_prevention
@@ -32,15 +33,15 @@ class FrameNumbers:
         self._sequence_of: dict[int, int] = {}
         self._last_reference: int | None = None
 
-    def take_picture_set(self, unit: NalUnit) -> None:
-        """Remember which sequence set a PPS names; a damaged one is left to the decoder."""
-        try:
-            reader = BitReader(without_emulation_prevention(unit.data[1:HEADER_BYTES]))
-            identity, sequence = reader.unsigned(), reader.unsigned()
-        except EndOfBitsError:
-            return
-        if identity < MOST_SETS:
-            self._sequence_of[identity] = sequence
+    def take_picture_sets(self, units: Sequence[NalUnit]) -> None:
+        """Remember which sequence sets the PPS name; a damaged one is left to the decoder."""
+        for unit in units:
+            if unit.type == PICTURE_SET:
+                with suppress(EndOfBitsError):
+                    reader = BitReader(without_emulation_prevention(unit.data[1:HEADER_BYTES]))
+                    identity, sequence = reader.unsigned(), reader.unsigned()
+                    if identity < MOST_SETS:
+                        self._sequence_of[identity] = sequence
 
     def restart(self) -> None:
         """Forget the last picture: the next one begins a stream."""

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from packets import RefusedPacketError, StreamId
+from refusals import RefusedPacketError, StreamId
 from stream import Stream
 
 if TYPE_CHECKING:

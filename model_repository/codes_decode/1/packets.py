@@ -9,27 +9,13 @@ from typing import TYPE_CHECKING, Any
 import triton_python_backend_utils as pb_utils
 from contract import PACKET, Codec
 
+from refusals import NO_TIMESTAMP, RefusedPacketError, StreamId
 from triton_requests import image_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-# A stream is known by the id that the client chose: a number or a text.
-StreamId = int | str
-NO_TIMESTAMP = -1
 SHOWN_CHARACTERS = 40
-
-
-class RefusedPacketError(Exception):
-    """A packet that is answered with an error; the message is one sentence.
-
-    Attributes:
-        elsewhere: whether another server, or this one later, may take it.
-    """
-
-    def __init__(self, sentence: str, *, elsewhere: bool = False) -> None:
-        super().__init__(sentence)
-        self.elsewhere = elsewhere
 
 
 @dataclass(frozen=True)

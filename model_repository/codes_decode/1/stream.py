@@ -12,8 +12,8 @@ from contract import GEOMETRY, Codec, ImageStatus, resolve_shape
 
 from frames import FrameFormat, load_frame
 from letterbox import PAD_VALUE, draw_letterboxed
-from packets import NO_TIMESTAMP, RefusedPacketError
 from parameter_sets import BGR_BYTES, SequenceSet
+from refusals import NO_TIMESTAMP, RefusedPacketError
 from video_decoder import DecodedFrame, VideoDecoder
 
 if TYPE_CHECKING:

@@ -14,20 +14,16 @@ import av
 from av.video.codeccontext import VideoCodecContext
 from contract import Codec, ImageStatus
 
-from h264_slices import PICTURE_SET, FrameNumbers, is_recovery_point
+from h264_slices import FrameNumbers, is_recovery_point
+from known_sets import MOST_SETS, SETS, KnownSets
 from nal_units import Kind, NalUnit, NotAnnexBError, annex_b, nal_units
-from parameter_sets import BadParameterSetError, SequenceSet, read_sequence_set, set_number
+from parameter_sets import BadParameterSetError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from known_sets import Admit
 
-    # Called with a sequence set before anything is decoded with it; raises to refuse it.
-    Admit = Callable[[SequenceSet], None]
-
+SLICES = frozenset({Kind.KEY_SLICE, Kind.SLICE})
 DECODERS = {Codec.H264: "h264", Codec.H265: "hevc"}
-# Parameter sets of a stream: cameras have a handful of some dozen bytes.
-MOST_SETS = 64
-MOST_SET_BYTES = 2**16
 # Packets whose frame has not come yet, so that their timestamps are remembered.
 MOST_WAITING = 64
 UNKNOWN = -1
@@ -53,12 +49,11 @@ class VideoDecoder:
     def __init__(self, codec: Codec, max_pixels: int, admit: Admit) -> None:
         self._codec = codec
         self._max_pixels = max_pixels
-        self._admit = admit
         self._context: VideoCodecContext | None = None
         self._numbers = FrameNumbers()
-        self._sequence_sets: dict[int, SequenceSet] = {}
-        # By type and number.
-        self._sets: dict[tuple[int, int], NalUnit] = {}
+        self._sets = KnownSets(codec, admit)
+        # Parameter sets that came in packets of their own, for the packet that follows them.
+        self._before: list[NalUnit] = []
         self._ready: deque[DecodedFrame] = deque()
         self._timestamps: dict[int, int] = {}
         self._packets = 0
@@ -73,27 +68,37 @@ class VideoDecoder:
             return self._drain()
         try:
             units = nal_units(packet, self._codec)
-            self._take_sets(units)
+            self._sets.take(units)
+            if self._codec is Codec.H264:
+                self._numbers.take_picture_sets(units)
         except (NotAnnexBError, BadParameterSetError):
             return self._fault(ImageStatus.CORRUPT_PACKET)
         except Exception:
             self._forget()
             raise
-        if self._codec is Codec.H264 and self._numbers.has_gap(units, self._sequence_sets):
+        if not any(unit.kind in SLICES for unit in units):
+            self._before += [unit for unit in units if unit.kind in SETS]
+            return self._nothing_yet()
+        if self._codec is Codec.H264 and self._numbers.has_gap(units, self._sets.sequences):
             self._forget()
-        if self._context is None:
-            if not self._begins_at(units):
-                return ImageStatus.WAITING_FOR_KEY_FRAME
-            self._context = self._fresh_context()
-            units = [*self._sets_before(units), *units]
-        return self._run(units, timestamp)
+        if self._context is not None:
+            answer = self._run(self._context, [*self._before, *units], timestamp)
+            if answer is not ImageStatus.CORRUPT_PACKET or not self._begins_at(units):
+                return answer
+        if not self._begins_at(units):
+            return ImageStatus.WAITING_FOR_KEY_FRAME
+        # What was before a key frame, damaged perhaps, must not cost this one.
+        self._context = self._fresh_context()
+        return self._run(self._context, [*self._sets.missing_in(units), *units], timestamp)
 
     def close(self) -> None:
         """Let go of the decoder and its frames."""
         self._forget()
 
-    def _run(self, units: list[NalUnit], timestamp: int) -> DecodedFrame | ImageStatus:
-        assert self._context is not None  # noqa: S101 - for the type checker
+    def _run(
+        self, context: VideoCodecContext, units: list[NalUnit], timestamp: int
+    ) -> DecodedFrame | ImageStatus:
+        self._before.clear()
         packet = av.Packet(annex_b(unit for unit in units if self._is_needed(unit)))
         packet.pts = packet.dts = self._packets
         self._timestamps[self._packets] = timestamp
@@ -101,13 +106,24 @@ class VideoDecoder:
         if len(self._timestamps) > MOST_WAITING:
             del self._timestamps[next(iter(self._timestamps))]
         try:
-            frames = self._context.decode(packet)
+            frames = context.decode(packet)
         except (av.FFmpegError, MemoryError, ValueError):
             return self._fault(ImageStatus.CORRUPT_PACKET)
         if any(frame.is_corrupt for frame in frames):
             return self._fault(ImageStatus.CORRUPT_PACKET)
         self._take_frames(frames)
-        return self._ready.popleft() if self._ready else ImageStatus.NO_FRAME_YET
+        return self._next_frame(ImageStatus.NO_FRAME_YET)
+
+    def _nothing_yet(self) -> DecodedFrame | ImageStatus:
+        """Answer a packet that has no picture."""
+        if self._context is None:
+            return ImageStatus.WAITING_FOR_KEY_FRAME
+        if len(self._before) > MOST_SETS:
+            return self._fault(ImageStatus.CORRUPT_PACKET)
+        return self._next_frame(ImageStatus.NO_FRAME_YET)
+
+    def _next_frame(self, otherwise: ImageStatus) -> DecodedFrame | ImageStatus:
+        return self._ready.popleft() if self._ready else otherwise
 
     def _drain(self) -> DecodedFrame | ImageStatus:
         if self._context is not None:
@@ -117,38 +133,15 @@ class VideoDecoder:
                 self._take_frames(context.decode(None))
             except av.FFmpegError:
                 return self._fault(ImageStatus.CORRUPT_PACKET)
-        return self._ready.popleft() if self._ready else ImageStatus.WAITING_FOR_KEY_FRAME
+        return self._next_frame(ImageStatus.WAITING_FOR_KEY_FRAME)
 
     def _take_frames(self, frames: list[av.VideoFrame]) -> None:
         for frame in frames:
             number = UNKNOWN if frame.pts is None else frame.pts
             self._ready.append(DecodedFrame(frame, self._timestamps.pop(number, UNKNOWN)))
 
-    def _take_sets(self, units: list[NalUnit]) -> None:
-        for unit in units:
-            if unit.kind is Kind.SEQUENCE_SET:
-                sequence = read_sequence_set(unit, self._codec)
-                self._admit(sequence)
-                self._sequence_sets[sequence.identity] = sequence
-                self._remember(unit, sequence.identity)
-            elif unit.kind is Kind.OTHER_SET:
-                if unit.type == PICTURE_SET:
-                    self._numbers.take_picture_set(unit)
-                self._remember(unit, set_number(unit, self._codec))
-        if len(self._sequence_sets) > MOST_SETS:
-            raise BadParameterSetError("too many parameter sets")
-
-    def _remember(self, unit: NalUnit, number: int) -> None:
-        self._sets.pop((unit.type, number), None)
-        self._sets[unit.type, number] = unit
-        while (
-            len(self._sets) > MOST_SETS
-            or sum(len(each.data) for each in self._sets.values()) > MOST_SET_BYTES
-        ):
-            del self._sets[next(iter(self._sets))]
-
     def _begins_at(self, units: list[NalUnit]) -> bool:
-        if not self._sequence_sets:
+        if not self._sets.sequences:
             return False
         kinds = {unit.kind for unit in units}
         if Kind.KEY_SLICE in kinds:
@@ -164,19 +157,13 @@ class VideoDecoder:
         # on those of some cameras.
         return unit.kind is not Kind.SUPPLEMENT or self._is_recovery_point(unit)
 
-    def _sets_before(self, units: list[NalUnit]) -> list[NalUnit]:
-        own = {unit.data for unit in units}
-        # In both standards a set has a higher type than those that it names: VPS, SPS, PPS.
-        kept = [unit for unit in self._sets.values() if unit.data not in own]
-        return sorted(kept, key=lambda unit: unit.type)
-
     def _fresh_context(self) -> VideoCodecContext:
         context = cast("VideoCodecContext", av.CodecContext.create(DECODERS[self._codec], "r"))
         # Streams share the cores, so each has one thread.
         context.thread_count = 1
         context.options = {
-            # A fault is an error, and not concealed.
-            "err_detect": "explode",
+            # A fault is an error, and not concealed; a picture's hash is checked where it has one.
+            "err_detect": "explode+crccheck",
             # Coded sizes are larger than what is shown by up to a block on each side.
             "max_pixels": str(2 * self._max_pixels + 2**16),
         }
@@ -188,6 +175,7 @@ class VideoDecoder:
 
     def _forget(self) -> None:
         self._context = None
+        self._before.clear()
         self._ready.clear()
         self._timestamps.clear()
         self._numbers.restart()

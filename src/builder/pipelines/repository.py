@@ -66,11 +66,13 @@ STREAM_FILES = (
     "preprocess/letterbox.py",
     "stream/bits.py",
     "stream/h264_slices.py",
+    "stream/known_sets.py",
     "stream/nal_units.py",
     "stream/open_streams.py",
     "stream/packet_counts.py",
     "stream/packets.py",
     "stream/parameter_sets.py",
+    "stream/refusals.py",
     "stream/stream.py",
     "stream/video_decoder.py",
 )

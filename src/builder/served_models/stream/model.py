@@ -27,7 +27,8 @@ from packet_counts import (
     CountedPacket,
     packet_counts,
 )
-from packets import PacketRequest, RefusedPacketError, read_packet
+from packets import PacketRequest, read_packet
+from refusals import RefusedPacketError
 from stream import PacketAnswer
 from triton_requests import failure, refusal, response, unavailable, version_settings
 
