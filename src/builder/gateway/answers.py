@@ -21,6 +21,7 @@ from thin_client.errors import (
     ServerOverloaded,
     ServerUnreachable,
 )
+from thin_client.streaming.packets import Answer
 
 OK = "ok"
 
@@ -112,8 +113,20 @@ def blames_upstream(error: FramewireError) -> bool:
 
 
 def detected(detections: Detections) -> dict[str, Any]:
-    """Return the answer to an image that was read."""
+    """Return the answer to an image."""
+    if detections.error is not None:
+        return {"status": detections.status.name.lower(), "error": detections.error}
     return {"status": OK, **detections.to_dict()}
+
+
+def of_packet(answer: Answer) -> dict[str, Any]:
+    """Return the answer to a packet of video; which frame it is about stands in it."""
+    found = detected(answer.detections)
+    if answer.frame_index >= 0:
+        found["frame_index"] = answer.frame_index
+    if answer.timestamp_us >= 0:
+        found["timestamp"] = answer.timestamp_us
+    return found
 
 
 def failed(error: FramewireError) -> dict[str, Any]:

@@ -16,15 +16,17 @@ from starlette.websockets import WebSocket
 
 from builder.gateway import answers
 from builder.gateway.admission import SUBPROTOCOL, refusal
-from builder.gateway.frames import Frame, parameters_from_query
+from builder.gateway.frames import CLOSE_UNSUPPORTED_DATA, Frame, parameters_from_query
 from builder.gateway.gateway import Gateway
 from builder.gateway.metrics import CONTENT_TYPE
 from builder.gateway.page_headers import PageHeaders
 from builder.gateway.posts import BodyTooLarge, read_body
-from builder.gateway.session import CLOSE_SERVICE_RESTART, Session
+from builder.gateway.session import CLOSE_SERVICE_RESTART, Answering, Session
+from thin_client.contract import Codec
 from thin_client.errors import FramewireError, InvalidRequestParameter
 
 PAGE = Path(__file__).parent / "page"
+CODECS = tuple(codec.value for codec in Codec)
 CLOSE_TRY_AGAIN_LATER = 1013
 
 
@@ -68,14 +70,21 @@ class _Endpoints:
                 CLOSE_TRY_AGAIN_LATER, "the gateway has all the connections it may have"
             )
             return
-        session = Session(
-            websocket,
-            gateway.answer,
-            gateway.settings.limits,
-            gateway.metrics,
-            gateway.stopping,
-        )
-        await gateway.keep(session)
+        codec = websocket.query_params.get("codec")
+        if codec is None:
+            await self._keep(websocket, gateway.answer_image)
+        elif codec in CODECS:
+            async with gateway.packets(Codec(codec)) as answer:
+                await self._keep(websocket, answer)
+        else:
+            await websocket.close(
+                CLOSE_UNSUPPORTED_DATA, f"the codecs are {', '.join(CODECS)}; none sends images"
+            )
+
+    async def _keep(self, websocket: WebSocket, answer: Answering) -> None:
+        gateway = self._gateway
+        limits, metrics = gateway.settings.limits, gateway.metrics
+        await gateway.keep(Session(websocket, answer, limits, metrics, gateway.stopping))
 
     async def detect(self, request: Request) -> Response:
         gateway = self._gateway
@@ -110,6 +119,7 @@ class _Endpoints:
             return self._turned_away(*refused)
         try:
             pipeline = await gateway.upstream.pipeline()
+            video = await gateway.upstream.video.find(pipeline)
         except FramewireError as error:
             gateway.upstream.observe(error)
             return _error(answers.meaning(error)[1], answers.failed(error))
@@ -125,7 +135,7 @@ class _Endpoints:
             "in_flight": limits.in_flight,
             "max_message_bytes": limits.message_bytes,
             "max_frames_per_second": limits.frames_per_s,
-            "codecs": [],
+            "codecs": CODECS if video else (),
         }
         return JSONResponse(described)
 

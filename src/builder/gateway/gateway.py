@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from http import HTTPStatus
 from typing import Any
 
 from builder.gateway import answers
 from builder.gateway.frames import Frame
 from builder.gateway.metrics import Metrics
-from builder.gateway.session import Session
+from builder.gateway.session import Answering, Session
 from builder.gateway.settings import GatewaySettings
+from builder.gateway.streams import PacketStream
 from builder.gateway.upstream import Upstream
+from thin_client.contract import Codec
 from thin_client.errors import FramewireError
 
 POST = "post"
@@ -65,23 +67,33 @@ class Gateway:
             self._sessions.discard(task)
             self.metrics.connections -= 1
 
-    async def answer(self, frame: Frame) -> dict[str, Any]:
-        """Return the answer to a frame; every failure is an answer too."""
+    async def answer_image(self, frame: Frame) -> dict[str, Any]:
+        """Return the answer to a frame that is an image; every failure is an answer too."""
+        return (await self._answered(frame, self._image))[1]
+
+    @asynccontextmanager
+    async def packets(self, codec: Codec) -> AsyncIterator[Answering]:
+        """Give what answers the packets of one stream; ends the stream afterwards."""
+        stream = PacketStream(self.upstream.video, codec)
+
+        async def packet(frame: Frame) -> dict[str, Any]:
+            return answers.of_packet(await stream.detect(frame, await self.upstream.pipeline()))
+
+        async def answer(frame: Frame) -> dict[str, Any]:
+            return (await self._answered(frame, packet))[1]
+
         try:
-            return await self._detect(frame)
-        except FramewireError as error:
-            return answers.failed(error)
+            yield answer
+        finally:
+            await stream.end()
 
     async def answer_post(self, frame: Frame) -> tuple[HTTPStatus, dict[str, Any]]:
         """Return status and answer of a request of HTTP."""
         came = time.monotonic()
         self.metrics.received_bytes += len(frame.image)
-        status = HTTPStatus.OK
         self.metrics.in_flight += 1
         try:
-            answer = await self._detect(frame)
-        except FramewireError as error:
-            status, answer = answers.meaning(error)[1], answers.failed(error)
+            status, answer = await self._answered(frame, self._image)
         finally:
             self.metrics.in_flight -= 1
         self.metrics.answered(POST, answer["status"], time.monotonic() - came)
@@ -96,14 +108,17 @@ class Gateway:
         for session in list(self._sessions):
             session.cancel()
 
-    async def _detect(self, frame: Frame) -> dict[str, Any]:
-        if frame.refusal is not None:
-            raise frame.refusal
+    async def _image(self, frame: Frame) -> dict[str, Any]:
+        return answers.detected(await self.upstream.detect(frame.image, frame.parameters))
+
+    async def _answered(self, frame: Frame, detect: Answering) -> tuple[HTTPStatus, dict[str, Any]]:
         try:
-            answer = answers.detected(await self.upstream.detect(frame.image, frame.parameters))
+            if frame.refusal is not None:
+                raise frame.refusal
+            answer = await detect(frame)
         except FramewireError as error:
             if answers.blames_upstream(error):
                 self.upstream.observe(error)
-            raise
+            return answers.meaning(error)[1], answers.failed(error)
         self.upstream.observe(None)
-        return answer
+        return HTTPStatus.OK, answer

@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Callable
 
+from builder.gateway.streams import VideoChannel
 from thin_client.async_client import AsyncDetector
 from thin_client.connection import Connection
 from thin_client.detections import Detections
@@ -30,6 +31,9 @@ class Upstream:
         timeout_s: of a frame, with its retries.
         retry: how often a frame is sent again that Triton could not take just then.
         tell: is given a sentence when Triton begins or ceases to fail.
+
+    Attributes:
+        video: the way to the pipeline's variant for video.
     """
 
     def __init__(
@@ -48,6 +52,7 @@ class Upstream:
         self.timeout_s = timeout_s
         self._retry = retry or RetryPolicy()
         self._tell = tell or _tell_stderr
+        self.video = VideoChannel(connection, timeout_s)
         self._detector = self._make_detector()
         self._retired: list[tuple[float, AsyncDetector]] = []
         self._connecting: asyncio.Task[Pipeline] | None = None
@@ -104,6 +109,7 @@ class Upstream:
                 task.cancel()
         for detector in (self._detector, *(old for _, old in self._retired)):
             await detector.close()
+        await self.video.close()
 
     def observe(self, error: FramewireError | None) -> None:
         """Say once that Triton fails, in full, and once that it answers again."""
