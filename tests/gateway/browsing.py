@@ -8,11 +8,16 @@ from pathlib import Path
 from typing import Any
 
 import cv2
+import grpc
 import numpy as np
 from numpy.typing import NDArray
+from tritonclient.grpc import service_pb2_grpc
 
 from tests import images
 from tests.gateway.chromium import Page
+from thin_client import Connection, Detector
+from thin_client.contract import Codec
+from thin_client.streaming.packets import packet_request, read_answer
 
 # What the page draws each class with (page/overlay.js), RGB.
 COLOURS = ((0xE6, 0x9F, 0x00), (0x56, 0xB4, 0xE9), (0x00, 0xC7, 0x8C), (0xF0, 0xE4, 0x42))
@@ -48,6 +53,34 @@ def sent_frames(page: Page) -> dict[int, tuple[dict[str, Any], bytes]]:
         header = json.loads(line)
         frames[header["id"]] = (header, encoded)
     return frames
+
+
+def detected_in_packets(
+    url: str, model: str, packets: list[tuple[dict[str, Any], bytes]]
+) -> list[list[dict[str, Any]]]:
+    """What a server finds in headers and packets of H.264 that are a whole stream."""
+    requests = [
+        packet_request(
+            model,
+            packet,
+            {"conf": repr(header["conf"])},
+            stream="the same again",
+            codec=Codec.H264,
+            timestamp_us=header["timestamp"],
+            start=number == 0,
+            end=number == len(packets) - 1,
+        )
+        for number, (header, packet) in enumerate(packets)
+    ]
+    with Detector(url, model.removesuffix("_stream")) as detector:
+        pipeline = detector.connect()
+    with grpc.insecure_channel(url, Connection(url).channel_options()) as channel:
+        stub = service_pb2_grpc.GRPCInferenceServiceStub(channel)
+        answers = [
+            read_answer(response.infer_response, pipeline, None)
+            for response in stub.ModelStreamInfer(iter(requests))
+        ]
+    return [answer.detections.to_dict()["detections"] for answer in answers]
 
 
 def canvas_rgba(page: Page) -> NDArray[np.uint8]:

@@ -10,7 +10,14 @@ from typing import Any
 import pytest
 
 from tests.conftest import ROOT
-from tests.gateway.browsing import CANVAS, camera_options, canvas_rgba, drawn_wrong, sent_frames
+from tests.gateway.browsing import (
+    CANVAS,
+    camera_options,
+    canvas_rgba,
+    detected_in_packets,
+    drawn_wrong,
+    sent_frames,
+)
 from tests.gateway.chromium import Page, chromium, find_chromium
 from tests.gateway.running import Gateway, gateway
 from tests.serving import Serving, serving
@@ -136,6 +143,24 @@ def drop(page: Page, content: bytes, name: str) -> None:
             document.getElementById("stage").dispatchEvent(new DragEvent("drop", options));
         }})()"""
     )
+
+
+def test_the_browser_encodes_video_where_the_pipeline_takes_it(page: Page, demo: Serving) -> None:
+    page.evaluate("document.getElementById('camera').click()")
+    page.wait_for(FOUND)
+    as_pictures = len(sent_frames(page)[0][1])
+    choose = "(codec) => { codec.value = 'h264'; codec.dispatchEvent(new Event('change')); }"
+    page.evaluate(f"({choose})(document.getElementById('codec'))")
+    page.sent.clear()
+    page.wait_until(lambda: page.received[-1].get("frame_index", -1) >= 12, "frames of video")
+    answer = wait_for_drawing(page, least=15)
+    frames = sent_frames(page)
+    packets = [frames[number] for number in range(answer["id"] + 1)]
+    assert all(packet.startswith(b"\0\0\0\1") for _, packet in packets)
+    # A picture that stands still costs video next to nothing.
+    assert sum(len(packet) for _, packet in packets[1:]) / len(packets) < as_pictures / 5
+    # The same packets to the server without browser and gateway.
+    assert detected_in_packets(demo.url, "codes_stream", packets)[-1] == answer["detections"]
 
 
 def test_it_fits_a_phone(page: Page) -> None:

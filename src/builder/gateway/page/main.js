@@ -1,5 +1,6 @@
 // A thin client: what the camera sees goes to the gateway, what it answers is drawn over it.
 
+import { canEncode, Encoder } from "./h264.js";
 import { captureJpeg } from "./jpeg.js";
 import { describePipeline, Link } from "./link.js";
 import { Meters } from "./meters.js";
@@ -26,6 +27,10 @@ let pipeline = null;
 let link = null;
 let source = null; // {element, stop(), send()}
 let capturing = false;
+const encoder = new Encoder(
+  (packet, capturedMs) => { if (source && link.open) sendBytes(packet, capturedMs); },
+  (sentence) => say(`${sentence}.`),
+);
 
 function say(sentence) {
   trouble.hidden = !sentence;
@@ -48,25 +53,37 @@ async function begin() {
   conf.value = pipeline.conf;
   showConf();
   listClasses(pipeline.labels);
+  const video264 = pipeline.codecs.includes("h264") && await canEncode();
+  byId("codec").replaceChildren(new Option("JPEG", "jpeg"));
+  if (video264) byId("codec").append(new Option("H.264", "h264"));
   say(null);
-  connect();
+  connect("jpeg");
 }
 
-function connect() {
+function connect(codec) {
   link?.close();
   meters.reset();
-  link = new Link(knownToken(), byId("codec").value, {
+  encoder.restart();
+  link = new Link(knownToken(), codec, {
     state: (text) => { byId("state").textContent = text; },
     trouble: say,
     answer: takeAnswer,
-    open: () => { say(null); source?.send(); },
+    open: () => { say(null); encoder.restart(); source?.send(); },
   });
+}
+
+// Have a link for frames of a codec; pictures never go as video.
+function useCodec(codec) {
+  if (link && link.codec !== codec) connect(codec);
 }
 
 function takeAnswer(answer) {
   if (!source || answer.capturedMs === undefined) return;
   meters.answered(answer.capturedMs);
   if (answer.error) {
+    if (answer.status === "waiting_for_key_frame" || answer.status === "corrupt_packet") {
+      encoder.restart();
+    }
     overlay.clear();
     say(`${answer.error}.`);
     return;
@@ -76,10 +93,6 @@ function takeAnswer(answer) {
   countClasses(answer.detections);
 }
 
-function asked() {
-  return { conf: Number(conf.value) };
-}
-
 // Send bytes as a frame, unless they are more than the gateway takes.
 function sendBytes(bytes, capturedMs) {
   const most = pipeline.max_message_bytes - HEADER_ROOM;
@@ -87,18 +100,24 @@ function sendBytes(bytes, capturedMs) {
     say(`This frame has ${bytes.length} bytes and the gateway takes ${most}.`);
     return;
   }
-  meters.frameBytes = link.send(asked(), bytes, capturedMs);
+  const asked = { conf: Number(conf.value) };
+  if (link.codec !== "jpeg") asked.timestamp = Math.round(capturedMs * 1000);
+  meters.frameBytes = link.send(asked, bytes, capturedMs);
 }
 
 async function sendVideoFrame() {
   // A frame that finds the line busy is dropped: the next one is newer.
-  if (capturing || !link?.open || link.waiting.size >= IN_FLIGHT || link.socket.bufferedAmount) {
-    return;
-  }
+  if (capturing || !link?.open || link.socket.bufferedAmount) return;
+  if (link.waiting.size + encoder.waiting >= IN_FLIGHT) return;
   capturing = true;
   const capturedMs = performance.now();
+  const maxSide = Number(byId("side").value);
   try {
-    const jpeg = await captureJpeg(video, Number(byId("side").value));
+    if (link.codec === "h264") {
+      encoder.encode(video, maxSide, capturedMs);
+      return;
+    }
+    const jpeg = await captureJpeg(video, maxSide);
     if (source && link.open) sendBytes(jpeg, capturedMs);
   } catch (error) {
     say(`${error.message}.`);
@@ -125,6 +144,7 @@ async function start(element, open, makeSend) {
 }
 
 function startVideo(open) {
+  useCodec(byId("codec").value);
   return start(video, open, () => ({ send: () => {}, end: eachFrame(video, sendVideoFrame) }));
 }
 
@@ -134,6 +154,7 @@ function startFile(file) {
     startVideo(() => playFile(video, file));
     return;
   }
+  useCodec("jpeg");
   // As the file is: the server reads it, and turns it upright as the browser does.
   const reading = file.arrayBuffer();
   const send = async () => {
@@ -149,6 +170,7 @@ function stop() {
   video.hidden = picture.hidden = true;
   byId("invitation").hidden = false;
   byId("stop").disabled = true;
+  encoder.close();
   overlay.clear();
   meters.reset();
   say(null);
@@ -190,6 +212,7 @@ conf.oninput = () => {
   showConf();
   if (source?.element === picture) source.send();
 };
+byId("codec").onchange = (event) => { if (source?.element === video) useCodec(event.target.value); };
 byId("token-form").onsubmit = (event) => {
   event.preventDefault();
   keepToken(byId("token").value.trim());
