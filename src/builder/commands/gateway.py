@@ -138,7 +138,7 @@ def run_gateway_command(arguments: argparse.Namespace) -> None:
             f"framewire gateway needs {' and '.join(missing)}: pip install 'framewire[gateway]'"
         )
     # Here, because whoever does not run it need not have them.
-    from builder.gateway.server import run_gateway, say_on_stdout  # noqa: PLC0415
+    from builder.gateway.server import run_gateway  # noqa: PLC0415
     from builder.gateway.upstream import Upstream  # noqa: PLC0415
 
     _warn(settings)
@@ -151,7 +151,7 @@ def run_gateway_command(arguments: argparse.Namespace) -> None:
             timeout_s=arguments.client_timeout,
             retry=retry,
         ),
-        say_on_stdout,
+        lambda line: print(line, flush=True),
     )
 
 

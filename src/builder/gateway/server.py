@@ -8,7 +8,6 @@ import errno
 import signal
 import socket
 import ssl
-import sys
 from collections.abc import Callable, Iterator
 
 import uvicorn
@@ -54,15 +53,16 @@ def run_gateway(
         PortTakenError: it cannot listen there.
     """
     with _listening_socket(settings) as listening:
-        asyncio.run(_serve(settings, make_upstream(), listening, say))
+        asyncio.run(_serve(settings, make_upstream, listening, say))
 
 
 async def _serve(
     settings: GatewaySettings,
-    upstream: Upstream,
+    make_upstream: Callable[[], Upstream],
     listening: socket.socket,
     say: Callable[[str], None],
 ) -> None:
+    upstream = make_upstream()
     gateway = Gateway(settings, upstream)
     server = _Server(_config(settings, gateway))
     stop = asyncio.Event()
@@ -158,9 +158,3 @@ def _listening_socket(settings: GatewaySettings) -> socket.socket:
             f"port {settings.port} on {settings.address} cannot be used "
             f"({error.strerror}): {way_out}"
         ) from error
-
-
-def say_on_stdout(line: str) -> None:
-    """Print a line at once."""
-    print(line, flush=True)
-    sys.stdout.flush()
