@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,38 +11,16 @@ import pytest
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection
 
-from builder.pipelines.repository import build_pipeline
-from builder.settings import BuildSettings
 from tests.gateway.clients import answer, framed, labels, open_frames
 from tests.gateway.running import Gateway, gateway
-from tests.serving import Serving, serving
-from tests.tiny_detector import coloured_square, save_tiny_detector
+from tests.serving import serving
+from tests.tiny_detector import coloured_square
 from tests.videos import encoded
 from thin_client.contract import Codec
 
 COLOURS = ("red", "green", "blue")
 SIDE, SQUARE = 128, 32
 GOP = 10
-
-
-@pytest.fixture(scope="module")
-def video_repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("video_behind_gateway")
-    model = save_tiny_detector(folder / "tiny.onnx")
-    build_pipeline(model, folder / "repository", BuildSettings("tiny", stream=True, max_streams=2))
-    return folder / "repository"
-
-
-@pytest.fixture(scope="module")
-def video_triton(video_repository: Path) -> Iterator[Serving]:
-    with serving(video_repository) as running:
-        yield running
-
-
-@pytest.fixture(scope="module")
-def video_gateway(video_triton: Serving) -> Iterator[Gateway]:
-    with gateway(video_triton.url) as running:
-        yield running
 
 
 def squares_on_film(codec: str, count: int) -> tuple[list[str], list[bytes]]:
