@@ -21,6 +21,7 @@ from thin_client.errors import (
     DeadlineExceeded,
     FramewireError,
     InvalidRequestParameter,
+    PipelineNotReady,
     RequestRefused,
     ServerOverloaded,
     ServerUnreachable,
@@ -37,6 +38,8 @@ T = TypeVar("T")
 END_PATIENCE_S = 2.0
 # Errors after which the server does not know the stream any more: the next packet begins it anew.
 _FORGOTTEN = re.compile(r"sequence|stream is not open", re.IGNORECASE)
+# The server stops, and waits with that for calls that are open.
+_GOING = re.compile(r"no available version|ready state|not ready|unload|stopp", re.IGNORECASE)
 # The server is full; what it says to clients of gRPC is not for those of a gateway.
 _FULL = re.compile(r"as many streams open|decoder may need", re.IGNORECASE)
 
@@ -153,7 +156,7 @@ class PacketStream:
         if not response.error_message:
             return read_answer(response.infer_response, target, None)
         said = clean_sentence(response.error_message)
-        if start or _FORGOTTEN.search(said):
+        if start or _FORGOTTEN.search(said) or _GOING.search(said):
             call.give_up()
         return _refused(said)
 
@@ -238,6 +241,8 @@ def _refused(said: str) -> Answer:
     for status, sentence in STATUS_SENTENCES.items():
         if status is not ImageStatus.OK and sentence in said:
             return Answer(Detections.failed(status, said), -1, -1)
+    if _GOING.search(said):
+        raise PipelineNotReady(said)
     if _FULL.search(said):
         raise ServerOverloaded(said)
     if any(name in re.findall(r"[a-z_]+", said.lower()) for name in REQUEST_PARAMETERS):
