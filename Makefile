@@ -1,12 +1,14 @@
 # make demo   see boxes: a real Triton, a sample picture, build/demo.png
 # make test   run every test, the real server included
+# make test-containers  tests of the images, in Docker; make test-gpu  of that for GPUs, on one
 # make heads  a table of every head: built, served, equal to the reference, known to TensorRT
 # make bench  how fast: the sweep, the comparison, the targets; build/bench/report.html
 # make manifests  the Kubernetes manifests, with today's numbers, valid
 # make check  ruff, mypy --strict, the import rule
 # make image  images framewire-cpu and framewire-client; make image-gpu  the one for GPU servers
 .DEFAULT_GOAL := demo
-.PHONY: demo test bench heads check manifests model_repository image image-gpu clean
+.PHONY: demo test test-containers test-gpu bench heads check manifests model_repository image \
+    image-gpu clean
 
 PORTS := $(if $(GRPC_PORT),--grpc-port $(GRPC_PORT)) $(if $(HTTP_PORT),--http-port $(HTTP_PORT)) \
     $(if $(METRICS_PORT),--metrics-port $(METRICS_PORT))
@@ -20,7 +22,15 @@ demo: .venv/.embedded
 	@.venv/bin/framewire demo $(PORTS)
 
 test: .venv/.test .venv/.bench
-	.venv/bin/python -m pytest -m "not gpu"
+	.venv/bin/python -m pytest -m "not gpu and not containers"
+
+# Of images that `make image` has made; docs/testing.md has the variables that name others.
+test-containers: .venv/.test
+	.venv/bin/python -m pytest -m "containers" tests/containers
+
+# On a machine with a GPU: the same tests of the image of `make image-gpu`, and what only it can do.
+test-gpu: .venv/.test
+	FRAMEWIRE_GPU_REQUIRED=1 .venv/bin/python -m pytest -m "gpu" tests/containers
 
 # Compared with ultralytics too where the environment has it, as after `make test`.
 HAS_ULTRALYTICS := import importlib.util as u, onnxruntime, torchvision.ops; \

@@ -71,6 +71,12 @@ def decoded(codec: str, packets: Sequence[bytes]) -> dict[int, Picture]:
     return {frame.pts: frame.to_ndarray(format="bgr24") for frame in frames}
 
 
+def with_wrong_bytes(packet: bytes, at: int, count: int = 4) -> bytes:
+    """Return a packet of which some bytes are not what they were."""
+    wrong = bytes(value ^ 0x55 for value in packet[at : at + count])
+    return packet[:at] + wrong + packet[at + count :]
+
+
 def key_packets(codec: str, packets: Sequence[bytes]) -> list[int]:
     """Return the numbers of the packets at which decoding can begin."""
     context: Any = av.CodecContext.create(DECODERS[codec], "r")

@@ -23,13 +23,16 @@ class RetryPolicy:
     that were refused together do not come back together. Pauses and tries share the call's one
     deadline: a pause that would outlast it is not begun.
 
+    Ten tries, with pauses of some 8 s together, outlast a server that stops among several. It
+    refuses for seconds, and calls that take turns with others may meet it again each time.
+
     Attributes:
         attempts: tries in all, at least 1; 1 means no retries.
         first_delay_s: pause after the first try.
         max_delay_s: longest pause.
     """
 
-    attempts: int = 5
+    attempts: int = 10
     first_delay_s: float = 0.1
     max_delay_s: float = 2.0
 

@@ -29,7 +29,9 @@
         ├── PortTakenError            another program listens on the port
         ├── ServerDiedError           Triton ended by itself
         ├── ServerNotReadyError       Triton does not answer, or not every model is ready
-        └── VersionNotLoadedError     a running Triton refused a new version
+        ├── VersionNotLoadedError     a running Triton refused a new version
+        ├── ContainersUnavailableError  no containers can be started here
+        └── ContainerFailedError      a container ended, or was not ready in time
 """
 
 __all__ = [
@@ -37,6 +39,8 @@ __all__ = [
     "BenchmarkError",
     "BuilderError",
     "CheckError",
+    "ContainerFailedError",
+    "ContainersUnavailableError",
     "DemoError",
     "EmbeddedUnavailableError",
     "GatewayMissingError",
@@ -174,3 +178,11 @@ class ServerNotReadyError(ServerError):
 
 class VersionNotLoadedError(ServerError):
     """A running Triton refused a new version of a pipeline and keeps the old one."""
+
+
+class ContainersUnavailableError(ServerError, ImportError):
+    """testcontainers, Docker or an image is missing; raised by an import, an ImportError too."""
+
+
+class ContainerFailedError(ServerError):
+    """A container ended by itself, or its pipelines were not ready in time."""

@@ -121,7 +121,7 @@ class BuildSettings:
     max_streams: int = 64
     max_stream_pixels: int = 4096 * 2304
     max_packet_bytes: int = 8 * 2**20
-    max_stream_memory: int = 4 * 2**30
+    max_stream_memory: int = 2 * 2**30
     stream_idle_s: float = 30
 
     def __post_init__(self) -> None:

@@ -14,7 +14,7 @@ from builder.cli import main as framewire
 from builder.deployment.needs import Needs, needs_of
 from builder.deployment.wishes import Wishes
 from builder.pipelines.repository import build_pipeline
-from builder.settings import BuildSettings, Runtime
+from builder.settings import BuildSettings, ExecutionProvider, Runtime
 from tests.conftest import ROOT
 from tests.tiny_detector import save_tiny_detector, tiny_detector
 
@@ -100,6 +100,16 @@ def test_a_network_of_nvidias_container_gets_a_gpu(tmp_path: Path, runtime: Runt
     assert needs(DEMO).image == "framewire-cpu"
 
 
+def test_a_gpu_is_for_networks_that_use_one(tmp_path: Path) -> None:
+    on_cpu = {"runtime": Runtime.ONNXRUNTIME, "execution_provider": ExecutionProvider.CPU}
+    assert needs(built(tmp_path / "cpu", **on_cpu)).gpus == 0
+    automatic = built(tmp_path / "auto", runtime=Runtime.ONNXRUNTIME)
+    with_gpu, without = needs(automatic), needs(automatic, gpus=0)
+    assert (with_gpu.gpus, without.gpus) == (1, 0)
+    assert with_gpu.image == without.image == "framewire"
+    assert without.memory_mib < with_gpu.memory_mib
+
+
 def printed(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
     assert framewire(["deploy", *arguments]) == 0
     return capsys.readouterr().out
@@ -175,3 +185,9 @@ def test_a_damaged_pipeline_is_refused_in_a_sentence(
     refused = capsys.readouterr().err
     assert "version 1 of tiny" in refused
     assert refused.count("\n") == 1
+
+
+def test_a_form_that_nobody_knows_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        framewire(["deploy", "--print", "helm"])
+    assert "kubernetes" in capsys.readouterr().err

@@ -5,6 +5,7 @@ See ``engine_stand_ins`` for what that proves and what it does not.
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import threading
@@ -91,10 +92,23 @@ def test_a_plan_for_another_place_or_with_other_options_is_not_taken(
 def test_a_plan_of_another_network_is_not_taken(
     repository: Path, cache: Path, stand_ins: StandIns, tmp_path: Path
 ) -> None:
-    assert engine(repository, "--cache", str(cache)) == 0
     (tmp_path / "other").mkdir()
     other = tensorrt_repository(tmp_path / "other", nms=Nms.GRAPH)
-    assert engine(other, "--cache", str(cache)) == 0
+    for each in (repository, other, another_copy(repository), another_copy(other)):
+        assert engine(each, "--cache", str(cache)) == 0
+        (network_folder(each) / "model.plan").unlink()
+    assert len(stand_ins.builds) == 2, "each has a place of its own"
+
+
+def test_a_plan_that_says_to_be_for_something_else_is_not_taken(
+    repository: Path, cache: Path, stand_ins: StandIns
+) -> None:
+    next_one = another_copy(repository)
+    assert engine(repository, "--cache", str(cache)) == 0
+    (kept,) = (cache / PLANS).iterdir()
+    said = json.loads((kept / "model.plan.json").read_text())
+    (kept / "model.plan.json").write_text(json.dumps({**said, "onnx_sha256": "0" * 64}))
+    assert engine(next_one, "--cache", str(cache)) == 0
     assert len(stand_ins.builds) == 2
 
 

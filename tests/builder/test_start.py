@@ -113,6 +113,14 @@ def test_the_first_start_compiles_and_the_second_does_not(
     assert len(stand_ins.builds) == 1
 
 
+def test_a_plan_that_was_compiled_with_other_options_is_served(
+    repository: Path, stand_ins: StandIns, served: Served, start: Callable[..., int]
+) -> None:
+    assert engine(repository, "--opt-batch", "2") == 0
+    assert start(repository) == 0
+    assert len(stand_ins.builds) == 1
+
+
 @pytest.mark.parametrize(
     ("told", "machine"),
     [
@@ -157,6 +165,18 @@ def test_a_loaded_version_without_a_plan_is_unloaded(
     assert loaded_versions(repository, "tiny") == (1, 2)
     assert start(repository) == 0
     assert loaded_versions(repository, "tiny") == (2,)
+
+
+def test_a_loaded_version_for_another_gpu_is_unloaded_though_the_active_one_fits(
+    repository: Path, stand_ins: StandIns, served: Served, start: Callable[..., int]
+) -> None:
+    assert engine(repository) == 0
+    stand_ins.tell(gpus=["NVIDIA A10, 8.6"])
+    assert engine(repository) == 0
+    assert loaded_versions(repository, "tiny") == (1, 2)
+    assert start(repository) == 0
+    assert loaded_versions(repository, "tiny") == (2,)
+    assert len(stand_ins.builds) == 2
 
 
 def test_a_read_only_repository_is_copied_given_a_plan_and_left_alone(
@@ -217,6 +237,29 @@ def test_without_a_gpu_a_plan_is_refused_with_what_else_there_is(
     assert "tiny needs TensorRT and a GPU" in said
     assert "--runtime onnxruntime" in said
     assert served.repositories == []
+
+
+def test_gpus_of_different_kinds_are_refused(
+    repository: Path,
+    stand_ins: StandIns,
+    served: Served,
+    start: Callable[..., int],
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    stand_ins.tell(gpus=["NVIDIA L4, 8.9", "NVIDIA T4, 7.5"])
+    assert start(repository) == 1
+    assert "found NVIDIA L4 (8.9), NVIDIA T4 (7.5): give each" in capsys.readouterr().err
+    assert stand_ins.builds == []
+    stand_ins.tell(gpus=["NVIDIA L4, 8.9", "NVIDIA L40, 8.9"])
+    assert start(repository) == 0
+
+
+def test_the_embedded_triton_gets_the_repository_as_it_is(
+    repository: Path, stand_ins: StandIns, served: Served
+) -> None:
+    assert main(["start", "--repository", str(repository)]) == 0
+    assert served.repositories == [repository]
+    assert stand_ins.builds == []
 
 
 def test_a_failing_trtexec_serves_nothing(

@@ -10,7 +10,8 @@ import pytest
 
 def program(name: str, package: str) -> str:
     """Its path; where it is missing the test is skipped, and fails in CI."""
-    found = shutil.which(name)
+    # Debian keeps some of them where only root looks.
+    found = shutil.which(name, path=f"{os.environ.get('PATH', os.defpath)}:/usr/sbin")
     if found is None:
         sentence = f"{name} is missing: apt-get install {package}"
         if os.environ.get("CI") == "true":

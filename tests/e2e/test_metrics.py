@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -17,11 +19,12 @@ from builder.pipelines.repository import build_pipeline
 from builder.serving import server as server_module
 from builder.serving.server import triton_server
 from builder.serving.server_options import ServerOptions
+from builder.serving.shared_memory import SHM_FOLDER
 from builder.settings import BuildSettings
 from tests import images
 from tests.e2e.wire import infer
 from tests.metrics import Sample, scrape, total
-from tests.serving import Serving, children, free_ports, serving
+from tests.serving import Serving, children, free_ports, running, serving
 from tests.swapping import Traffic
 from tests.tiny_detector import coloured_square, save_tiny_detector, tiny_detector
 
@@ -211,6 +214,26 @@ def test_a_server_without_metrics_serves(
             scrape(metrics)
         with InferenceServerClient(server.grpc_url) as client:
             assert client.is_server_ready()
+
+
+def test_processes_that_count_end_with_a_triton_that_is_killed(tiny_repository: Path) -> None:
+    # Taking metrics away is a message to Triton, whose answer they must not wait for then.
+    with serving(tiny_repository) as server:
+        for model in COUNTED_BY:
+            infer(server.url, model, [SQUARE])
+        triton = server.triton_pid()
+        processes = children(triton)
+        # Whoever would clean up goes first.
+        os.kill(server.process.pid, signal.SIGKILL)
+        os.kill(triton, signal.SIGKILL)
+        try:
+            wait_until(lambda: not any(map(running, processes)))
+        finally:
+            for process in filter(running, processes):
+                os.kill(process, signal.SIGKILL)
+    assert len(processes) == 6
+    for region in SHM_FOLDER.glob(f"framewire_{server.process.pid}_*"):
+        region.unlink()
 
 
 def build(repository: Path, size: int) -> None:

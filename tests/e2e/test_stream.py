@@ -13,6 +13,7 @@ import pytest
 from tritonclient.grpc import InferenceServerClient
 from tritonclient.utils import InferenceServerException
 
+from builder.cli import main
 from builder.pipelines.repository import build_pipeline
 from builder.settings import BuildSettings
 from tests import images, videos
@@ -38,6 +39,7 @@ from thin_client.contract import (
     STREAM_OUTPUTS,
     STREAM_STATUSES,
     ImageStatus,
+    model_names,
     resolve_shape,
 )
 
@@ -66,6 +68,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serving]:
         stream_idle_s=IDLE_S,
     )
     build_pipeline(model, repository, small)
+    build_pipeline(model, repository, BuildSettings("moving", stream=True))
     with serving(repository) as running:
         yield running
 
@@ -177,13 +180,16 @@ def test_a_lost_packet_costs_frames_up_to_the_next_key_frame(
 def test_a_corrupt_packet_harms_neither_its_stream_nor_another(
     server: Serving, client: InferenceServerClient, codec: str
 ) -> None:
-    # What is cut, H.265's decoder only notices by the hash of a picture.
+    # Damage that H.265's decoder does not notice is told by the hash of the picture.
     hashed = {"x265-params": "hash=1"} if codec == "h265" else {}
     source = videos.encoded(codec, videos.pan(PHOTOGRAPH, 20), **hashed)
     frames = videos.decoded(codec, source)
     damaged = list(source)
     damaged[3] = b"no access unit"
-    damaged[12] = damaged[12][: len(damaged[12]) // 3]
+    middle = len(damaged[12]) // 2
+    damaged[12] = (
+        videos.with_wrong_bytes(damaged[12], middle) if hashed else damaged[12][: middle // 2]
+    )
     found: dict[str, list[Answer]] = {"whole": [], "damaged": []}
     for number in range(20):
         options = {"start": True, "codec": codec} if number == 0 else {}
@@ -193,6 +199,7 @@ def test_a_corrupt_packet_harms_neither_its_stream_nor_another(
     assert [status(answer) for answer in found["whole"]] == [OK] * 20
     assert status(found["damaged"][3]) == CORRUPT
     assert status(found["damaged"][10]) == OK
+    assert status(found["damaged"][12]) == CORRUPT
     for name, answers in found.items():
         for number, answer in enumerate(answers):
             if status(answer) == OK:
@@ -481,6 +488,33 @@ def test_packets_of_many_streams_share_the_networks_batches(
         assert sum(size * count for size, count in sizes.items()) == 160
         assert max(sizes) > 1
         assert sum(sizes.values()) < 160, formed
+
+
+def test_a_new_version_takes_streams_that_begin_anew(
+    server: Serving,
+    client: InferenceServerClient,
+    packets: dict[str, list[bytes]],
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    repository = server.repository
+    key = packets["h264"][0]
+    send(client, "moving_stream", 50, key, start=True, codec="h264")
+    model = repository.parent / "tiny.onnx"
+    build_pipeline(model, repository, BuildSettings("moving", conf=0.2, stream=True))
+    command = ["load", "moving", "--repository", str(repository), "--url", server.url]
+    assert main(command) == 0, capsys.readouterr().err
+    states = {
+        (each.name, each.version)
+        for each in client.get_model_repository_index().models
+        if each.name.startswith("moving") and each.state == "READY"
+    }
+    assert states == {
+        (name, "2") for name in (*model_names("moving").all, *model_names("moving").streaming)
+    }
+    error = refused(client, 50, packets["h264"][1], model="moving_stream")
+    assert "START" in error.message()
+    answer = send(client, "moving_stream", 50, key, start=True, codec="h264", end=True)
+    assert status(answer) == OK
 
 
 def test_the_statuses_of_streams_have_sentences() -> None:

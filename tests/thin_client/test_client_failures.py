@@ -29,7 +29,7 @@ from thin_client import (
 from thin_client.contract import contract_fingerprint, model_names
 from thin_client.failures import clean_sentence
 
-AT_ONCE = RetryPolicy(first_delay_s=0, max_delay_s=0)
+AT_ONCE = RetryPolicy(attempts=5, first_delay_s=0, max_delay_s=0)
 QUEUE_FULL = (grpc.StatusCode.UNAVAILABLE, "in ensemble 'codes', Exceeds maximum queue size")
 
 

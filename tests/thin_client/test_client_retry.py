@@ -26,6 +26,13 @@ def test_pauses_double_up_to_the_longest_and_end_with_the_last_try():
     assert pauses == pytest.approx([0.1, 0.2, 0.4, 0.5, 0.5, None])
 
 
+def test_the_usual_tries_outlast_a_server_that_stops():
+    policy = RetryPolicy()
+    shortest = sum(policy.delay_s(failures, jitter=1) for failures in range(1, policy.attempts))
+    # Measured: a container refuses for 5 s, from SIGTERM to its end.
+    assert 5 < shortest < 10
+
+
 def test_jitter_shortens_a_pause_by_up_to_half():
     policy = RetryPolicy(first_delay_s=1.0)
     assert policy.delay_s(1, jitter=0) == 1.0

@@ -7,13 +7,18 @@ as many frames with less memory, and gives the same candidates while held at flo
 
 from __future__ import annotations
 
+import sys
 from queue import SimpleQueue
 from typing import TYPE_CHECKING
 
 import numpy as np
-import openvino as ov
-import openvino.properties.hint as hints
-from openvino import properties
+
+# Importing OpenVINO tells Intel that it was imported, unless this package of its is missing.
+sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
+
+import openvino as ov  # noqa: E402 - not before that
+import openvino.properties.hint as hints  # noqa: E402
+from openvino import properties  # noqa: E402
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -65,6 +65,7 @@ class ProcessMetrics:
             "version": args["model_version"],
             "process": str(os.getpid()),
         }
+        self._triton = os.getppid()
         self._families: dict[Family, Any] = {}
         self._metrics: dict[Series, Any] = {}
         self._waiting: Counter[Series] = Counter()
@@ -99,6 +100,10 @@ class ProcessMetrics:
 
     def close(self) -> None:
         """Send what is left and take the metrics of this process away."""
+        if os.getppid() != self._triton:
+            # Triton was killed. Whoever sent it a message, as metrics do when they are taken away,
+            # would wait for its answer for ever.
+            os._exit(1)
         self._closed.set()
         self._news.set()
         if self._thread is not None:
@@ -113,7 +118,8 @@ class ProcessMetrics:
             self._news.wait()
             self._closed.wait(GATHER_S)
             self._news.clear()
-            self._send()
+            if os.getppid() == self._triton:
+                self._send()
 
     def _send(self) -> None:
         with self._lock:

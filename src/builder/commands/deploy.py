@@ -4,7 +4,13 @@ from __future__ import annotations
 
 import argparse
 
-from builder.commands.options import Commands, add_repository_option, positive
+from builder.commands.options import (
+    Commands,
+    add_port_options,
+    add_repository_option,
+    positive,
+    server_options,
+)
 from builder.demo import REPOSITORY
 from builder.deployment.docker_run import compose_service, docker_run
 from builder.deployment.kubernetes import kubernetes_patch
@@ -33,6 +39,9 @@ def add_deploy(commands: Commands[argparse.ArgumentParser]) -> None:
     parser.add_argument(
         "--cores", type=positive, metavar="N", help="of the container (one to each that decodes)"
     )
+    parser.add_argument(
+        "--gpus", type=int, metavar="N", help="of the container (1 where a network asks for it)"
+    )
     wishes = Wishes(REPOSITORY)
     for option, default, explained in (
         ("versions", wishes.versions, "of a pipeline, loaded at once while servers change"),
@@ -47,6 +56,7 @@ def add_deploy(commands: Commands[argparse.ArgumentParser]) -> None:
             metavar="N",
             help=f"{explained} ({default})",
         )
+    add_port_options(parser)
     parser.set_defaults(run=run_deploy)
 
 
@@ -56,9 +66,11 @@ def run_deploy(arguments: argparse.Namespace) -> None:
         repository=arguments.repository,
         image=arguments.image,
         cores=arguments.cores,
+        gpus=arguments.gpus,
         versions=arguments.versions,
         clients=arguments.clients,
         in_flight=arguments.in_flight,
         encoded_mib=arguments.encoded_mib,
+        published=server_options(arguments).ports,
     )
     print(PRINTED[arguments.print](needs_of(wishes)), end="")

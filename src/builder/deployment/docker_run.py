@@ -9,10 +9,9 @@ import yaml
 
 from builder.deployment.needs import Needs
 
-LOOPBACK = "127.0.0.1"
 # Where the images of docker/ look for the repository, and keep what they compile.
 REPOSITORY_IN_CONTAINER = "/models"
-PLANS_IN_CONTAINER = "/plans"
+PLANS_IN_CONTAINER = "/var/cache/framewire"
 PLANS_VOLUME = "framewire-plans"
 # What NVIDIA says a Triton with a GPU should have: memory that stays put without limit, and stacks
 # of 64 MiB.
@@ -32,7 +31,7 @@ def docker_run(needs: Needs) -> str:
         f"--ulimit nofile={needs.open_files}:{needs.open_files}",
         f"--stop-timeout {needs.stop_s}",
         "--read-only --tmpfs /tmp --cap-drop ALL --security-opt no-new-privileges",
-        *(f"--publish {LOOPBACK}:{port}:{port}" for port in needs.ports.values()),
+        *(f"--publish {each}" for each in needs.published),
         "--volume " + shlex.quote(f"{repository}:{REPOSITORY_IN_CONTAINER}:ro"),
     ]
     if needs.gpus:
@@ -62,7 +61,7 @@ def compose_service(needs: Needs) -> str:
         "tmpfs": ["/tmp"],  # noqa: S108 - the container's own
         "cap_drop": ["ALL"],
         "security_opt": ["no-new-privileges:true"],
-        "ports": [f"{LOOPBACK}:{port}:{port}" for port in needs.ports.values()],
+        "ports": list(needs.published),
         "volumes": [f"{repository}:{REPOSITORY_IN_CONTAINER}:ro"],
     }
     document: dict[str, Any] = {"services": {"framewire": service}}

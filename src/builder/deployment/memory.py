@@ -10,7 +10,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from builder.deployment.pipeline_facts import MIB, PipelineFacts
-from builder.settings import Runtime
 
 # Measured: `framewire serve` itself, and Triton before its first request.
 SERVE_MIB = 70
@@ -18,9 +17,14 @@ TRITON_MIB = 45
 # Measured: Triton's growth with the images under way, encoded and as frames; its buffers for what
 # comes in, for what the steps pass on, and what its allocator keeps of them.
 COPIES_IN_TRITON = 3
-# Measured: a process that decodes, and the postprocess step, before their first request.
-DECODING_MIB = 60
+# Measured: a connection on which nothing happens.
+CONNECTION_MIB = 0.02
+# Measured: a process that decodes before its first request, with what its allocator keeps later,
+# and the postprocess step.
+DECODING_MIB = 72
 POSTPROCESS_MIB = 50
+# Measured: a process that decodes packets, with eight streams of 640x368 in two of them.
+DECODING_PACKETS_MIB = 90
 BYTES_OF_PIXEL = 3
 # A process decodes one picture of more pixels at a time, smaller ones in all its threads
 # (builder/served_models/preprocess/decode.py); large ones may be held twice, when they are turned.
@@ -60,7 +64,9 @@ def process_memory(
     pipelines: Sequence[PipelineFacts],
     *,
     cores: int,
+    gpus: int,
     versions: int,
+    clients: int,
     in_flight: int,
     encoded_bytes: int,
 ) -> ProcessMemory:
@@ -69,24 +75,30 @@ def process_memory(
     Args:
         pipelines: that it serves.
         cores: that it may use.
+        gpus: that it has.
         versions: of each pipeline, loaded at once.
+        clients: connected at once.
         in_flight: images under way at once.
         encoded_bytes: an encoded image.
     """
     encoded_mib = encoded_bytes / MIB
     frame_mib = max(each.frame_mib for each in pipelines)
-    triton = TRITON_MIB + COPIES_IN_TRITON * in_flight * (encoded_mib + frame_mib)
-    if any(each.runtime is not Runtime.PYTHON for each in pipelines):
+    triton = TRITON_MIB + CONNECTION_MIB * clients
+    triton += COPIES_IN_TRITON * in_flight * (encoded_mib + frame_mib)
+    if gpus:
         triton += GPU_RUNTIME_MIB
     server = SERVE_MIB + triton
-    usual = sum(_version_mib(each, cores, encoded_mib, accepted=False) for each in pipelines)
-    most = sum(_version_mib(each, cores, encoded_mib, accepted=True) for each in pipelines)
+    networks = sum(network_mib(each, cores) for each in pipelines if not (gpus and each.wants_gpu))
+    usual = networks + sum(
+        _steps_mib(each, cores, encoded_mib, accepted=False) for each in pipelines
+    )
+    most = networks + sum(_steps_mib(each, cores, encoded_mib, accepted=True) for each in pipelines)
     # Hardly anybody calls the version that is on its way out.
     return ProcessMemory(server + usual, server + most + (versions - 1) * usual)
 
 
-def _version_mib(pipeline: PipelineFacts, cores: int, encoded_mib: float, accepted: bool) -> float:
-    """Return what the processes of one version take.
+def _steps_mib(pipeline: PipelineFacts, cores: int, encoded_mib: float, accepted: bool) -> float:
+    """Return what the processes of one version take, but for its network's.
 
     Args:
         pipeline: it.
@@ -100,17 +112,24 @@ def _version_mib(pipeline: PipelineFacts, cores: int, encoded_mib: float, accept
     if pixels > LARGE_PICTURE_PIXELS:
         decoding += COPIES_OF_LARGE_PICTURE * _picture_mib(pixels)
     # Both variants, the ensemble's and that in one process, have as many.
-    return 2 * pipeline.instances * decoding + POSTPROCESS_MIB + network_mib(pipeline, cores)
+    decoding *= 2 * pipeline.instances
+    return decoding + _streams_mib(pipeline, encoded_mib, accepted) + POSTPROCESS_MIB
+
+
+def _streams_mib(pipeline: PipelineFacts, encoded_mib: float, accepted: bool) -> float:
+    if pipeline.stream_memory is None:
+        return 0.0
+    process = DECODING_PACKETS_MIB + pipeline.max_batch * (encoded_mib + pipeline.frame_mib)
+    return pipeline.instances * process + accepted * pipeline.stream_memory / MIB
 
 
 def network_mib(pipeline: PipelineFacts, cores: int) -> float:
-    """Return what the network's own process takes: OpenVINO's, 0 where Triton runs the network.
+    """Return what a network on these cores takes: OpenVINO, in a process of its own.
 
-    It is compiled for one frame on all cores and, where there are several, for a frame on each
-    (builder/served_models/network/runtime.py): one stream, and one more for each core.
+    OpenVINO's is compiled for one frame on all cores and, where there are several, for a frame on
+    each (builder/served_models/network/runtime.py): one stream, and one more for each core. ONNX
+    Runtime inside Triton is taken to need as much.
     """
-    if pipeline.runtime is not Runtime.PYTHON:
-        return 0.0
     compilations, streams = (1, 1) if cores == 1 else (2, 1 + cores)
     file_mib = pipeline.network_bytes / MIB
     stream_mib = STREAM_MIB_OF_MEGAPIXEL + STREAM_MIB_OF_FILE_MIB * file_mib

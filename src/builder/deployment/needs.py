@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from builder.deployment.memory import process_memory
 from builder.deployment.pipeline_facts import MIB, PipelineFacts, facts_of
 from builder.deployment.wishes import CPU_IMAGE, GPU_IMAGE, Wishes
-from builder.serving.server_options import DRAIN_S, ServerOptions
+from builder.serving.server_options import DRAIN_S, LOOPBACK, ServerOptions
 from builder.serving.shared_memory import shared_memory_bytes
 from builder.serving.triton_process import KILL_AFTER_S
 from builder.settings import Runtime
@@ -41,7 +42,7 @@ class Needs:
         memory_mib: memory, /dev/shm included, beyond which it may be killed.
         open_files: its limit.
         stop_s: from SIGTERM to SIGKILL.
-        ports: inside the container, by what they serve.
+        ports: of the container, by what they serve.
         wishes: what the numbers were worked out for.
     """
 
@@ -55,13 +56,21 @@ class Needs:
     memory_mib: int
     open_files: int
     stop_s: int
-    ports: dict[str, int]
+    ports: Mapping[str, int]
     wishes: Wishes
 
     @property
     def names(self) -> tuple[str, ...]:
         """Of the pipelines."""
         return tuple(each.name for each in self.pipelines)
+
+    @property
+    def published(self) -> tuple[str, ...]:
+        """Ports of this machine's loopback and of the container, as Docker takes them."""
+        return tuple(
+            f"{LOOPBACK}:{self.wishes.published.get(purpose, port)}:{port}"
+            for purpose, port in self.ports.items()
+        )
 
     def reasons(self) -> tuple[str, ...]:
         """Return a line for each number that says where it comes from."""
@@ -77,6 +86,14 @@ class Needs:
             f"memory {self.memory_mib} MiB at most: every process with pictures of "
             f"{biggest / 1e6:g} megapixels, which the pipelines accept (build with a smaller "
             "--max-image-pixels for less)",
+            *(
+                (
+                    "memory for streams: their decoders may take all that --max-stream-memory "
+                    "allows them",
+                )
+                if any(each.stream_memory for each in self.pipelines)
+                else ()
+            ),
             *(("GPU: memory of its libraries is assumed, not measured",) if self.gpus else ()),
             f"open files {self.open_files}: {wishes.clients} clients and Triton's own",
             f"stop {self.stop_s} s: {DRAIN_S} s for requests to be answered, {KILL_AFTER_S} s for "
@@ -105,14 +122,17 @@ def needs_of(wishes: Wishes) -> Needs:
         RepositoryError: there are no pipelines in the repository, or it is damaged.
     """
     pipelines = facts_of(wishes.repository)
-    gpus = int(any(each.runtime is not Runtime.PYTHON for each in pipelines))
+    wanted = int(any(each.wants_gpu for each in pipelines))
+    gpus = wanted if wishes.gpus is None else wishes.gpus
     cores = wishes.cores or _cores(pipelines, gpus)
     shared = shared_memory_bytes(wishes.repository, wishes.versions, wishes.encoded_bytes) / MIB
     shared_now = shared_memory_bytes(wishes.repository, 1, wishes.encoded_bytes) / MIB
     processes = process_memory(
         pipelines,
         cores=cores,
+        gpus=gpus,
         versions=wishes.versions,
+        clients=wishes.clients,
         in_flight=wishes.in_flight,
         encoded_bytes=wishes.encoded_bytes,
     )
@@ -120,7 +140,7 @@ def needs_of(wishes: Wishes) -> Needs:
     return Needs(
         repository=wishes.repository,
         pipelines=pipelines,
-        image=wishes.image or (GPU_IMAGE if gpus else CPU_IMAGE),
+        image=wishes.image or _image(pipelines),
         cores=cores,
         gpus=gpus,
         shared_memory_mib=shared_memory_mib,
@@ -131,6 +151,11 @@ def needs_of(wishes: Wishes) -> Needs:
         ports=ServerOptions(wishes.repository).ports,
         wishes=wishes,
     )
+
+
+def _image(pipelines: tuple[PipelineFacts, ...]) -> str:
+    embedded = all(each.runtime is Runtime.PYTHON for each in pipelines)
+    return CPU_IMAGE if embedded else GPU_IMAGE
 
 
 def _cores(pipelines: tuple[PipelineFacts, ...], gpus: int) -> int:

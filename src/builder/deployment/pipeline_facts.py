@@ -6,7 +6,10 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
+from tritonclient.grpc import model_config_pb2 as pb
+
 from builder.errors import InvalidPipelineError, RepositoryError
+from builder.pipelines.config_files import read_config
 from builder.pipelines.manifest import pipelines, read_manifest
 from builder.pipelines.model_configs import NETWORK_FILE
 from builder.pipelines.repository import SETTINGS_FILE
@@ -29,7 +32,9 @@ class PipelineFacts:
         decode_threads: of each of them; 0 for its share of the cores.
         max_image_pixels: an image with more is refused.
         runtime: of the network.
+        wants_gpu: whether the network runs on a GPU, at least where Triton finds one.
         network_bytes: size of the network's file.
+        stream_memory: bytes that the decoders of its streams may take; None where it takes none.
     """
 
     name: str
@@ -40,7 +45,9 @@ class PipelineFacts:
     decode_threads: int
     max_image_pixels: int
     runtime: Runtime
+    wants_gpu: bool
     network_bytes: int
+    stream_memory: int | None = None
 
     @property
     def frame_mib(self) -> float:
@@ -84,6 +91,10 @@ def _facts(repository: Path, name: str) -> PipelineFacts:
     try:
         max_image_pixels = int(json.loads(settings_file.read_text())["max_image_pixels"])
         network_bytes = network_file.stat().st_size
+        stream_memory = None
+        if manifest.stream:
+            decode_file = repository / names.decode / version / SETTINGS_FILE
+            stream_memory = int(json.loads(decode_file.read_text())["max_stream_memory"])
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise InvalidPipelineError(
             f"version {version} of {name} in {repository} is damaged ({error}): build the pipeline "
@@ -98,5 +109,10 @@ def _facts(repository: Path, name: str) -> PipelineFacts:
         decode_threads=manifest.decode_threads,
         max_image_pixels=max_image_pixels,
         runtime=manifest.runtime,
+        wants_gpu=any(
+            group.kind != pb.ModelInstanceGroup.KIND_CPU
+            for group in read_config(repository / names.network).instance_group
+        ),
         network_bytes=network_bytes,
+        stream_memory=stream_memory,
     )

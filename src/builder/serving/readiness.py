@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from builder.errors import RepositoryError, ServerNotReadyError
-from builder.pipelines.pipeline_models import models_in
+from builder.pipelines.pipeline_models import has_streams, models_of
 
 # In NAME/<version>/ of every pipeline: builder.pipelines.manifest, which is slow to import.
 MANIFESTS = "*/*/pipeline.json"
@@ -36,7 +36,7 @@ def check_ready(
     address: str,
     http_port: int,
     *,
-    repository: Path,
+    repository: Path | None = None,
     timeout_s: float = 5,
 ) -> None:
     """Check that a server answers for every model of some pipelines.
@@ -48,7 +48,7 @@ def check_ready(
         names: of the pipelines.
         address: of the server.
         http_port: likewise.
-        repository: that says which models a pipeline has; five where it does not know it.
+        repository: that says which models a pipeline has; without, the five that all have count.
         timeout_s: for the connection and for each answer.
 
     Raises:
@@ -57,7 +57,8 @@ def check_ready(
     connection = http.client.HTTPConnection(address, http_port, timeout=timeout_s)
     try:
         for name in names:
-            for model in models_in(repository, name):
+            known = repository is not None and has_streams(repository, name)
+            for model in models_of(name, streams=known):
                 connection.request("GET", f"/v2/models/{model}/ready")
                 answer = connection.getresponse()
                 answer.read()

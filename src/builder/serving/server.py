@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import secrets
 import signal
 import subprocess
 import sys
@@ -53,7 +54,8 @@ def triton_server(options: ServerOptions) -> Iterator[TritonServer]:
         print(f"framewire: warning: {shortage}", file=sys.stderr)
     for hint in prune_hints(options.repository):
         print(f"framewire: {hint}", file=sys.stderr)
-    shm_prefix = f"framewire_{os.getpid()}_{options.grpc_port}_"
+    # Process ids repeat where containers share /dev/shm.
+    shm_prefix = f"framewire_{os.getpid()}_{secrets.token_hex(4)}_"
     with ExitStack() as stack:
         scratch = stack.enter_context(_scratch_folder())
         # A repository may lie anywhere; Triton sees a link whose path a shell takes as it is.
@@ -120,14 +122,15 @@ def sigterm_interrupts() -> Iterator[None]:
 def serve(options: ServerOptions) -> None:
     """Serve in the foreground until a signal comes, printing one line when ready."""
     with suppress(KeyboardInterrupt), sigterm_interrupts(), triton_server(options) as server:
-        models = server.wait_until_ready()
-        print(
-            f"ready: {', '.join(models)} on gRPC {options.address}:{options.grpc_port}, "
-            f"HTTP {options.http_port}, metrics {options.metrics_port}",
-            flush=True,
-        )
         try:
+            models = server.wait_until_ready()
+            print(
+                f"ready: {', '.join(models)} on gRPC {options.address}:{options.grpc_port}, "
+                f"HTTP {options.http_port}, metrics {options.metrics_port}",
+                flush=True,
+            )
             server.wait()
         except KeyboardInterrupt:
-            # While this lasts a second signal ends it at once.
+            # Triton may have taken requests before we called it ready. While this lasts a second
+            # signal ends it at once.
             server.drain()

@@ -33,6 +33,11 @@ DRAIN_S = 30
 # on few cores, and the Triton of the wheel may crash when it gives one up.
 STUB_START_S = 120
 
+# A client asks which servers a name has when it connects, and so would never find those that were
+# added later. Its connections end when they are this old and their requests are answered, and it
+# asks again; gRPC varies the time by a tenth, so that not all do at once.
+CONNECTION_AGE_S = 600
+
 # glibc may return the pages of a decoded frame to the kernel and fault them in again for the next
 # (docs/performance.md). These make it keep what frames up to 8K need, and still give back what a
 # single huge picture took.
@@ -149,6 +154,8 @@ def triton_arguments(
         # Clients keep idle connections alive; Triton's default calls that abuse and hangs up.
         "--grpc-keepalive-permit-without-calls=true",
         "--grpc-http2-min-recv-ping-interval-without-data=5000",
+        # In-flight requests are still answered: the grace has no end unless one is set.
+        f"--grpc-max-connection-age={CONNECTION_AGE_S * 1000}",
         *_control_arguments(options),
         *options.access.triton_arguments(),
         *(options.tracing.triton_arguments() if options.tracing else ()),

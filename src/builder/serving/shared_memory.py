@@ -1,7 +1,7 @@
 """How much of /dev/shm a repository's Python models may need, and whether it is there.
 
 Each Python model exchanges its tensors with Triton through a region in /dev/shm. Where that runs
-out the model is killed by SIGBUS, long after the start: better to say so before.
+out requests fail, or the model is killed by SIGBUS, long after the start: better to say so before.
 """
 
 from __future__ import annotations
@@ -54,8 +54,8 @@ def shared_memory_shortage(repository: Path) -> str | None:
     has_mb, needs_mb = total / 2**20, needed / 2**20
     return (
         f"{SHM_FOLDER} has {has_mb:.0f} MB and full batches may need {needs_mb:.0f} MB, beyond "
-        "which models crash: give it more (docker run --shm-size 1g), or build with a smaller "
-        "--max-batch"
+        "which requests fail and models may crash: give it more (docker run --shm-size 1g), or "
+        "build with a smaller --max-batch"
     )
 
 

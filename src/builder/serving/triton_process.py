@@ -26,7 +26,11 @@ KILL_AFTER_S = DRAIN_S + 10
 KEPT_LOG_LINES = 400
 
 # What a Triton without a GPU says to its first request, and what nobody can or need do about.
-HARMLESS = re.compile(r"pinned_memory_manager\.cc")
+HARMLESS = re.compile(
+    r"pinned_memory_manager\.cc|CudaDriverHelper|CUDA driver version is insufficient"
+)
+# What C++ says before it aborts.
+ABORTED = re.compile(r"terminate called|what\(\):|Assertion .* failed|double free|corrupted")
 LOAD_FAILURE = re.compile(r"failed to load '(?P<model>[^']+)' version \d+: (?P<reason>.*)")
 LOG_LINE = re.compile(r"[IWE]\d{4} \d\d:\d\d:\d\d\.\d+ \d+ \S+\] ")
 
@@ -103,8 +107,8 @@ class TritonServer:
         pipeline. Here the models that clients call are unloaded first, while their steps stay.
         Does nothing where Triton takes no such orders (``ModelControl.POLL`` and ``NONE``).
         """
-        if self._options.control is not ModelControl.EXPLICIT:
-            return
+        if self._options.control is not ModelControl.EXPLICIT or not self._local.model_states():
+            return  # the latter: it has taken no request yet
         repository = self._options.repository
         public = tuple(
             model
@@ -166,7 +170,14 @@ def _reason(log: list[str]) -> str:
         # What follows "At:" is a traceback, which the log above has in full.
         reasons = {match["model"]: match["reason"].split(r"\n\nAt:")[0] for match in failures}
         return "; ".join(f"model {model} did not load: {why}" for model, why in reasons.items())
+    aborted = [line.strip() for line in log if ABORTED.search(line)]
+    if aborted:
+        return " ".join(aborted[-2:])
     polls = [line.split("] ", 1)[-1] for line in log if "Poll failed for model" in line]
-    errors = polls or [LOG_LINE.sub("", line) for line in log if line.startswith(("E", "error:"))]
+    errors = polls or [
+        LOG_LINE.sub("", line)
+        for line in log
+        if line.startswith(("E", "error:")) and not HARMLESS.search(line)
+    ]
     last = errors or [line for line in log if line.strip()]
     return last[-1].strip('" ') if last else "it logged nothing; run `framewire serve --verbose`"

@@ -113,19 +113,36 @@ def find_gpu(device: str | None) -> tuple[str, str]:
     Raises:
         TrtexecError: nvidia-smi is missing or names none.
     """
-    which = ("-i", device) if device else ()
+    return find_gpus(device)[0]
+
+
+def find_gpus(devices: str | None) -> list[tuple[str, str]]:
+    """Return the names and the compute capabilities of some GPUs.
+
+    Args:
+        devices: indices or UUIDs with commas between; None for all.
+
+    Raises:
+        TrtexecError: nvidia-smi is missing or names none.
+    """
+    which = ("-i", devices) if devices else ()
     try:
         text = _answer(["nvidia-smi", *which, *GPU_QUERY])
     except FileNotFoundError:
         text = "nvidia-smi is not installed"
-    name, _, capability = text.strip().partition("\n")[0].rpartition(",")
-    if not re.fullmatch(r"\d+\.\d+", capability.strip()):
+    listed = [line.rpartition(",") for line in text.strip().splitlines()]
+    gpus = [
+        (name.strip(), capability.strip())
+        for name, _, capability in listed
+        if re.fullmatch(r"\s*\d+\.\d+\s*", capability)
+    ]
+    if not gpus:
         raise TrtexecError(
-            f"no GPU{f' {device}' if device else ''} can be seen here ({_last_line(text)}): run "
+            f"no GPU{f' {devices}' if devices else ''} can be seen here ({_last_line(text)}): run "
             "this on the machine that serves, in a container with `--gpus all`, and choose one of "
             "several GPUs with --device"
         )
-    return name.strip(), capability.strip()
+    return gpus
 
 
 def this_machine(device: str | None = None) -> Machine:

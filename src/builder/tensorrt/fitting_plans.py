@@ -20,8 +20,9 @@ from builder.pipelines.versions import loaded_versions
 from builder.serving.server_options import check_repository
 from builder.settings import Runtime
 from builder.tensorrt.engine_cache import working_folder
+from builder.tensorrt.engine_machine import find_gpus
 from builder.tensorrt.engine_options import EngineOptions
-from builder.tensorrt.plan import misfit, network_folder
+from builder.tensorrt.plan import check_plan, misfit, network_folder
 from builder.tensorrt.wanted_plan import WantedPlan, wanted_plan
 
 SERVED = "served-"
@@ -74,12 +75,25 @@ def fitting_plans(
 def _is_unfit(repository: Path, name: str, options: EngineOptions) -> bool:
     try:
         wanted = wanted_plan(repository, name, options)
+        gpus = find_gpus(os.environ.get("CUDA_VISIBLE_DEVICES"))
     except TrtexecError as error:
         raise PlanError(
             f"{name} needs TensorRT and a GPU ({error}); without them, serve a pipeline built with "
             "`--runtime onnxruntime` or `--runtime python`"
         ) from error
-    return bool(wanted.misfit() or _other_unfit_versions(repository, name, wanted))
+    if len({capability for _, capability in gpus}) > 1:
+        # Triton loads the plan on every GPU that it sees.
+        found = ", ".join(f"{gpu} ({capability})" for gpu, capability in gpus)
+        raise PlanError(
+            f"{name} would need a plan for each kind of GPU here, found {found}: give each "
+            "container GPUs of one kind, as with `docker run --gpus device=0`"
+        )
+    try:
+        # With whatever options it was compiled: `framewire engine` knows more of them.
+        check_plan(repository, name, wanted.machine)
+    except PlanError:
+        return True
+    return bool(_other_unfit_versions(repository, name, wanted))
 
 
 def _other_unfit_versions(repository: Path, name: str, wanted: WantedPlan) -> list[int]:
