@@ -3,12 +3,13 @@
 # make test-containers  tests of the images, in Docker; make test-gpu  of that for GPUs, on one
 # make heads  a table of every head: built, served, equal to the reference, known to TensorRT
 # make bench  how fast: the sweep, the comparison, the targets; build/bench/report.html
+# make stream-bench  ways to send video over links of 2 to 100 Mbit/s; needs root
 # make manifests  the Kubernetes manifests, with today's numbers, valid
 # make check  ruff, mypy --strict, the import rule
 # make image  images framewire-cpu and framewire-client; make image-gpu  the one for GPU servers
 .DEFAULT_GOAL := demo
-.PHONY: demo test test-containers test-gpu bench heads check manifests model_repository image \
-    image-gpu clean
+.PHONY: demo test test-containers test-gpu bench stream-bench heads check manifests \
+    model_repository image image-gpu clean
 
 PORTS := $(if $(GRPC_PORT),--grpc-port $(GRPC_PORT)) $(if $(HTTP_PORT),--http-port $(HTTP_PORT)) \
     $(if $(METRICS_PORT),--metrics-port $(METRICS_PORT))
@@ -41,6 +42,10 @@ bench: .venv/.bench
 	    predict="--ultralytics .venv/bin/python samples/code_detector/codes.onnx"; \
 	fi; \
 	.venv/bin/framewire bench samples $$predict $(BENCH)
+
+# make stream-bench STREAM_BENCH="--links 4 --seconds 5": see docs/streaming.md.
+stream-bench: .venv/.embedded
+	@.venv/bin/python benchmarks/stream/run.py $(STREAM_BENCH)
 
 heads: .venv/.test
 	@.venv/bin/python -m tests.heads.table

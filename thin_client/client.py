@@ -185,8 +185,8 @@ class Detector:
             PipelineNotFound: video was asked for and the pipeline takes only pictures.
         """
         # Streaming is a fifth of this package, and most programs send pictures.
-        from thin_client.streaming import opening, session, stream  # noqa: PLC0415
-        from thin_client.streaming.plan import wishes_from  # noqa: PLC0415
+        from thin_client.streaming import opening, stream, target  # noqa: PLC0415
+        from thin_client.streaming.wishes import wishes_from  # noqa: PLC0415
 
         budget = self._budget()
         pipeline = self._connect(budget)
@@ -201,7 +201,7 @@ class Detector:
             input_side=input_side,
         )
         opening.refuse_without_streams(video, wishes, pipeline)
-        images = session.Target(
+        images = target.Target(
             self._channel,
             self._stub,
             self._connection,

@@ -23,6 +23,9 @@ _BASELINE_S = 10.0
 # Over which the rate of answers is counted.
 _WINDOW_S = 0.5
 _PINGS = 3
+# After so many steps down without a ping in time it is not our bytes that make them late: the route
+# has become longer, or a machine is busy.
+_STEPS_IN_VAIN = 4
 _DOWN_EVERY_S = 0.25
 _DOWN = 0.8
 # No step down goes below this share of what left lately: a server that pauses for a moment looks
@@ -59,7 +62,8 @@ class LinkControl:
         self._round_trips = _Smallest()
         self._round_trips.add(now, link.rtt_s)
         self._alone = False
-        self._pings: deque[bool] = deque(maxlen=_PINGS)  # late
+        self._pings: deque[tuple[bool, float]] = deque(maxlen=_PINGS)  # late, seconds
+        self._in_vain = 0
         self._ping: tuple[float, float] | None = None  # sent, seconds that it may take
         self._outstanding: deque[tuple[float, int]] = deque()
         self._left: deque[tuple[float, int]] = deque()
@@ -68,6 +72,7 @@ class LinkControl:
         self._shrunk = now
         self._began = now
         self._limit = link.bits_per_s
+        self._limit_before = self._limit
         self._steps_beyond = 0
 
     def sent(self, now: float, size: int) -> None:
@@ -103,7 +108,9 @@ class LinkControl:
             sent_at, allowed_s = self._ping
             self._ping = None
             self._round_trips.add(now, now - sent_at)
-            self._pings.append(now - sent_at > allowed_s)
+            late = now - sent_at > allowed_s
+            self._pings.append((late, now - sent_at))
+            self._in_vain = self._in_vain if late else 0
 
     @property
     def ping_is_out(self) -> bool:
@@ -137,9 +144,14 @@ class LinkControl:
                 carried = self._carried(now)
                 left = 8 * sum(size for _, size in self._left)
                 lower = max(_DOWN * carried, _LARGEST_STEP * min(left, self.bits_per_s))
+                if not self._in_vain:
+                    self._limit_before = self._limit
                 self._limit, self._steps_beyond = carried or self._limit, 0
                 self.bits_per_s = max(_FLOOR_BITS_PER_S, min(self.bits_per_s * _DOWN, lower))
                 self._changed = now
+                self._in_vain += 1
+                if self._in_vain > _STEPS_IN_VAIN:
+                    self._take_for_the_smallest(now)
         elif now - self._late_at >= _CLEAN_BEFORE_UP_S and now - self._changed >= 1.0:
             # Not far above what is in use: what nobody tried is not known to be there.
             if 2 * self._carried(now) > self.bits_per_s:
@@ -158,7 +170,18 @@ class LinkControl:
         if self._ping is not None and now - self._ping[0] > self._ping[1] + LATE_S:
             return True
         # More than half of them: one may be late by chance.
-        return 2 * sum(self._pings) > _PINGS
+        return 2 * sum(late for late, _ in self._pings) > _PINGS
+
+    def _take_for_the_smallest(self, now: float) -> None:
+        """Measure from the present round trip; should it become shorter, that counts at once."""
+        if self._pings:
+            shortest = min(took for _, took in self._pings)
+            self._latencies.shift(max(0.0, shortest - self._round_trips.smallest))
+            self._round_trips.reset()
+            self._round_trips.add(now, shortest)
+            self._pings.clear()
+            self._limit = self._limit_before
+        self._in_vain = 0
 
     def _own_s(self, size: int) -> float:
         return 8 * size / self.bits_per_s
@@ -203,6 +226,9 @@ class _Smallest:
             self._near = now
         while len(self._values) > 1 and now - self._values[0][0] > _BASELINE_S:
             self._values.popleft()
+
+    def shift(self, more: float) -> None:
+        self._values = deque((at, value + more) for at, value in self._values)
 
     def reset(self) -> None:
         self._values.clear()

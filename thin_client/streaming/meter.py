@@ -69,17 +69,21 @@ class Meter:
         self._frames = 0
         self._bytes = 0
         self._first: float | None = None
+        self._last_sent = 0.0
+        self._first_answer: float | None = None
         self._last: float | None = None
 
     def sent(self, now: float, size: int) -> None:
         """Count a packet of ``size`` bytes."""
         self._first = now if self._first is None else self._first
+        self._last_sent = now
         self._sent.append((now, size))
         self._bytes += size
 
     def answered(self, now: float, latency_s: float) -> None:
         """Count a frame that came back after ``latency_s``."""
         self._frames += 1
+        self._first_answer = now if self._first_answer is None else self._first_answer
         self._last = now
         self._answers.append((now, latency_s))
         self._latencies_s.append(latency_s)
@@ -109,13 +113,20 @@ class Meter:
         return StreamStatistics(
             frames=self._frames,
             dropped=dropped,
-            frames_per_s=self._frames / span_s,
+            frames_per_s=self._answers_per_s(span_s),
             latency_p50_ms=_ms(self._latencies_s, 0.5),
             latency_p95_ms=_ms(self._latencies_s, 0.95),
             bytes_per_s=self._bytes / span_s,
             bytes=self._bytes,
             elapsed_s=elapsed_s,
         )
+
+    def _answers_per_s(self, span_s: float) -> float:
+        if self._first_answer is None or self._last is None or self._last <= self._first_answer:
+            return self._frames / span_s
+        # Answers that wait for the first one come in a bunch; what left tells the pace then.
+        sending_s = self._last_sent - (self._first or 0.0)
+        return (self._frames - 1) / max(sending_s, self._last - self._first_answer)
 
 
 def percentile(values: Iterable[float], share: float) -> float:

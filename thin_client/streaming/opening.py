@@ -13,7 +13,7 @@ from thin_client.errors import ContractMismatch, PipelineNotFound
 from thin_client.pipeline import Pipeline
 
 if TYPE_CHECKING:
-    from thin_client.streaming.plan import Wishes
+    from thin_client.streaming.wishes import Wishes
 
 __all__ = ["find_streams", "refuse_without_streams"]
 

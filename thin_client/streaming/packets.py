@@ -48,7 +48,7 @@ def packet_request(
     *,
     stream: str,
     codec: Codec,
-    timestamp_us: int,
+    timestamp_us: int | None,
     start: bool = False,
     end: bool = False,
 ) -> Any:
@@ -60,7 +60,7 @@ def packet_request(
         parameters: thresholds for this frame.
         stream: the stream's id.
         codec: of the stream.
-        timestamp_us: of the packet's frame.
+        timestamp_us: of the packet's frame; None for an empty one.
         start: the stream begins, or begins anew, with this packet.
         end: this is its last.
     """
@@ -74,8 +74,9 @@ def packet_request(
         "sequence_start": start,
         "sequence_end": end,
         "codec": codec.value,
-        "timestamp": timestamp_us,
     }
+    if timestamp_us is not None:
+        own["timestamp"] = timestamp_us
     set_parameters(request, {**parameters, **own})
     return request
 

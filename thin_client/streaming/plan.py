@@ -2,81 +2,25 @@
 
 from __future__ import annotations
 
-import itertools
-import math
 from dataclasses import dataclass, replace
 
 from thin_client.contract import Codec
+from thin_client.streaming.jpeg_sizes import JpegSizes
 from thin_client.streaming.link import Link
+from thin_client.streaming.wishes import Source, Wishes
 
-__all__ = ["JpegSizes", "Plan", "Source", "Wishes", "choose", "fitted", "sentence", "wishes_from"]
+__all__ = ["Plan", "choose", "fitted", "follow", "sentence"]
 
 # Of a link, what is planned with; the rest is for headers, answers and key frames.
 USED_SHARE = 0.8
 # Bits per pixel of x264's fastest preset: below the lower one detections suffer, above the upper
 # one they gain nothing (docs/streaming.md).
-LEAST_BITS_PER_PIXEL = 0.012
+LEAST_BITS_PER_PIXEL = 0.03
 MOST_BITS_PER_PIXEL = 0.12
+_SPARED = 0.85
 _LONGER_SIDES = (1920, 1600, 1280, 960, 640, 480, 320)
-_QUALITIES = (80, 70, 60, 50)
-# Bytes of a JPEG against quality 80, averaged over the sample pictures; measured once and then
-# corrected with every frame that is sent.
-_RELATIVE_BYTES = {
-    100: 3.2,
-    95: 2.1,
-    90: 1.5,
-    80: 1.0,
-    70: 0.79,
-    60: 0.67,
-    50: 0.58,
-    30: 0.42,
-    1: 0.15,
-}
+_QUALITIES = (80, 70, 60, 50, 40, 30)
 _FRAME_DIVISORS = (1, 2, 3, 4, 5, 6, 8, 10, 15, 30, 60, 120)
-
-
-@dataclass(frozen=True)
-class Source:
-    """What a source gives.
-
-    Attributes:
-        width: of its frames, pixels.
-        height: likewise.
-        fps: frames per second.
-        codec: of its packets, where the pipeline could take them as they are; else None.
-        bits_per_s: of its packets; None where nobody knows yet.
-    """
-
-    width: int
-    height: int
-    fps: float
-    codec: Codec | None = None
-    bits_per_s: float | None = None
-
-
-@dataclass(frozen=True)
-class Wishes:
-    """What a person asked for; None leaves the choice to the link.
-
-    Attributes:
-        codec: of what is sent; Codec.MJPEG is the stateless way, a JPEG a request.
-        quality: of JPEGs, 1 to 100.
-        max_side: longest side that is sent, pixels.
-        fps: most frames per second.
-        streams: whether the pipeline takes streams at all.
-        input_side: longer side of the network's input, pixels; nothing is gained by less than it.
-        fewer_frames: whether the frame rate may be lowered.
-        reencode: whether packets of a source may be encoded anew.
-    """
-
-    codec: Codec | None = None
-    quality: int | None = None
-    max_side: int | None = None
-    fps: float | None = None
-    streams: bool = True
-    input_side: int = 640
-    fewer_frames: bool = True
-    reencode: bool = True
 
 
 @dataclass(frozen=True)
@@ -102,50 +46,6 @@ class Plan:
     divisor: int
     bits_per_s: float
     quality: int | None = None
-
-
-def wishes_from(
-    codec: str,
-    *,
-    quality: int | None,
-    max_side: int | None,
-    fps: float | None,
-    streams: bool,
-    input_side: int,
-) -> Wishes:
-    """Return the wishes that a person's words stand for; see Wishes for what each is.
-
-    Raises:
-        ValueError: a word or a number that means nothing.
-    """
-    codecs = {"auto": None, "h264": Codec.H264, "h265": Codec.H265, "jpeg": Codec.MJPEG}
-    if codec not in codecs:
-        raise ValueError(f"codec is {codec!r}, expected one of {', '.join(codecs)}")
-    if quality is not None and not 1 <= quality <= 100:
-        raise ValueError(f"quality is {quality}, expected 1 to 100")
-    if max_side is not None and max_side < 2:
-        raise ValueError(f"max_side is {max_side}, expected at least 2 pixels")
-    if fps is not None and not fps > 0:
-        raise ValueError(f"fps is {fps}, expected more than 0")
-    # A quality is one of JPEGs, and whoever names it wants them.
-    wanted = Codec.MJPEG if codec == "auto" and quality is not None else codecs[codec]
-    return Wishes(wanted, quality, max_side, fps, streams=streams, input_side=input_side)
-
-
-class JpegSizes:
-    """How many bytes a JPEG will have; learns from those that were encoded."""
-
-    def __init__(self, bytes_per_pixel: float = 0.06) -> None:
-        self._bytes_per_pixel = bytes_per_pixel  # at quality 80
-
-    def predict(self, width: int, height: int, quality: int) -> float:
-        """Return the bytes of a frame."""
-        return self._bytes_per_pixel * _relative_bytes(quality) * width * height
-
-    def learn(self, width: int, height: int, quality: int, size: int, weight: float = 0.2) -> None:
-        """Count a JPEG of ``size`` bytes."""
-        found = size / (width * height * _relative_bytes(quality))
-        self._bytes_per_pixel += weight * (found - self._bytes_per_pixel)
 
 
 def choose(source: Source, wishes: Wishes, bits_per_s: float, jpegs: JpegSizes) -> Plan:
@@ -187,6 +87,19 @@ def fitted(plan: Plan, new: Plan) -> Plan:
     same_shape = replace(new, bits_per_s=plan.bits_per_s) == plan
     ratio = new.bits_per_s / plan.bits_per_s
     return plan if same_shape and (new.codec is Codec.MJPEG or 0.85 < ratio < 1.18) else new
+
+
+def follow(plan: Plan, source: Source, wishes: Wishes, bits_per_s: float, jpegs: JpegSizes) -> Plan:
+    """Return what to send now that the link carries so much: ``plan``, unless that has to change.
+
+    More is sent only where there is room to spare, so that a plan is held and does not swing.
+    """
+    new = choose(source, wishes, bits_per_s, jpegs)
+    if new.bits_per_s > plan.bits_per_s:
+        new = choose(source, wishes, _SPARED * bits_per_s, jpegs)
+        if new.bits_per_s <= plan.bits_per_s:
+            return plan
+    return fitted(plan, new)
 
 
 def sentence(plan: Plan, source: Source, link: Link) -> str:
@@ -257,13 +170,3 @@ def _with_room(plan: Plan, usable: float) -> Plan:
         return plan
     most = MOST_BITS_PER_PIXEL * plan.width * plan.height * plan.fps
     return replace(plan, bits_per_s=min(usable, most))
-
-
-def _relative_bytes(quality: int) -> float:
-    """Return the bytes at a quality against those at quality 80, between the points on a line."""
-    points = sorted(_RELATIVE_BYTES.items())
-    for (low, less), (high, more) in itertools.pairwise(points):
-        if quality <= high:
-            share = (quality - low) / (high - low)
-            return math.exp((1 - share) * math.log(less) + share * math.log(more))
-    return points[-1][1]

@@ -11,51 +11,27 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-import grpc
 from tritonclient.grpc import service_pb2
 
-from thin_client.connection import Connection
 from thin_client.contract import STATUS_SENTENCES, Codec, ImageStatus
 from thin_client.detections import Detections
-from thin_client.errors import FramewireError, RequestRefused, ServerUnreachable
+from thin_client.errors import FramewireError, RequestRefused
 from thin_client.failures import clean_sentence, diagnose, is_transient
-from thin_client.parameters import WireParameters
-from thin_client.pipeline import Pipeline
 from thin_client.streaming.call import StreamCall
 from thin_client.streaming.packets import Answer, image_request, packet_request, read_answer
+from thin_client.streaming.target import Target
 from thin_client.streaming.units import Unit
 
-__all__ = ["Session", "Target"]
+__all__ = ["Session"]
 
 # No answer for so long while some are due: the server or the link is gone, whatever TCP says.
 STALLED_S = 5.0
-_FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.1, 2.0
 # Errors of one request after which the stream can go on: the server forgot it, is full, or stops.
 _PASSING = re.compile(
-    r"sequence|queue|unavailable|no available version|ready state|not ready|stopp|unload|time-?out",
+    r"must specify|is not open|maximum queue|no available version|ready state|not ready|unload"
+    r"|stopp",
     re.IGNORECASE,
 )
-
-
-@dataclass(frozen=True)
-class Target:
-    """Where packets go.
-
-    Attributes:
-        channel: open gRPC channel.
-        stub: of KServe's GRPCInferenceService on it.
-        connection: for the headers, and the address in sentences.
-        pipeline: whose ``model`` is NAME_stream, or NAME for JPEGs.
-        streams: whether ``model`` takes packets of a stream; else it takes images.
-        parameters: thresholds.
-    """
-
-    channel: Any
-    stub: Any
-    connection: Connection
-    pipeline: Pipeline
-    streams: bool
-    parameters: WireParameters
 
 
 @dataclass(frozen=True)
@@ -100,6 +76,11 @@ class Session:
         self._broken: str | None = None
         self._fatal: FramewireError | None = None
         self._answered_at = time.monotonic()
+
+    @property
+    def target(self) -> Target:
+        """Where the last unit went."""
+        return self._target
 
     @property
     def changed(self) -> threading.Condition:
@@ -177,32 +158,6 @@ class Session:
             call.cancel()
         return again, lost
 
-    def wait_for_server(self, give_up_s: float, stopped: threading.Event) -> bool:
-        """Wait until the pipeline is ready again; False when ``stopped`` was set meanwhile.
-
-        Raises:
-            ServerUnreachable: it was not within ``give_up_s``.
-        """
-        began, pause_s = time.monotonic(), _FIRST_PAUSE_S
-        request = service_pb2.ModelReadyRequest(name=self._target.pipeline.model)
-        while not stopped.is_set():
-            try:
-                answer = self._target.stub.ModelReady(
-                    request, timeout=2.0, metadata=self._target.connection.metadata
-                )
-                if answer.ready:
-                    return True
-                why = "the pipeline is not ready"
-            except grpc.RpcError as error:
-                why = str(diagnose(error, request, self._target.connection.url, 2.0))
-            if time.monotonic() - began > give_up_s:
-                raise ServerUnreachable(
-                    f"the stream could not go on within {give_up_s:g} s: {why.rstrip('.')}"
-                )
-            stopped.wait(pause_s)
-            pause_s = min(_LONGEST_PAUSE_S, 2 * pause_s)
-        return False
-
     def take_held(self, timeout_s: float) -> bool:
         """Take out the frames that the decoder still holds; return whether all of them came."""
         call = self._call
@@ -256,7 +211,7 @@ class Session:
             self._target.parameters,
             stream=self._stream_id,
             codec=self._codec or Codec.H264,
-            timestamp_us=-1,
+            timestamp_us=None,
             end=end,
         )
         self._put(_Sent(self._target, None, now), request)
@@ -273,11 +228,12 @@ class Session:
                 answer = self._read(response, sent)
             except FramewireError as error:
                 self._fatal = error
-            if answer is not None and self._keep:
-                self._confirm(answer)
+            if answer is not None:
+                # In here: who sees that nothing is unanswered may rely on having every result.
+                self._delivered(answer, now)
+                if self._keep:
+                    self._confirm(answer)
             self._changed.notify_all()
-        if answer is not None:
-            self._delivered(answer, now)
 
     def _confirm(self, answer: Answer) -> None:
         """Let go of units that nobody will need again."""

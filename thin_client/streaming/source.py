@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import OrderedDict
 from collections.abc import Iterator
 from dataclasses import replace
 from fractions import Fraction
@@ -13,9 +14,9 @@ from typing import TYPE_CHECKING, Any
 from thin_client.contract import Codec
 from thin_client.errors import SourceUnreadable
 from thin_client.streaming.inbox import Item
-from thin_client.streaming.plan import Source
 from thin_client.streaming.pyav import load_pyav
 from thin_client.streaming.units import Unit, is_disposable, is_key, with_parameter_sets
+from thin_client.streaming.wishes import Source
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -28,6 +29,7 @@ OPEN_TIMEOUT_S, READ_TIMEOUT_S = 10.0, 10.0
 _CODECS = {"h264": Codec.H264, "hevc": Codec.H265, "mjpeg": Codec.MJPEG}
 _ANNEX_B = {Codec.H264: "h264_mp4toannexb", Codec.H265: "hevc_mp4toannexb"}
 _COUNTED_S = 2.0
+_REMEMBERED = 1024
 _HUFFMAN_TABLES = b"\xff\xc4"
 # Without these FFmpeg looks at five seconds of a stream, and keeps half a second of it, before it
 # gives the first packet.
@@ -43,6 +45,7 @@ class VideoSource:
         size: likewise, width and height in pixels.
 
     Attributes:
+        name: as it was given.
         about: size, rate, codec and bits per second, as far as the source says.
         live: whether it goes on whether or not somebody reads; a file is read at its own pace.
 
@@ -55,7 +58,7 @@ class VideoSource:
         self, name: str, fps: float | None = None, size: tuple[int, int] | None = None
     ) -> None:
         self._av = load_pyav("streaming")
-        self._name = name
+        self.name = name
         camera = f"/dev/video{name}" if name.isdecimal() else name
         is_camera = camera.startswith("/dev/video")
         self.live = is_camera or "://" in name
@@ -76,6 +79,7 @@ class VideoSource:
         self.about = self._describe()
         self.decoding = False
         self._counted = (time.monotonic(), 0)
+        self._used: OrderedDict[int, None] = OrderedDict()
         self._filter = self._bitstream_filter()
         self._extradata = self._context.extradata
 
@@ -109,12 +113,13 @@ class VideoSource:
             decoded = self._decode(packet) if self.decoding or pictures else []
             if self.decoding or self.about.codec is None:
                 for frame in decoded:
-                    yield Item(self._microseconds(frame.pts), now, picture=frame)
+                    yield Item(self._unique(self._microseconds(frame.pts)), now, picture=frame)
             else:
                 yield from self._units(packet, now, decoded)
         if self.decoding:
             for frame in self._decode(None):
-                yield Item(self._microseconds(frame.pts), time.monotonic(), picture=frame)
+                stamp = self._unique(self._microseconds(frame.pts))
+                yield Item(stamp, time.monotonic(), picture=frame)
 
     def close(self) -> None:
         """Let go of the file, the camera or the connection."""
@@ -144,7 +149,7 @@ class VideoSource:
         except (self._av.error.FFmpegError, OSError, ValueError) as error:
             what = "camera" if is_camera else "video"
             raise SourceUnreadable(
-                f"cannot open the {what} {self._name}: {getattr(error, 'strerror', error)}"
+                f"cannot open the {what} {self.name}: {getattr(error, 'strerror', error)}"
             ) from error
 
     def _describe(self) -> Source:
@@ -175,7 +180,7 @@ class VideoSource:
             return
         except (self._av.error.FFmpegError, OSError) as error:
             raise SourceUnreadable(
-                f"the video {self._name} broke off: {getattr(error, 'strerror', error)}"
+                f"the video {self.name} broke off: {getattr(error, 'strerror', error)}"
             ) from error
 
     def _count(self, size: int) -> None:
@@ -205,12 +210,14 @@ class VideoSource:
                 # Some cameras leave the standard tables out, which no JPEG decoder accepts.
                 self.decoding = True
                 return
-            key = is_key(data, codec)
+            # FFmpeg also knows the points where a stream without IDR pictures can be entered.
+            key = packet.is_keyframe or is_key(data, codec)
             if key:
                 data = with_parameter_sets(data, codec, self._extradata)
             disposable = is_disposable(data, codec)
-            unit = Unit(data, codec, timestamp_us, key, disposable, now)
-            yield Item(timestamp_us, now, unit, pictures.pop(timestamp_us, None))
+            own_us = self._unique(timestamp_us)
+            unit = Unit(data, codec, own_us, key, disposable, now)
+            yield Item(own_us, now, unit, pictures.pop(timestamp_us, None))
         for late_us, frame in pictures.items():
             yield Item(late_us, now, picture=frame)
 
@@ -219,3 +226,12 @@ class VideoSource:
             return time.monotonic_ns() // 1000
         start = self._stream.start_time or 0
         return max(0, round(float((pts - start) * self._stream.time_base) * 1e6))
+
+    def _unique(self, timestamp_us: int) -> int:
+        """Return a timestamp that no other unit of late has: answers are told apart by it."""
+        while timestamp_us in self._used:
+            timestamp_us += 1
+        self._used[timestamp_us] = None
+        while len(self._used) > _REMEMBERED:
+            self._used.popitem(last=False)
+        return timestamp_us

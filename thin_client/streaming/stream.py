@@ -21,13 +21,17 @@ from thin_client.failures import diagnose
 from thin_client.streaming.control import LinkControl
 from thin_client.streaming.encoding import Encoder
 from thin_client.streaming.inbox import Inbox, Item
+from thin_client.streaming.jpeg_sizes import JpegSizes
 from thin_client.streaming.meter import Meter, StreamStatistics
 from thin_client.streaming.packets import Answer
-from thin_client.streaming.plan import JpegSizes, Plan, Wishes, choose, fitted, sentence
+from thin_client.streaming.plan import choose, follow, sentence
 from thin_client.streaming.probe import measure_link
-from thin_client.streaming.session import STALLED_S, Session, Target
+from thin_client.streaming.reading import Reader
+from thin_client.streaming.session import STALLED_S, Session
 from thin_client.streaming.source import VideoSource
+from thin_client.streaming.target import Target, wait_until_ready
 from thin_client.streaming.units import Unit
+from thin_client.streaming.wishes import Source, Wishes
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -38,6 +42,7 @@ _logger = logging.getLogger("thin_client")
 
 _LOOK_S = 0.2  # between two looks at the link
 _PING_S = 0.1
+_UP_AFTER_S = 5.0  # a plan is held at least so long before a richer one
 _WAIT_S = 0.02
 # Results that nobody has taken; with more, nothing is sent.
 _MOST_RESULTS = 64
@@ -99,29 +104,28 @@ class VideoStream:
         give_up_s: float = 300.0,
         say: Callable[[str], None] | None = None,
     ) -> None:
-        self._name = source
         self._say = say or _logger.info
         self._every_frame = every_frame
         self._pictures = pictures
         self._give_up_s = give_up_s
-        self._source = VideoSource(source, wishes.fps)
-        if every_frame and self._source.live:
-            self._source.close()
+        # The link first: what a live source gives meanwhile would be late.
+        try:
+            self.link = measure_link(images.channel, images.connection.metadata)
+        except grpc.RpcError as error:
+            raise diagnose(error, None, images.connection.url, 10.0) from error
+        opened = VideoSource(source, wishes.fps)
+        if every_frame and opened.live:
+            opened.close()
             raise SourceUnreadable(
                 f"{source} is live, so frames are lost whenever the link is slower;"
                 " every frame (--every-frame) can be had of files only"
             )
         # Where every frame counts time does not, and packets as they are lose nothing.
         self._wishes = replace(wishes, fewer_frames=not every_frame, reencode=not every_frame)
-        try:
-            self.link = measure_link(images.channel, images.connection.metadata)
-        except grpc.RpcError as error:
-            self._source.close()
-            raise diagnose(error, None, images.connection.url, 10.0) from error
         self._jpegs = JpegSizes()
         self._control = LinkControl(self.link, time.monotonic(), most_in_flight)
         self._no_passing_until = 0.0
-        self.plan = self._choose(self.link.bits_per_s)
+        self.plan = choose(opened.about, self._wishes, self.link.bits_per_s, self._jpegs)
         self._session = Session(images, streams, self._delivered, keep=every_frame)
         self._inbox = Inbox(every_frame)
         self._meter = Meter()
@@ -130,15 +134,31 @@ class VideoStream:
         self._stopped = threading.Event()
         self._again: list[Unit] = []
         self._pinged = 0.0
+        self._planned = time.monotonic()
         self._encoder: Encoder | None = None
         self._encoder_is_of_use = True
         self._lock = threading.Lock()
+        self._say(sentence(self.plan, opened.about, self.link))
+        self._reader = Reader(
+            opened,
+            lambda: VideoSource(source, wishes.fps),
+            self._inbox,
+            self._add_picture,
+            self._say,
+            pictures=pictures,
+            paced=not every_frame,
+        )
+        self._reader.decoding = not self.plan.passing
+        self._reader.divisor = self.plan.divisor
+        if opened.live:
+            self._inbox.need_key()
         self._threads = [
             threading.Thread(target=self._guarded, args=(work,), name=name, daemon=True)
-            for name, work in (("framewire-source", self._read), ("framewire-send", self._send))
+            for name, work in (
+                ("framewire-source", lambda: self._reader.run(self._stopped)),
+                ("framewire-send", self._send),
+            )
         ]
-        self._say(sentence(self.plan, self._source.about, self.link))
-        self._source.decoding = not self.plan.passing
         for thread in self._threads:
             thread.start()
 
@@ -190,53 +210,6 @@ class VideoStream:
     ) -> None:
         """End the stream."""
         self.close()
-
-    # The thread that reads the source.
-
-    def _read(self) -> None:
-        pause_s = 0.5
-        while not self._stopped.is_set():
-            count = 0
-            try:
-                paced = not self._every_frame
-                for item in self._source.items(pictures=self._pictures, paced=paced):
-                    if self._stopped.is_set():
-                        break
-                    self._put(item, count)
-                    count += 1
-                if not self._source.live or self._stopped.is_set():
-                    break
-                reason = "it ended"
-            except SourceUnreadable as error:
-                if not self._source.live:
-                    raise
-                reason = str(error)
-            pause_s = 0.5 if count else min(10.0, 2 * pause_s)
-            self._say(f"{self._name}: {reason}; opening it again")
-            self._stopped.wait(pause_s)
-            self._reopen()
-        self._source.close()
-        self._inbox.end()
-
-    def _put(self, item: Item, count: int) -> None:
-        if item.unit is None and item.picture is not None:
-            if self.plan.passing:
-                # A late picture of a unit that has left: only of use to whoever draws into it.
-                self._add_picture(item)
-                return
-            if count % self.plan.divisor:
-                return
-        self._inbox.put(item, time.monotonic())
-
-    def _reopen(self) -> None:
-        try:
-            decoding = self._source.decoding
-            self._source.close()
-            self._source = VideoSource(self._name, self._wishes.fps)
-            self._source.decoding = decoding
-        except SourceUnreadable as error:
-            _logger.debug("%s", error)
-        self._inbox.need_key()
 
     # The thread that sends.
 
@@ -293,7 +266,7 @@ class VideoStream:
             if self._encoder is None or not self._encoder_is_of_use:
                 self._encoder, self._encoder_is_of_use = Encoder(self.plan), True
             unit = self._encoder.encode(item.picture, item.timestamp_us, item.taken_at)
-            scale = self._source.about.width / self.plan.width
+            scale = self._reader.about.width / self.plan.width
             plan = self.plan
             if plan.quality is not None:
                 self._jpegs.learn(plan.width, plan.height, plan.quality, len(unit.data))
@@ -318,22 +291,26 @@ class VideoStream:
         if self._inbox.flushes and self.plan.passing:
             self._inbox.flushes = 0
             self._no_passing_until = now + _NO_PASSING_S
-        plan = fitted(self.plan, self._choose(bits_per_s))
-        if plan == self.plan:
+        wishes = self._wishes
+        plan = follow(self.plan, self._about(), wishes, bits_per_s, self._jpegs)
+        goes_up = plan.bits_per_s > self.plan.bits_per_s
+        if plan == self.plan or (goes_up and now - self._planned < _UP_AFTER_S):
             return
-        changed_way = plan.passing != self.plan.passing or plan.codec is not self.plan.codec
-        self.plan, self._encoder = plan, None
-        if changed_way:
-            self._source.decoding = not plan.passing
+        self._planned = now
+        old, self.plan, self._encoder = self.plan, plan, None
+        self._reader.divisor = plan.divisor
+        if plan.passing != old.passing:
+            self._reader.decoding = not plan.passing
             self._inbox.need_key()
+        if replace(plan, bits_per_s=old.bits_per_s, quality=old.quality) != old:
             link = replace(self.link, bits_per_s=bits_per_s)
-            self._say(f"changed: {sentence(plan, self._source.about, link)}")
+            self._say(f"changed: {sentence(plan, self._reader.about, link)}")
 
-    def _choose(self, bits_per_s: float) -> Plan:
-        about = self._source.about
+    def _about(self) -> Source:
+        about = self._reader.about
         if time.monotonic() < self._no_passing_until:
-            about = replace(about, codec=None)
-        return choose(about, self._wishes, bits_per_s, self._jpegs)
+            return replace(about, codec=None)
+        return about
 
     def _reconnect(self, reason: str) -> None:
         began = time.monotonic()
@@ -348,7 +325,7 @@ class VideoStream:
         self._encoder = None
         self._say(f"the stream stopped: {reason.rstrip('.')}; connecting again")
         dropped = self._inbox.dropped
-        if self._session.wait_for_server(self._give_up_s, self._stopped):
+        if wait_until_ready(self._session.target, self._give_up_s, self._stopped):
             away_s = time.monotonic() - began
             missed = self._inbox.dropped - dropped + (0 if self._every_frame else lost)
             what = f"{len(again)} sent once more" if self._every_frame else f"{missed} dropped"

@@ -86,6 +86,8 @@ class FakeStreams(FakeTriton):
             if self.settings.delay_s:
                 time.sleep(self.settings.delay_s)
             refusal = self.settings.refuse(packet)
+            if packet.timestamp_us < 0:
+                refusal = "parameter timestamp must be a whole number of microseconds from 0"
             if packet.model == STREAM and not packet.start and packet.stream not in open_streams:
                 refusal = f"inference request for sequence {packet.stream} must specify START"
             if refusal:

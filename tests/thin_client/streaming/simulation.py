@@ -34,12 +34,12 @@ def simulate(
     measured: float,
     seconds: float,
     fps: float = 30.0,
-    rtt_s: float = 0.02,
+    rtt_s: Callable[[float], float] = lambda _: 0.02,
     server_s: Callable[[float], float] = lambda _: 0.01,
     frame_bits: Callable[[float], float] | None = None,
 ) -> Run:
     """Send frames as large as the control allows through a FIFO link to a server, one by one."""
-    control = LinkControl(Link(rtt_s, measured), 0.0)
+    control = LinkControl(Link(rtt_s(0.0), measured), 0.0)
     run = Run()
     on_link: deque[tuple[list[float], float | None]] = deque()  # bits left, sent at or None: a ping
     answers: deque[tuple[float, float]] = deque()  # at, sent at
@@ -56,10 +56,10 @@ def simulate(
             if left[0] <= 0:
                 _, sent_at = on_link.popleft()
                 if sent_at is None:
-                    ping_back = now + rtt_s
+                    ping_back = now + rtt_s(now)
                     continue
                 server_free = max(now, server_free) + server_s(now)
-                answers.append((server_free + rtt_s, sent_at))
+                answers.append((server_free + rtt_s(now), sent_at))
         while answers and answers[0][0] <= now:
             _, sent_at = answers.popleft()
             control.answered(now)

@@ -82,6 +82,15 @@ def test_a_key_frame_is_no_congestion() -> None:
     assert run.dropped <= 2 * 10
 
 
+def test_a_longer_route_is_no_slower_link() -> None:
+    longer = lambda now: 0.02 if now < 5 else 0.25  # noqa: E731
+    run = simulate(lambda _: 20 * MBIT, measured=20 * MBIT, seconds=20, rtt_s=longer)
+    # It cannot know at first; but what it does is not for good.
+    lowest = min(bits for _, bits in run.targets)
+    assert lowest > 0.5 * MBIT
+    assert run.target_at(19) > 1.7 * lowest
+
+
 def test_a_frame_may_leave_whatever_its_size_when_nothing_is_on_the_way() -> None:
     control = LinkControl(Link(0.01, 1000.0), 0.0)
     assert control.has_room(10_000_000)

@@ -3,17 +3,10 @@ from __future__ import annotations
 import pytest
 
 from thin_client.contract import Codec
+from thin_client.streaming.jpeg_sizes import JpegSizes
 from thin_client.streaming.link import FAST_BITS_PER_S, Link, round_trip_s, sustained_bits_per_s
-from thin_client.streaming.plan import (
-    JpegSizes,
-    Plan,
-    Source,
-    Wishes,
-    choose,
-    fitted,
-    sentence,
-    wishes_from,
-)
+from thin_client.streaming.plan import Plan, choose, fitted, follow, sentence
+from thin_client.streaming.wishes import Source, Wishes, wishes_from
 
 MBIT = 1e6
 CAMERA = Source(1920, 1080, 30.0, Codec.H264, 3 * MBIT)
@@ -123,6 +116,26 @@ def test_an_encoder_is_not_begun_anew_for_a_small_change() -> None:
     now = plan(RAW, wishes, 2)
     assert fitted(now, plan(RAW, wishes, 2.1)) is now
     assert fitted(now, plan(RAW, wishes, 1.5)).bits_per_s < now.bits_per_s
+
+
+def test_a_plan_is_held_while_the_link_swings_a_little() -> None:
+    jpegs = JpegSizes()
+    for codec in (Codec.H264, Codec.MJPEG):
+        wishes = Wishes(codec=codec)
+        for start in (1.0, 1.7, 3.0, 5.0, 9.0):
+            now = plan(RAW, wishes, start, jpegs)
+            lower = follow(now, RAW, wishes, 0.97 * start * MBIT, jpegs)
+            again = [follow(lower, RAW, wishes, s * start * MBIT, jpegs) for s in (1.0, 1.05, 0.98)]
+            assert {(each.width, each.fps, each.quality) for each in again} == {
+                (lower.width, lower.fps, lower.quality)
+            }
+
+
+def test_a_plan_follows_a_link_that_changes() -> None:
+    jpegs, wishes = JpegSizes(), Wishes(codec=Codec.MJPEG)
+    now = plan(RAW, wishes, 8, jpegs)
+    assert follow(now, RAW, wishes, 2 * MBIT, jpegs).bits_per_s <= 2 * MBIT
+    assert follow(now, RAW, wishes, 80 * MBIT, jpegs).bits_per_s > 2 * now.bits_per_s
 
 
 def test_the_sentence_names_what_was_measured_and_what_is_sent() -> None:
