@@ -23,8 +23,8 @@ _RELATIVE_BYTES = {
     10: 0.28,
     1: 0.28,
 }
-# How bytes grow with pixels: 0.92 and 0.83 in the mean for the same pictures at a half and a third of
-# their sides, from 0.67 to 1.27 for single ones.
+# How bytes grow with pixels: 0.92 and 0.83 in the mean for the same pictures at a half and a third
+# of their sides, from 0.67 to 1.27 for single ones.
 _EXPONENT = 0.87
 
 
