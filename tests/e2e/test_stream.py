@@ -517,6 +517,21 @@ def test_a_new_version_takes_streams_that_begin_anew(
     assert status(answer) == OK
 
 
+def test_streams_that_nobody_ended_do_not_hold_up_a_server_that_ends(
+    tmp_path: Path, packets: dict[str, list[bytes]]
+) -> None:
+    model = save_tiny_detector(tmp_path / "tiny.onnx")
+    build_pipeline(model, tmp_path / "repository", BuildSettings("tiny", stream=True))
+    with serving(tmp_path / "repository") as server:
+        with InferenceServerClient(server.url) as client:
+            for stream in (1, 2, 3):
+                packet = packets["h264"][0]
+                send(client, "tiny_stream", stream, packet, start=True, codec="h264")
+        assert server.stop() == 0
+        # Triton would say here that it gave up after half a minute.
+        assert server.error_text() == ""
+
+
 def test_the_statuses_of_streams_have_sentences() -> None:
     assert {int(status) for status in STREAM_STATUSES} == {WAITING, HELD_BACK, CORRUPT}
     assert set(STATUS_SENTENCES) == set(ImageStatus)
