@@ -13,7 +13,7 @@ from pathlib import Path
 from builder.benchmark.svg import HEIGHT, LEGEND_WIDTH, WIDTH, Line, line_plot
 
 STYLE = (
-    "<style>text{font:11px sans-serif;fill:#333}.grid{stroke:#ddd}"
+    "<style>svg{fill:#333}text{font:11px sans-serif}.grid{stroke:#ddd}"
     "@media(prefers-color-scheme:dark){svg{background:#fff}}</style>"
 )
 

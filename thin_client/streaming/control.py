@@ -64,6 +64,7 @@ class LinkControl:
         self._alone = False
         self._pings: deque[tuple[bool, float]] = deque(maxlen=_PINGS)  # late, seconds
         self._in_vain = 0
+        self._overslept: deque[tuple[float, float]] = deque()
         self._ping: tuple[float, float] | None = None  # sent, seconds that it may take
         self._outstanding: deque[tuple[float, int]] = deque()
         self._left: deque[tuple[float, int]] = deque()
@@ -100,7 +101,8 @@ class LinkControl:
         """Count a ping that leaves; the next may only leave when this one is answered."""
         # It may come to stand behind one large frame, which is no queue.
         largest = max((size for _, size in self._outstanding), default=0)
-        self._ping = now, self._round_trips.smallest + LATE_S + self._own_s(largest)
+        allowed_s = self._round_trips.smallest + LATE_S + self._own_s(largest)
+        self._ping = now, allowed_s + 2 * self._busy_s(now)
 
     def ping_answered(self, now: float) -> None:
         """Count the answer to the ping."""
@@ -116,6 +118,10 @@ class LinkControl:
     def ping_is_out(self) -> bool:
         """Whether a ping is unanswered."""
         return self._ping is not None
+
+    def overslept(self, now: float, late_s: float) -> None:
+        """Count that this process was woken so much too late: its machine is busy, not the link."""
+        self._overslept.append((now, late_s))
 
     def lost(self) -> None:
         """Forget what will never be answered, as the connection is gone."""
@@ -182,6 +188,11 @@ class LinkControl:
             self._pings.clear()
             self._limit = self._limit_before
         self._in_vain = 0
+
+    def _busy_s(self, now: float) -> float:
+        while self._overslept and now - self._overslept[0][0] > 1.0:
+            self._overslept.popleft()
+        return max((late_s for _, late_s in self._overslept), default=0.0)
 
     def _own_s(self, size: int) -> float:
         return 8 * size / self.bits_per_s

@@ -227,13 +227,20 @@ class VideoStream:
                 self._look(now)
             if not self._room():
                 with self._session.changed:
-                    self._session.changed.wait(_WAIT_S)
+                    woken = self._session.changed.wait(_WAIT_S)
+                if not woken:
+                    self._count_sleep(now)
                 continue
             if self._again:
                 self._leave(self._again.pop(0), again=True)
-            elif (item := self._inbox.get(_WAIT_S)) is not None:
+                continue
+            asleep = time.monotonic()
+            item = self._inbox.get(_WAIT_S)
+            if item is not None:
                 self._leave_item(item)
-            elif self._inbox.finished and not self._session.unanswered:
+                continue
+            self._count_sleep(asleep)
+            if self._inbox.finished and not self._session.unanswered:
                 complete = self._session.take_held(timeout_s=STALLED_S)
                 if complete or not self._every_frame:
                     break
@@ -251,6 +258,11 @@ class VideoStream:
     def _ping_answered(self) -> None:
         with self._lock:
             self._control.ping_answered(time.monotonic())
+
+    def _count_sleep(self, since: float) -> None:
+        now = time.monotonic()
+        with self._lock:
+            self._control.overslept(now, max(0.0, now - since - _WAIT_S))
 
     def _room(self) -> bool:
         if self._results.qsize() >= _MOST_RESULTS:

@@ -91,6 +91,19 @@ def test_a_longer_route_is_no_slower_link() -> None:
     assert run.target_at(19) > 1.7 * lowest
 
 
+@pytest.mark.parametrize("woken_late", [True, False])
+def test_a_ping_that_a_busy_machine_delays_says_nothing_of_the_link(woken_late: bool) -> None:
+    control = LinkControl(Link(0.01, 20 * MBIT), 0.0)
+    for step in range(100):
+        now = step * 0.3
+        if woken_late:
+            control.overslept(now, 0.08)
+        control.pinged(now)
+        control.ping_answered(now + 0.15)
+        control.update(now + 0.2)
+    assert (control.bits_per_s == 20 * MBIT) == woken_late
+
+
 def test_a_frame_may_leave_whatever_its_size_when_nothing_is_on_the_way() -> None:
     control = LinkControl(Link(0.01, 1000.0), 0.0)
     assert control.has_room(10_000_000)
