@@ -40,6 +40,9 @@ class Gateway:
         self.ready_line = self.process.stdout.readline()
         watchdog.cancel()
         found = re.match(r"ready: (https?)://[\d.]+:(\d+)/ for .+ at ", self.ready_line)
+        if found is None:
+            self.process.kill()
+            self.process.wait()
         assert found, (self.ready_line, self.error_text())
         self.scheme, self.port = found[1], int(found[2])
         self.url = f"{self.scheme}://127.0.0.1:{self.port}"
