@@ -3,12 +3,13 @@
 # make test-containers  tests of the images, in Docker; make test-gpu  of that for GPUs, on one
 # make heads  a table of every head: built, served, equal to the reference, known to TensorRT
 # make bench  how fast: the sweep, the comparison, the targets; build/bench/report.html
+# make stream-bench  ways to send video over links of 2 to 100 Mbit/s; needs root
 # make manifests  the Kubernetes manifests, with today's numbers, valid
 # make check  ruff, mypy --strict, the import rule
 # make image  images framewire-cpu and framewire-client; make image-gpu  the one for GPU servers
 .DEFAULT_GOAL := demo
-.PHONY: demo test test-containers test-gpu bench heads check manifests model_repository image \
-    image-gpu clean
+.PHONY: demo test test-containers test-gpu bench stream-bench heads check manifests \
+    model_repository image image-gpu clean
 
 PORTS := $(if $(GRPC_PORT),--grpc-port $(GRPC_PORT)) $(if $(HTTP_PORT),--http-port $(HTTP_PORT)) \
     $(if $(METRICS_PORT),--metrics-port $(METRICS_PORT))
@@ -42,6 +43,10 @@ bench: .venv/.bench
 	fi; \
 	.venv/bin/framewire bench samples $$predict $(BENCH)
 
+# make stream-bench STREAM_BENCH="--links 4 --seconds 5": see docs/streaming.md.
+stream-bench: .venv/.embedded
+	@.venv/bin/python benchmarks/stream/run.py $(STREAM_BENCH)
+
 heads: .venv/.test
 	@.venv/bin/python -m tests.heads.table
 
@@ -50,7 +55,7 @@ check: .venv/.test
 	.venv/bin/ruff format --check
 	.venv/bin/mypy src/builder thin_client
 	@# Served models import their neighbours in the model's folder, so each is checked as one.
-	@set -e; for model in preprocess network postprocess pipeline; do \
+	@set -e; for model in preprocess network postprocess pipeline stream; do \
 	    echo "mypy $(SERVED)/$$model"; \
 	    MYPYPATH=$(SERVED)/shared:$(SERVED)/preprocess:$(SERVED)/postprocess:$(SERVED)/$$model:thin_client \
 	        .venv/bin/mypy --explicit-package-bases $(SERVED)/$$model/*.py $(SERVED)/shared/*.py; \
@@ -60,7 +65,7 @@ check: .venv/.test
 # The demo pipeline in the tree, made anew; a test fails when it is not what the builder makes.
 model_repository: .venv/.embedded
 	.venv/bin/framewire build samples/code_detector/codes.onnx --name codes \
-	    --repository model_repository --runtime python --replace
+	    --repository model_repository --runtime python --stream --replace
 
 # make image BASE=...: another base with Python 3.10 to 3.12, such as one of .ci/make-base-image.
 # Of the host's network is what pip and apt reach, not the ports.

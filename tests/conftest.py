@@ -15,5 +15,7 @@ SERVED_MODELS = ROOT / "src" / "builder" / "served_models"
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 # Served models import each other, and the contract, as the files lie together in a model's folder.
-sys.path[:0] = [str(SERVED_MODELS / folder) for folder in ("shared", "preprocess", "postprocess")]
+sys.path[:0] = [
+    str(SERVED_MODELS / folder) for folder in ("shared", "preprocess", "postprocess", "stream")
+]
 sys.modules["contract"] = thin_client.contract

@@ -49,6 +49,7 @@ class Serving:
     """A ``framewire serve`` and what it printed."""
 
     def __init__(self, repository: Path, *options: str) -> None:
+        self.repository = repository
         ports = free_ports(3)
         self.grpc_port, self.http_port, self.metrics_port = ports
         self.url = f"127.0.0.1:{self.grpc_port}"

@@ -14,6 +14,7 @@ from tests.conftest import ROOT, SERVED_MODELS
 BUILDER = ROOT / "src" / "builder"
 THIN_CLIENT = ROOT / "thin_client"
 SERVED_THIRD_PARTY = {
+    "av",
     "numpy",
     "cv2",
     "simplejpeg",

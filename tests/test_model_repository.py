@@ -23,7 +23,7 @@ def files_of(repository: Path) -> dict[str, Path]:
 
 
 def test_the_committed_repository_is_what_the_builder_makes(tmp_path: Path) -> None:
-    build_pipeline(DEMO_DETECTOR, tmp_path / "built", BuildSettings("codes"))
+    build_pipeline(DEMO_DETECTOR, tmp_path / "built", BuildSettings("codes", stream=True))
     built, committed = files_of(tmp_path / "built"), files_of(COMMITTED)
     assert sorted(committed) == sorted(built), "run `make model_repository`"
     for name, path in built.items():

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
         OutputUnwritable,
         PipelineNotFound,
         PipelineNotReady,
+        PyAVMissing,
         RequestRefused,
         ServerFailed,
         ServerOverloaded,
@@ -46,6 +47,8 @@ if TYPE_CHECKING:
     from thin_client.pipeline import Pipeline
     from thin_client.retry import RetryPolicy
     from thin_client.server_report import ModelStatistics, ServerReport
+    from thin_client.streaming.meter import StreamStatistics
+    from thin_client.streaming.stream import StreamResult, VideoStream
 
 __version__ = "0.1.0"
 
@@ -71,6 +74,7 @@ __all__ = [
     "Pipeline",
     "PipelineNotFound",
     "PipelineNotReady",
+    "PyAVMissing",
     "RequestParameters",
     "RequestRefused",
     "RetryPolicy",
@@ -79,6 +83,9 @@ __all__ = [
     "ServerReport",
     "ServerUnreachable",
     "SourceUnreadable",
+    "StreamResult",
+    "StreamStatistics",
+    "VideoStream",
     "annotate",
 ]
 
@@ -93,6 +100,9 @@ _MODULE_OF = {
     "RequestParameters": "parameters",
     "RetryPolicy": "retry",
     "ServerReport": "server_report",
+    "StreamResult": "streaming.stream",
+    "StreamStatistics": "streaming.meter",
+    "VideoStream": "streaming.stream",
     "annotate": "drawing",
 }
 

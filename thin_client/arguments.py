@@ -43,6 +43,12 @@ def parser() -> argparse.ArgumentParser:
     camera.add_argument("source", nargs="?", type=int, default=0, metavar="INDEX")
     _add_video_options(camera, fps_help="frame rate asked of the camera, and of --out")
 
+    stream = _command(commands, "stream", "stream a video at a rate that the link carries")
+    stream.add_argument(
+        "source", metavar="SOURCE", help="video file, rtsp://..., or a camera: /dev/video0 or 0"
+    )
+    _add_stream_options(stream)
+
     dummy = _command(commands, "dummy", "send generated images, print latency and rate")
     dummy.add_argument("--count", type=_positive_int, default=100, help="images (default: 100)")
     dummy.add_argument(
@@ -51,6 +57,7 @@ def parser() -> argparse.ArgumentParser:
 
     for command in (image, video, camera, dummy):
         _add_detection_options(command)
+    _add_detection_options(stream, in_flight=16)
 
     _command(commands, "info", "print the pipeline's config, labels and statistics")
     return top
@@ -111,7 +118,7 @@ def _header(text: str) -> tuple[str, str]:
     return name.lower(), value
 
 
-def _add_detection_options(command: argparse.ArgumentParser) -> None:
+def _add_detection_options(command: argparse.ArgumentParser, in_flight: int = 4) -> None:
     group = command.add_argument_group("detection", "default to what the pipeline was built with")
     group.add_argument("--conf", type=float, help="lowest score that counts, 0 to 1")
     group.add_argument("--iou", type=float, help="overlap from which two boxes are one, 0 to 1")
@@ -125,7 +132,10 @@ def _add_detection_options(command: argparse.ArgumentParser) -> None:
         help="boxes of different classes suppress each other",
     )
     group.add_argument(
-        "--in-flight", type=_positive_int, default=4, help="requests at a time (default: 4)"
+        "--in-flight",
+        type=_positive_int,
+        default=in_flight,
+        help="most requests at a time (default: %(default)s)",
     )
 
 
@@ -135,6 +145,35 @@ def _add_video_options(command: argparse.ArgumentParser, fps_help: str) -> None:
     command.add_argument("--frames", type=_positive_int, help="stop after so many frames")
     command.add_argument(
         "--quality", type=_quality, default=90, help="of the JPEGs that are sent (default: 90)"
+    )
+
+
+def _add_stream_options(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--codec",
+        choices=("auto", "h264", "h265", "jpeg"),
+        default="auto",
+        help="what is sent (default: auto, what the link carries best; a source's own H.264 and"
+        " H.265 pass as they are)",
+    )
+    command.add_argument("--quality", type=_quality, help="of JPEGs (default: for the link)")
+    command.add_argument(
+        "--max-side", type=_positive_int, metavar="PIXELS", help="longest side that is sent"
+    )
+    command.add_argument("--fps", type=_positive_float, help="most frames per second")
+    command.add_argument(
+        "--every-frame",
+        action="store_true",
+        help="of a file: drop nothing, however long it takes",
+    )
+    command.add_argument("--frames", type=_positive_int, help="stop after so many frames")
+    command.add_argument("--out", metavar="PATH", help="write an annotated video: .mp4, .avi, ...")
+    command.add_argument(
+        "--give-up",
+        type=_positive_float,
+        default=300.0,
+        metavar="SECONDS",
+        help="how long the server may be away (default: 300)",
     )
 
 

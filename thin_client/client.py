@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Generator, Iterable, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
+from dataclasses import replace
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -17,7 +18,7 @@ from thin_client.conversation import Call, Conversation
 from thin_client.detections import Detections
 from thin_client.errors import DetectorClosed, FramewireError
 from thin_client.failures import pause_or_raise
-from thin_client.parameters import RequestParameters
+from thin_client.parameters import RequestParameters, wire_parameters
 from thin_client.pipeline import Pipeline
 from thin_client.pipelining import map_in_order
 from thin_client.retry import Budget, RetryPolicy
@@ -26,6 +27,8 @@ from thin_client.wire import EncodedImage
 
 if TYPE_CHECKING:
     from typing_extensions import Self, Unpack
+
+    from thin_client.streaming.stream import VideoStream
 
 __all__ = ["Detector"]
 
@@ -139,6 +142,84 @@ class Detector:
         with contextlib.closing(map_in_order(detect_one, images, in_flight)) as futures:
             for _, future in futures:
                 yield future.result()
+
+    def video_stream(
+        self,
+        source: str,
+        *,
+        codec: str = "auto",
+        quality: int | None = None,
+        max_side: int | None = None,
+        fps: float | None = None,
+        every_frame: bool = False,
+        in_flight: int = 16,
+        pictures: bool = False,
+        give_up_s: float = 300.0,
+        say: Callable[[str], None] | None = None,
+        **parameters: Unpack[RequestParameters],
+    ) -> VideoStream:
+        """Stream a video through the pipeline at a rate that the link carries.
+
+        The link is measured first. Packets of H.264 and H.265 pass as they are where the link has
+        room for them; else frames are encoded. Needs PyAV (the extra ``stream``).
+
+        Args:
+            source: a file, a URL such as ``rtsp://...``, or a camera, ``/dev/video0`` or ``0``.
+            codec: ``h264``, ``h265`` or ``jpeg``; ``auto`` leaves it to the link.
+            quality: of JPEGs, 1 to 100; None leaves it to the link.
+            max_side: longest side that is sent, pixels.
+            fps: most frames per second.
+            every_frame: nothing is dropped, however long it takes; of files only.
+            in_flight: most frames unanswered at a time.
+            pictures: give each result its picture.
+            give_up_s: how long the server may be away before the stream ends with an error.
+            say: called with a sentence when the stream begins, changes or is interrupted.
+            **parameters: for all frames; see RequestParameters.
+
+        Returns:
+            An open stream to iterate over, and to close.
+
+        Raises:
+            SourceUnreadable: the source cannot be opened.
+            PyAVMissing: there is no PyAV.
+            PipelineNotFound: video was asked for and the pipeline takes only pictures.
+        """
+        # Streaming is a fifth of this package, and most programs send pictures.
+        from thin_client.streaming import opening, stream, target  # noqa: PLC0415
+        from thin_client.streaming.wishes import wishes_from  # noqa: PLC0415
+
+        budget = self._budget()
+        pipeline = self._connect(budget)
+        video = self._run(opening.find_streams(pipeline), budget)
+        input_side = max(pipeline.input_width, pipeline.input_height)
+        wishes = wishes_from(
+            codec,
+            quality=quality,
+            max_side=max_side,
+            fps=fps,
+            streams=video is not None,
+            input_side=input_side,
+        )
+        opening.refuse_without_streams(video, wishes, pipeline)
+        images = target.Target(
+            self._channel,
+            self._stub,
+            self._connection,
+            pipeline,
+            streams=False,
+            parameters=wire_parameters(pipeline.labels, **parameters),
+        )
+        return stream.VideoStream(
+            images,
+            None if video is None else replace(images, pipeline=video, streams=True),
+            source,
+            wishes,
+            every_frame=every_frame,
+            most_in_flight=in_flight,
+            pictures=pictures,
+            give_up_s=give_up_s,
+            say=say,
+        )
 
     def report(self) -> ServerReport:
         """Return the server's version, the pipeline's config and the statistics of its models."""

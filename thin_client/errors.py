@@ -18,7 +18,8 @@
     ├── DetectorClosed               used after close()
     ├── SourceUnreadable             a file, video or camera that cannot be read
     ├── OutputUnwritable             an annotated picture or video that cannot be written
-    └── OpenCVMissing                drawing or video without OpenCV (also an ImportError)
+    ├── OpenCVMissing                drawing or video without OpenCV (also an ImportError)
+    └── PyAVMissing                  streaming without PyAV (also an ImportError)
 
 Every message is one sentence for a person: what failed, what was found, what to do about it.
 """
@@ -45,6 +46,7 @@ __all__ = [
     "OutputUnwritable",
     "PipelineNotFound",
     "PipelineNotReady",
+    "PyAVMissing",
     "RequestRefused",
     "ServerFailed",
     "ServerOverloaded",
@@ -135,3 +137,7 @@ class OutputUnwritable(FramewireError):
 
 class OpenCVMissing(FramewireError, ImportError):
     """Drawing and video need OpenCV, which is not installed."""
+
+
+class PyAVMissing(FramewireError, ImportError):
+    """Streaming needs PyAV, which is not installed or lacks an encoder."""

@@ -29,7 +29,7 @@ from thin_client.errors import ContractMismatch
 from thin_client.parameters import WireParameters
 from thin_client.pipeline import Pipeline
 
-__all__ = ["EncodedImage", "encoded_image", "infer_request", "read_response"]
+__all__ = ["EncodedImage", "encoded_image", "infer_request", "read_response", "set_parameters"]
 
 EncodedImage = bytes | bytearray | memoryview
 
@@ -61,6 +61,12 @@ def infer_request(model: str, images: Sequence[bytes], parameters: WireParameter
     request.raw_input_contents.append(b"".join(pieces))
     for tensor in PIPELINE_OUTPUTS:
         request.outputs.add(name=tensor.name)
+    set_parameters(request, parameters)
+    return request
+
+
+def set_parameters(request: Any, parameters: WireParameters) -> None:
+    """Put request parameters into a ``ModelInferRequest``, each with the type that it has."""
     for name, value in parameters.items():
         # bool first: it is an int too.
         if isinstance(value, bool):
@@ -69,7 +75,6 @@ def infer_request(model: str, images: Sequence[bytes], parameters: WireParameter
             request.parameters[name].int64_param = value
         else:
             request.parameters[name].string_param = value
-    return request
 
 
 def read_response(response: Any, pipeline: Pipeline, batch_size: int) -> list[Detections]:

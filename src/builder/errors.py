@@ -15,6 +15,7 @@
     │   └── TrtexecError         TensorRT's compiler is missing or failed
     ├── CheckError               a pipeline or a network did not pass a check
     ├── TensorRtMissingError     the compiler for machines without a GPU is not installed
+    ├── GatewayMissingError      what the gateway is made of is not installed
     ├── DemoError                the demo's input or its client failed
     ├── BenchmarkError           a pipeline cannot be measured
     │   ├── PerfAnalyzerMissingError  Triton's load generator is not here, or does not run
@@ -42,6 +43,7 @@ __all__ = [
     "ContainersUnavailableError",
     "DemoError",
     "EmbeddedUnavailableError",
+    "GatewayMissingError",
     "InvalidPipelineError",
     "LabelsError",
     "ModelAnalyzerMissingError",
@@ -116,6 +118,10 @@ class CheckError(BuilderError):
 
 class TensorRtMissingError(BuilderError):
     """The compiler that needs no GPU, tensorrt-rtx, is not installed."""
+
+
+class GatewayMissingError(BuilderError):
+    """What the gateway is made of (the extra ``gateway``) is not installed."""
 
 
 class DemoError(BuilderError):

@@ -11,7 +11,7 @@ from builder.errors import SettingsError
 
 # What is safe as a folder name, a Triton model name and part of a Prometheus label.
 PIPELINE_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,63}")
-RESERVED_SUFFIXES = ("_bls", "_preprocess", "_network", "_postprocess")
+RESERVED_SUFFIXES = ("_bls", "_preprocess", "_network", "_postprocess", "_stream", "_decode")
 
 
 class Precision(str, enum.Enum):
@@ -85,6 +85,12 @@ class BuildSettings:
         instances: processes that decode at once, of each variant; they share the cores.
         decode_threads: of each of these processes; 0 for its share of the cores, or more where a
             client's batch is large.
+        stream: whether the pipeline takes streams of video packets too.
+        max_streams: open at once on a server.
+        max_stream_pixels: a stream of larger frames is refused.
+        max_packet_bytes: a larger packet is refused.
+        max_stream_memory: bytes that the decoders of all streams of a server may need.
+        stream_idle_s: a stream without packets for longer is closed.
 
     ``conf``, ``iou``, ``max_det``, ``class_agnostic`` and ``multi_label`` may be None: then they
     are what the model's own NMS says if it has one, else :data:`PREDICT_DEFAULTS`;
@@ -111,6 +117,12 @@ class BuildSettings:
     decoder: Decoder = Decoder.EXACT
     instances: int = 2
     decode_threads: int = 0
+    stream: bool = False
+    max_streams: int = 64
+    max_stream_pixels: int = 4096 * 2304
+    max_packet_bytes: int = 8 * 2**20
+    max_stream_memory: int = 2 * 2**30
+    stream_idle_s: float = 30
 
     def __post_init__(self) -> None:
         """Check every value."""
@@ -128,6 +140,12 @@ class BuildSettings:
             _check_range("--max-detections", self.max_det, 1, self.candidates)
         _check_range("--max-image-bytes", self.max_image_bytes, 1, 2**31 - 1)
         _check_range("--max-image-pixels", self.max_image_pixels, 1, 2**31 - 1)
+        # Every process is to have room for one.
+        _check_range("--max-streams", self.max_streams, self.instances if self.stream else 1, 2**16)
+        _check_range("--max-stream-pixels", self.max_stream_pixels, 1, 2**28)
+        _check_range("--max-packet-bytes", self.max_packet_bytes, 1, 2**31 - 1)
+        _check_range("--max-stream-memory", self.max_stream_memory, 1, 2**48)
+        _check_range("--stream-idle", self.stream_idle_s, 1, 3600)
 
     def with_defaults(self, of_model: NmsDefaults) -> BuildSettings:
         """Return settings in which nothing is None.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -9,9 +10,10 @@ import onnx
 import pytest
 
 from builder.cli import main
-from builder.settings import Runtime
+from builder.pipelines.repository import build_pipeline
+from builder.settings import BuildSettings, Runtime
 from tests.builder.engine_stand_ins import StandIns, engine, tensorrt_repository
-from tests.tiny_detector import tiny_detector
+from tests.tiny_detector import save_tiny_detector, tiny_detector
 
 
 @pytest.fixture
@@ -139,3 +141,23 @@ def test_a_name_that_is_not_there_is_refused(
     (tmp_path / "empty").mkdir()
     assert check(repository if options else tmp_path / "empty", *options) == 1
     assert complaint in capsys.readouterr().err
+
+
+def test_the_models_for_streams_are_checked_too(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    model, target = save_tiny_detector(tmp_path / "tiny.onnx"), tmp_path / "streams"
+    build_pipeline(model, target, BuildSettings("tiny", stream=True))
+    assert check(target) == 0
+    config = target / "tiny_decode" / "config.pbtxt"
+    whole = config.read_text()
+    config.write_text(whole.replace("TYPE_UINT8", "TYPE_FP32"))
+    assert check(target) == 1
+    assert "tensor frame is TYPE_FP32" in capsys.readouterr().out
+    config.write_text(whole)
+    (target / "tiny_decode" / "1" / "model.py").unlink()
+    assert check(target) == 1
+    assert "tiny_decode lacks 1/model.py" in capsys.readouterr().out
+    shutil.rmtree(target / "tiny_stream")
+    assert check(target) == 1
+    assert "tiny_stream has no valid config.pbtxt" in capsys.readouterr().out

@@ -10,24 +10,26 @@ import pytest
 
 from builder.pipelines.config_files import named_versions, read_config
 from builder.pipelines.manifest import active_version
+from builder.pipelines.pipeline_models import models_in, public_models, step_models
 from builder.pipelines.publication import mend_repository
 from builder.pipelines.repository import build_pipeline
-from builder.pipelines.version_switch import step_models
 from builder.pipelines.versions import kept_versions, loaded_versions
 from builder.settings import BuildSettings
 from tests.killing import Killer
 from tests.tiny_detector import save_tiny_detector, tiny_detector
-from thin_client.contract import model_names
 
 # Nobody's command has more; every one is run until it gets to its end.
 MOST_STEPS = 200
 
 BUILD = ("build", "{folder}/wide.onnx", "--repository", "{repository}", "--name")
 COMMANDS = {
-    "a new version": (*BUILD, "tiny"),
-    "a new version that no config can serve beside the old": (*BUILD, "tiny", "--max-batch", "4"),
+    "a new version": (*BUILD, "tiny", "--stream"),
+    "a new version that no config can serve beside the old": (
+        *(*BUILD, "tiny", "--stream"),
+        *("--max-batch", "4"),
+    ),
     "another pipeline": (*BUILD, "other"),
-    "a new beginning": (*BUILD, "tiny", "--replace"),
+    "a new beginning without streams": (*BUILD, "tiny", "--replace"),
     "a rollback": ("rollback", "tiny", "--repository", "{repository}", "--to", "1"),
 }
 # What replaces whole folders, or the config of a step by one that suits the new version only, takes
@@ -37,12 +39,12 @@ WHOLE_WITHOUT_MENDING = {"a new version", "another pipeline", "a rollback"}
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Detectors, and a repository with three versions of a pipeline, two of them loaded."""
+    """Detectors, and three versions of a pipeline that takes streams, two of them loaded."""
     folder = tmp_path_factory.mktemp("killed")
     model = save_tiny_detector(folder / "tiny.onnx")
     save_tiny_detector(folder / "wide.onnx", tiny_detector(96, 64))
     for conf in (0.4, 0.5, 0.6):
-        build_pipeline(model, folder / "before", BuildSettings("tiny", conf=conf))
+        build_pipeline(model, folder / "before", BuildSettings("tiny", conf=conf, stream=True))
     return folder
 
 
@@ -125,17 +127,20 @@ def assert_whole(repository: Path, before: dict[str, bytes]) -> None:
     """What Triton finds in the repository as it lies there could answer."""
     active = active_version(repository, "tiny")
     assert active in kept_versions(repository, "tiny")
-    names = model_names("tiny")
-    (of_bls,) = named_versions(read_config(repository / names.bls))
-    for version in {active, of_bls}:
-        for model in names.all:
+    public = {
+        version
+        for model in public_models("tiny", streams=True)
+        for version in named_versions(read_config(repository / model))
+    }
+    for version in {active, *public}:
+        for model in models_in(repository, "tiny"):
             assert (repository / model / str(version) / "config.pbtxt").is_file()
-    for step in step_models("tiny"):
+    for step in step_models("tiny", streams=True):
         named = named_versions(read_config(repository / step))
-        assert {active, of_bls} <= set(named)
+        assert {active, *public} <= set(named)
         assert all((repository / step / str(version)).is_dir() for version in named)
     found = contents(repository)
-    versions = {str(active), str(of_bls)}
+    versions = {str(active), *map(str, public)}
     for file, content in before.items():
         if file.split("/")[1] in versions:
             assert found[file] == content

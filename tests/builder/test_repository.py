@@ -20,7 +20,7 @@ from builder.pipelines.repository import build_pipeline
 from builder.pipelines.validation import validate_pipeline
 from builder.settings import BuildSettings, Decoder, Precision, Runtime
 from tests.tiny_detector import LABELS, save_tiny_detector, tiny_detector
-from thin_client.contract import contract_fingerprint, model_names
+from thin_client.contract import contract_fingerprint, model_names, stream_fingerprint
 
 
 @pytest.fixture
@@ -28,8 +28,10 @@ def model_file(tmp_path: Path) -> Path:
     return save_tiny_detector(tmp_path / "tiny.onnx")
 
 
-def build(model_file: Path, target: Path, name: str = "tiny", **options: object) -> PipelineSpec:
-    return build_pipeline(model_file, target, BuildSettings(name, **options))
+def build(
+    model_file: Path, target: Path, name: str = "tiny", *, replace: bool = False, **options: object
+) -> PipelineSpec:
+    return build_pipeline(model_file, target, BuildSettings(name, **options), replace=replace)
 
 
 def contents(folder: Path) -> dict[str, bytes]:
@@ -74,6 +76,38 @@ def test_a_fixed_batch_limits_every_model(tmp_path: Path) -> None:
     build(model_file, tmp_path / "r")
     for name in model_names("tiny").all:
         assert read_config(tmp_path / "r" / name).max_batch_size == 1
+
+
+def test_with_streams_there_are_two_models_more(model_file: Path, tmp_path: Path) -> None:
+    target, names = tmp_path / "r", model_names("tiny")
+    build(model_file, target, stream=True, max_streams=9, stream_idle_s=2.5, instances=3)
+    assert sorted(path.name for path in target.iterdir()) == sorted([*names.all, *names.streaming])
+    public, decode = read_config(target / names.stream), read_config(target / names.decode)
+    parameters = {key: value.string_value for key, value in public.parameters.items()}
+    assert parameters["contract_fingerprint"] == stream_fingerprint() != contract_fingerprint()
+    assert parameters["max_streams"] == "9"
+    assert parameters["stream_idle_s"] == "2.5"
+    assert [step.model_name for step in public.ensemble_scheduling.step] == [
+        *(names.decode, names.network, names.postprocess)
+    ]
+    assert decode.sequence_batching.max_sequence_idle_microseconds == 2_500_000
+    assert decode.instance_group[0].count == 3
+    assert read_manifest(target, "tiny").stream
+
+
+def test_versions_of_a_pipeline_have_streams_or_none_has(model_file: Path, tmp_path: Path) -> None:
+    build(model_file, tmp_path / "r")
+    with pytest.raises(SettingsError, match=r"built without --stream.* leave it out"):
+        build(model_file, tmp_path / "r", stream=True)
+    build(model_file, tmp_path / "r", stream=True, replace=True)
+    build(model_file, tmp_path / "r", stream=True)
+    assert read_manifest(tmp_path / "r", "tiny").version == 2
+    with pytest.raises(SettingsError, match=r"built with --stream.* add it, or begin anew"):
+        build(model_file, tmp_path / "r")
+    build(model_file, tmp_path / "r", replace=True)
+    assert sorted(path.name for path in (tmp_path / "r").iterdir()) == sorted(
+        model_names("tiny").all
+    )
 
 
 def test_pipelines_live_side_by_side_with_other_models(model_file: Path, tmp_path: Path) -> None:

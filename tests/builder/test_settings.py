@@ -12,7 +12,8 @@ def test_good_names_are_taken(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["", "1st", "a b", "../up", "a/b", "ümlaut", "x" * 65, ".hidden", "codes_bls"]
+    "name",
+    ["", "1st", "a b", "../up", "a/b", "ümlaut", "x" * 65, ".hidden", "codes_bls", "a_stream"],
 )
 def test_bad_names_are_refused(name: str) -> None:
     with pytest.raises(SettingsError, match="--name"):
@@ -31,6 +32,12 @@ def test_bad_names_are_refused(name: str) -> None:
         ("--max-detections", {"max_det": 301, "candidates": 300}),
         ("--max-image-bytes", {"max_image_bytes": 0}),
         ("--max-image-pixels", {"max_image_pixels": 2**31}),
+        ("--max-streams", {"max_streams": 0}),
+        ("--max-streams", {"max_streams": 3, "instances": 4, "stream": True}),
+        ("--max-stream-pixels", {"max_stream_pixels": 0}),
+        ("--max-packet-bytes", {"max_packet_bytes": 0}),
+        ("--max-stream-memory", {"max_stream_memory": 0}),
+        ("--stream-idle", {"stream_idle_s": 0.5}),
     ],
 )
 def test_values_out_of_range_are_refused_by_their_option(

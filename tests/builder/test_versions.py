@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -257,3 +259,45 @@ def test_the_same_build_makes_the_same_files(repository: Path, tmp_path: Path) -
 
 def digest(file: Path) -> str:
     return hashlib.sha256(file.read_bytes()).hexdigest()
+
+
+def test_the_models_for_streams_change_with_the_others(tmp_path: Path) -> None:
+    repository = tmp_path / "r"
+    steps, public = (*STEPS, NAMES.decode), (NAMES.ensemble, NAMES.bls, NAMES.stream)
+
+    def named() -> dict[str, tuple[int, ...]]:
+        models = (*steps, *public)
+        return {model: named_versions(read_config(repository / model)) for model in models}
+
+    for conf in (0.4, 0.5):
+        build(repository, conf=conf, stream=True)
+    assert named() == {**dict.fromkeys(steps, (1, 2)), **dict.fromkeys(public, (2,))}
+    stream = read_config(repository / NAMES.stream)
+    assert {step.model_version for step in stream.ensemble_scheduling.step} == {2}
+    roll_back(repository, "tiny")
+    assert named() == {**dict.fromkeys(steps, (1, 2)), **dict.fromkeys(public, (1,))}
+    assert prune(repository, "tiny") == (2,)
+    assert named() == dict.fromkeys((*steps, *public), (1,))
+    with new_version(repository, "tiny") as staged:
+        assert staged.folder(NAMES.decode).is_dir()
+    assert named() == {**dict.fromkeys(steps, (1, 3)), **dict.fromkeys(public, (3,))}
+    assert kept_versions(repository, "tiny") == (1, 2, 3)
+    assert next(iter(versions_of(repository, "tiny"))).manifest.stream
+    build(repository, conf=0.6, stream=True, keep=1)
+    assert version_folders(repository / NAMES.decode) == version_folders(repository / "tiny")
+
+
+def test_a_version_without_its_decode_step_is_none(tmp_path: Path) -> None:
+    repository = tmp_path / "r"
+    for conf in (0.4, 0.5):
+        build(repository, conf=conf, stream=True)
+    shutil.rmtree(repository / NAMES.decode / "1")
+    assert kept_versions(repository, "tiny") == (2,)
+
+
+def test_manifests_of_builders_that_knew_no_streams_are_read(repository: Path) -> None:
+    file = repository / "tiny" / "1" / "pipeline.json"
+    values = json.loads(file.read_text())
+    del values["stream"]
+    file.write_text(json.dumps(values))
+    assert not read_manifest(repository, "tiny").stream

@@ -1,7 +1,8 @@
 """The wire contract between a pipeline and its clients: the one source of truth.
 
-Everything here is data plus three small functions, and needs only the standard library: the builder
+Everything here is data plus a few small functions, and needs only the standard library: the builder
 copies this file beside every served model, where neither distribution is installed.
+docs/protocol.md says the same in words, for clients in other languages.
 
 Datatypes are those of the KServe v2 protocol. Shapes are per image, without the leading batch
 dimension; a name in a shape stands for a size the pipeline fixes when it is built.
@@ -20,15 +21,23 @@ __all__ = [
     "DET_CLASSES",
     "DET_SCORES",
     "FRAME",
+    "FRAME_INDEX",
+    "FRAME_TIMESTAMP",
     "GEOMETRY",
     "IMAGE",
     "IMAGE_SIZE",
     "IMAGE_STATUS",
     "NUM_DETS",
+    "PACKET",
     "PIPELINE_INPUTS",
     "PIPELINE_OUTPUTS",
     "REQUEST_PARAMETERS",
     "STATUS_SENTENCES",
+    "STREAM_INPUTS",
+    "STREAM_OUTPUTS",
+    "STREAM_PARAMETERS",
+    "STREAM_STATUSES",
+    "Codec",
     "ImageStatus",
     "ModelNames",
     "PipelineParameter",
@@ -36,6 +45,7 @@ __all__ = [
     "contract_fingerprint",
     "model_names",
     "resolve_shape",
+    "stream_fingerprint",
 ]
 
 
@@ -61,6 +71,19 @@ IMAGE_SIZE = Tensor("image_size", "INT32", (2,))
 PIPELINE_INPUTS = (IMAGE,)
 PIPELINE_OUTPUTS = (NUM_DETS, DET_BOXES, DET_SCORES, DET_CLASSES, IMAGE_STATUS, IMAGE_SIZE)
 
+# What clients of a stream see. PACKET is one access unit: Annex B for H.264 and H.265, a JPEG file
+# for MJPEG; an empty one takes out a frame that the decoder still holds. The correlation id of the
+# request names the stream, sequence_start and sequence_end begin and end it. Every packet has one
+# answer. FRAME_INDEX counts the frames of the stream from 0, FRAME_TIMESTAMP is what came as the
+# parameter `timestamp` with the packet of the frame that the detections belong to; both are -1
+# where there is none.
+PACKET = Tensor("packet", "BYTES", (1,))
+FRAME_INDEX = Tensor("frame_index", "INT64", (1,))
+FRAME_TIMESTAMP = Tensor("frame_timestamp", "INT64", (1,))
+
+STREAM_INPUTS = (PACKET,)
+STREAM_OUTPUTS = (*PIPELINE_OUTPUTS, FRAME_INDEX, FRAME_TIMESTAMP)
+
 # What passes between the steps. FRAME is BGR, NHWC. GEOMETRY is (source width, source height,
 # gain x, gain y, pad left, pad top): source pixels times gain plus pad are network pixels; an
 # image that could not be read has source size 0. CANDIDATES are (x1, y1, x2, y2, score, class),
@@ -70,6 +93,16 @@ GEOMETRY = Tensor("geometry", "FP32", (6,))
 CANDIDATES = Tensor("candidates", "FP32", ("candidates", 6))
 
 REQUEST_PARAMETERS = ("conf", "iou", "max_det", "classes", "class_agnostic")
+# Of packets besides: the name of a Codec, needed at sequence_start; microseconds, an integer.
+STREAM_PARAMETERS = ("codec", "timestamp")
+
+
+class Codec(str, enum.Enum):
+    """What the packets of a stream are encoded with."""
+
+    H264 = "h264"
+    H265 = "h265"
+    MJPEG = "mjpeg"
 
 
 class ImageStatus(enum.IntEnum):
@@ -82,6 +115,17 @@ class ImageStatus(enum.IntEnum):
     TOO_MANY_BYTES = 4
     TOO_MANY_PIXELS = 5
     UNSUPPORTED_PIXELS = 6
+    # Only of packets of a stream.
+    WAITING_FOR_KEY_FRAME = 7
+    NO_FRAME_YET = 8
+    CORRUPT_PACKET = 9
+
+
+STREAM_STATUSES = (
+    ImageStatus.WAITING_FOR_KEY_FRAME,
+    ImageStatus.NO_FRAME_YET,
+    ImageStatus.CORRUPT_PACKET,
+)
 
 
 # A request with one bad image fails with INVALID_ARGUMENT and a message that holds the sentence of
@@ -94,6 +138,9 @@ STATUS_SENTENCES: dict[ImageStatus, str] = {
     ImageStatus.TOO_MANY_BYTES: "the image file is larger than this pipeline accepts",
     ImageStatus.TOO_MANY_PIXELS: "the image has more pixels than this pipeline accepts",
     ImageStatus.UNSUPPORTED_PIXELS: "the image's pixel format is not supported",
+    ImageStatus.WAITING_FOR_KEY_FRAME: "the stream waits for its next key frame",
+    ImageStatus.NO_FRAME_YET: "the decoder holds the frame back",
+    ImageStatus.CORRUPT_PACKET: "the packet is corrupt",
 }
 
 
@@ -110,22 +157,44 @@ class PipelineParameter(str, enum.Enum):
     IOU = "iou"
     MAX_DET = "max_det"
     CLASS_AGNOSTIC = "class_agnostic"  # "true" or "false"
+    # Only of NAME_stream.
+    MAX_STREAMS = "max_streams"  # open at once
+    MAX_STREAM_PIXELS = "max_stream_pixels"  # of a frame
+    MAX_PACKET_BYTES = "max_packet_bytes"
+    STREAM_IDLE_S = "stream_idle_s"  # a stream without packets for longer is closed
 
 
 @dataclass(frozen=True)
 class ModelNames:
-    """Triton's names of the five models that make one pipeline."""
+    """Triton's names of the models that make one pipeline: five, and two more where it has streams.
+
+    Attributes:
+        ensemble: takes images.
+        bls: the same in one process.
+        preprocess: a step.
+        network: a step.
+        postprocess: a step.
+        stream: takes packets of streams; only in pipelines built for them.
+        decode: its step; likewise.
+    """
 
     ensemble: str
     bls: str
     preprocess: str
     network: str
     postprocess: str
+    stream: str
+    decode: str
 
     @property
     def all(self) -> tuple[str, ...]:
-        """Return the five names, the public ones first."""
+        """Return the five names that every pipeline has, the public ones first."""
         return (self.ensemble, self.bls, self.preprocess, self.network, self.postprocess)
+
+    @property
+    def streaming(self) -> tuple[str, str]:
+        """Return the two names that pipelines with streams have besides, the public one first."""
+        return (self.stream, self.decode)
 
 
 def model_names(pipeline: str) -> ModelNames:
@@ -136,6 +205,8 @@ def model_names(pipeline: str) -> ModelNames:
         preprocess=f"{pipeline}_preprocess",
         network=f"{pipeline}_network",
         postprocess=f"{pipeline}_postprocess",
+        stream=f"{pipeline}_stream",
+        decode=f"{pipeline}_decode",
     )
 
 
@@ -149,16 +220,41 @@ def resolve_shape(tensor: Tensor, **sizes: int) -> tuple[int, ...]:
 
 
 def contract_fingerprint() -> str:
-    """Return 16 hex digits that change when the public part of this contract changes.
+    """Return 16 hex digits that change when what clients of images rely on changes.
 
     Covers the public tensors, the meaning of the status codes and the request parameters; the
-    tensors between steps never reach a client.
+    tensors between steps never reach a client, and what only streams have is in
+    :func:`stream_fingerprint`: clients of images and pipelines without streams know nothing of it.
     """
+    return _fingerprint(
+        PIPELINE_INPUTS,
+        PIPELINE_OUTPUTS,
+        [status for status in ImageStatus if status not in STREAM_STATUSES],
+        REQUEST_PARAMETERS,
+    )
+
+
+def stream_fingerprint() -> str:
+    """Return 16 hex digits that change when what clients of streams rely on changes."""
+    return _fingerprint(
+        STREAM_INPUTS,
+        STREAM_OUTPUTS,
+        list(ImageStatus),
+        (*REQUEST_PARAMETERS, *STREAM_PARAMETERS),
+    )
+
+
+def _fingerprint(
+    inputs: tuple[Tensor, ...],
+    outputs: tuple[Tensor, ...],
+    statuses: list[ImageStatus],
+    parameters: tuple[str, ...],
+) -> str:
     public = {
-        "inputs": [asdict(tensor) for tensor in PIPELINE_INPUTS],
-        "outputs": [asdict(tensor) for tensor in PIPELINE_OUTPUTS],
-        "status": {status.name: int(status) for status in ImageStatus},
-        "parameters": REQUEST_PARAMETERS,
+        "inputs": [asdict(tensor) for tensor in inputs],
+        "outputs": [asdict(tensor) for tensor in outputs],
+        "status": {status.name: int(status) for status in statuses},
+        "parameters": parameters,
     }
     canonical = json.dumps(public, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(canonical.encode()).hexdigest()[:16]

@@ -12,6 +12,7 @@ from builder.errors import BenchmarkError
 from builder.pipelines.config_files import CONFIG_FILE, config_text, read_config
 from builder.pipelines.manifest import Manifest, pipelines, read_manifest
 from builder.pipelines.model_configs import NETWORK_FILE, PLAN_FILE
+from builder.pipelines.pipeline_models import models_in
 from builder.pipelines.repository import SETTINGS_FILE
 from builder.settings import Decoder, Runtime
 from thin_client.contract import model_names
@@ -59,7 +60,7 @@ def measured_pipeline(repository: Path, name: str | None) -> Manifest:
 def link_pipeline(repository: Path, name: str, folder: Path) -> Path:
     """Make a repository that holds one pipeline of another, by links; return it."""
     folder.mkdir(parents=True)
-    for model in model_names(name).all:
+    for model in models_in(repository, name):
         (folder / model).symlink_to((repository / model).resolve())
     return folder
 
@@ -86,7 +87,7 @@ def stub_pipeline(
         decoder: in place of the pipeline's own.
     """
     names = model_names(manifest.name)
-    for model in names.all:
+    for model in models_in(repository, manifest.name):
         shutil.copytree(repository / model, folder / model)
     if decoder is not None:
         for model in (names.preprocess, names.bls):
@@ -95,7 +96,7 @@ def stub_pipeline(
             file.write_text(json.dumps(settings))
     _replace_network(folder / names.network, manifest, baselines, delay_ms)
     if not batching:
-        for model in names.all:
+        for model in models_in(folder, manifest.name):
             config = read_config(folder / model)
             config.ClearField("dynamic_batching")
             _write_config(folder / model, config)
@@ -115,7 +116,7 @@ def gpu_pipeline(
         device: torch's name of where the network runs.
     """
     names = model_names(manifest.name)
-    for model in names.all:
+    for model in models_in(repository, manifest.name):
         shutil.copytree(repository / model, folder / model)
     _run_in_python(folder / names.network, processes=GPU_PROCESSES)
     version = folder / names.network / str(manifest.version)

@@ -30,7 +30,7 @@ Approve = Callable[[Path, PipelineSpec], None]
 
 def add_build(commands: Commands[argparse.ArgumentParser]) -> None:
     """Add the command."""
-    parser = commands.add_parser("build", help="make the five models of a pipeline")
+    parser = commands.add_parser("build", help="make the models of a pipeline")
     add_reading_options(parser)
     parser.add_argument(
         "--name", required=True, help="of the pipeline, and the ensemble's in Triton"

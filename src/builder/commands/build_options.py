@@ -70,6 +70,10 @@ def add_pipeline_options(parser: argparse.ArgumentParser) -> None:
         ("--decode-threads", "decode_threads", "of each of them, 0 for its share of the cores"),
         ("--max-image-bytes", "max_image_bytes", "a larger file is refused"),
         ("--max-image-pixels", "max_image_pixels", "an image with more pixels is refused"),
+        ("--max-streams", "max_streams", "with --stream: streams open at once"),
+        ("--max-stream-pixels", "max_stream_pixels", "with --stream: larger frames are refused"),
+        ("--max-packet-bytes", "max_packet_bytes", "with --stream: a larger packet is refused"),
+        ("--max-stream-memory", "max_stream_memory", "with --stream: bytes of all decoders"),
     ):
         parser.add_argument(
             option,
@@ -78,6 +82,17 @@ def add_pipeline_options(parser: argparse.ArgumentParser) -> None:
             default=getattr(BuildSettings, name),
             help=f"{text} (%(default)s)",
         )
+    parser.add_argument(
+        "--stream", action="store_true", help="take H.264, H.265 and MJPEG packets too: NAME_stream"
+    )
+    parser.add_argument(
+        "--stream-idle",
+        dest="stream_idle_s",
+        type=float,
+        default=BuildSettings.stream_idle_s,
+        metavar="SECONDS",
+        help="with --stream: a stream without packets for longer is closed (%(default)g)",
+    )
     for option, name, text in (
         ("--class-agnostic", "class_agnostic", "boxes of different classes suppress too"),
         ("--multi-label", "multi_label", "a box may be several detections of different classes"),

@@ -19,7 +19,8 @@ def add_health(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         "--repository",
         type=Path,
         default=REPOSITORY,
-        help="whose pipelines are meant when none is named (%(default)s)",
+        help="that says which models a pipeline has, and whose pipelines are meant when none is "
+        "named (%(default)s)",
     )
     parser.add_argument("--address", default=ADDRESS, help="of the server (%(default)s)")
     parser.add_argument(
@@ -31,5 +32,5 @@ def add_health(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 def run_health(arguments: argparse.Namespace) -> None:
     """Say that all is ready, or raise what is not."""
     names = arguments.names or pipelines_by_manifest(arguments.repository)
-    check_ready(names, arguments.address, arguments.http_port)
+    check_ready(names, arguments.address, arguments.http_port, repository=arguments.repository)
     print(f"ready: {', '.join(names)}")

@@ -11,6 +11,7 @@ from pathlib import Path
 from builder.commands.options import Commands, add_repository_option
 from builder.errors import SettingsError
 from builder.pipelines.manifest import active_version
+from builder.pipelines.pipeline_models import has_streams
 from builder.pipelines.publication import mend_repository
 from builder.pipelines.version_changes import prune
 from builder.serving.access import ADMIN_KEY_VARIABLE, GRPC_ADMIN_HEADER
@@ -98,13 +99,13 @@ def load_everywhere(
     if not servers:
         return
     mend_repository(repository)
-    version = active_version(repository, name)
+    version, streams = active_version(repository, name), has_streams(repository, name)
     for server in servers:
-        load_version(server, name, version, timeout_s)
+        load_version(server, name, version, timeout_s, streams=streams)
         print(f"{server.url} serves version {version} of {name}", flush=True)
     # Only now that no server needs it.
     dropped = prune(repository, name, version)
     for server in servers:
-        unload_old_versions(server, name, version, timeout_s)
+        unload_old_versions(server, name, version, timeout_s, streams=streams)
     if dropped:
         print(f"version {', '.join(map(str, dropped))} is no longer loaded")

@@ -11,6 +11,7 @@ from builder.commands.check import add_check
 from builder.commands.demo import add_demo
 from builder.commands.deploy import add_deploy
 from builder.commands.engine import add_engine
+from builder.commands.gateway import add_gateway
 from builder.commands.health import add_health
 from builder.commands.inspect import add_inspect
 from builder.commands.list import add_list
@@ -38,6 +39,7 @@ def build_parser() -> argparse.ArgumentParser:
         add_prune,
         add_serve,
         add_start,
+        add_gateway,
         add_health,
         add_deploy,
         add_demo,

@@ -13,8 +13,8 @@ from builder.detectors.heads import Head
 from builder.detectors.onnx_file import sha256_of
 from builder.detectors.source_model import onnx_of
 from builder.errors import VerificationError
+from builder.pipelines.config_parts import LABELS_FILE
 from builder.pipelines.manifest import Manifest, pipelines, read_manifest
-from builder.pipelines.model_configs import LABELS_FILE
 from builder.verification.comparison import BLS, ENSEMBLE, Verification, verify_pipeline
 from builder.verification.ground_truth import check_ground_truth
 from builder.verification.images import image_files

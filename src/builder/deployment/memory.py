@@ -23,6 +23,8 @@ CONNECTION_MIB = 0.02
 # and the postprocess step.
 DECODING_MIB = 72
 POSTPROCESS_MIB = 50
+# Measured: a process that decodes packets, with eight streams of 640x368 in two of them.
+DECODING_PACKETS_MIB = 90
 BYTES_OF_PIXEL = 3
 # A process decodes one picture of more pixels at a time, smaller ones in all its threads
 # (builder/served_models/preprocess/decode.py); large ones may be held twice, when they are turned.
@@ -110,7 +112,15 @@ def _steps_mib(pipeline: PipelineFacts, cores: int, encoded_mib: float, accepted
     if pixels > LARGE_PICTURE_PIXELS:
         decoding += COPIES_OF_LARGE_PICTURE * _picture_mib(pixels)
     # Both variants, the ensemble's and that in one process, have as many.
-    return 2 * pipeline.instances * decoding + POSTPROCESS_MIB
+    decoding *= 2 * pipeline.instances
+    return decoding + _streams_mib(pipeline, encoded_mib, accepted) + POSTPROCESS_MIB
+
+
+def _streams_mib(pipeline: PipelineFacts, encoded_mib: float, accepted: bool) -> float:
+    if pipeline.stream_memory is None:
+        return 0.0
+    process = DECODING_PACKETS_MIB + pipeline.max_batch * (encoded_mib + pipeline.frame_mib)
+    return pipeline.instances * process + accepted * pipeline.stream_memory / MIB
 
 
 def network_mib(pipeline: PipelineFacts, cores: int) -> float:

@@ -86,6 +86,14 @@ class Needs:
             f"memory {self.memory_mib} MiB at most: every process with pictures of "
             f"{biggest / 1e6:g} megapixels, which the pipelines accept (build with a smaller "
             "--max-image-pixels for less)",
+            *(
+                (
+                    "memory for streams: their decoders may take all that --max-stream-memory "
+                    "allows them",
+                )
+                if any(each.stream_memory for each in self.pipelines)
+                else ()
+            ),
             *(("GPU: memory of its libraries is assumed, not measured",) if self.gpus else ()),
             f"open files {self.open_files}: {wishes.clients} clients and Triton's own",
             f"stop {self.stop_s} s: {DRAIN_S} s for requests to be answered, {KILL_AFTER_S} s for "

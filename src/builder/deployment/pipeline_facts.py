@@ -34,6 +34,7 @@ class PipelineFacts:
         runtime: of the network.
         wants_gpu: whether the network runs on a GPU, at least where Triton finds one.
         network_bytes: size of the network's file.
+        stream_memory: bytes that the decoders of its streams may take; None where it takes none.
     """
 
     name: str
@@ -46,6 +47,7 @@ class PipelineFacts:
     runtime: Runtime
     wants_gpu: bool
     network_bytes: int
+    stream_memory: int | None = None
 
     @property
     def frame_mib(self) -> float:
@@ -89,6 +91,10 @@ def _facts(repository: Path, name: str) -> PipelineFacts:
     try:
         max_image_pixels = int(json.loads(settings_file.read_text())["max_image_pixels"])
         network_bytes = network_file.stat().st_size
+        stream_memory = None
+        if manifest.stream:
+            decode_file = repository / names.decode / version / SETTINGS_FILE
+            stream_memory = int(json.loads(decode_file.read_text())["max_stream_memory"])
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise InvalidPipelineError(
             f"version {version} of {name} in {repository} is damaged ({error}): build the pipeline "
@@ -108,4 +114,5 @@ def _facts(repository: Path, name: str) -> PipelineFacts:
             for group in read_config(repository / names.network).instance_group
         ),
         network_bytes=network_bytes,
+        stream_memory=stream_memory,
     )

@@ -49,6 +49,7 @@ class Manifest:
         decoder: of JPEGs much larger than the network's input.
         instances: processes that decode at once, of each variant.
         decode_threads: of each of them; 0 for its share of the cores.
+        stream: whether the pipeline takes streams of video packets too.
         fixed_batch: the only batch size of the detector's own graph; None when any will do.
     """
 
@@ -75,6 +76,7 @@ class Manifest:
     decoder: Decoder = Decoder.EXACT
     instances: int = 1
     decode_threads: int = 0
+    stream: bool = False
     fixed_batch: int | None = None
 
 
@@ -104,6 +106,7 @@ def manifest_of(spec: PipelineSpec, source: Path) -> Manifest:
         decoder=settings.decoder,
         instances=settings.instances,
         decode_threads=settings.decode_threads,
+        stream=settings.stream,
         fixed_batch=detector.fixed_batch,
     )
 

@@ -9,16 +9,15 @@ own folder.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 
 from tritonclient.grpc import model_config_pb2 as pb
 
 from builder import __version__
+from builder.pipelines.config_parts import in_python, public_model_config, step, step_config
 from builder.pipelines.pipeline_spec import PipelineSpec
 from builder.settings import ExecutionProvider, Precision, Runtime
 from thin_client.contract import (
     CANDIDATES,
-    DET_CLASSES,
     FRAME,
     GEOMETRY,
     IMAGE,
@@ -27,31 +26,15 @@ from thin_client.contract import (
     PIPELINE_INPUTS,
     PIPELINE_OUTPUTS,
     PipelineParameter,
-    Tensor,
     contract_fingerprint,
 )
 
-KSERVE_TO_TRITON = {"BYTES": "TYPE_STRING"}
-LABELS_FILE = "labels.txt"
 NETWORK_FILE = "model.onnx"
 PLAN_FILE = "model.plan"
-OPEN = -1
 
 # What an image is like, the preprocess step knows; what is in it, the postprocess step.
 PREPROCESS_OUTPUTS = (FRAME, GEOMETRY, IMAGE_STATUS, IMAGE_SIZE)
 DETECTIONS = tuple(tensor for tensor in PIPELINE_OUTPUTS if tensor not in PREPROCESS_OUTPUTS)
-
-
-def pipeline_configs(spec: PipelineSpec) -> dict[str, pb.ModelConfig]:
-    """Return the config of each model, by its name."""
-    configs = (
-        ensemble_config(spec),
-        bls_config(spec),
-        preprocess_config(spec),
-        network_config(spec),
-        postprocess_config(spec),
-    )
-    return {config.name: config for config in configs}
 
 
 def ensemble_config(spec: PipelineSpec) -> pb.ModelConfig:
@@ -59,9 +42,9 @@ def ensemble_config(spec: PipelineSpec) -> pb.ModelConfig:
     config = _public_config(spec, spec.names.ensemble)
     config.platform = "ensemble"
     steps = config.ensemble_scheduling.step
-    steps.append(_step(spec, spec.names.preprocess, [IMAGE], PREPROCESS_OUTPUTS))
-    steps.append(_step(spec, spec.names.network, [FRAME], [CANDIDATES]))
-    steps.append(_step(spec, spec.names.postprocess, [CANDIDATES, GEOMETRY], DETECTIONS))
+    steps.append(step(spec, spec.names.preprocess, [IMAGE], PREPROCESS_OUTPUTS))
+    steps.append(step(spec, spec.names.network, [FRAME], [CANDIDATES]))
+    steps.append(step(spec, spec.names.postprocess, [CANDIDATES, GEOMETRY], DETECTIONS))
     return config
 
 
@@ -72,15 +55,15 @@ def bls_config(spec: PipelineSpec) -> pb.ModelConfig:
 
 def preprocess_config(spec: PipelineSpec) -> pb.ModelConfig:
     """Config of ``NAME_preprocess``: encoded bytes to frames and their geometry."""
-    config = _step_config(spec, spec.names.preprocess, [IMAGE], PREPROCESS_OUTPUTS)
+    config = step_config(spec, spec.names.preprocess, [IMAGE], PREPROCESS_OUTPUTS)
     return _decoding(config, spec)
 
 
 def network_config(spec: PipelineSpec) -> pb.ModelConfig:
     """Config of ``NAME_network``: frames to candidates, in the runtime of the settings."""
-    config = _step_config(spec, spec.names.network, [FRAME], [CANDIDATES])
+    config = step_config(spec, spec.names.network, [FRAME], [CANDIDATES])
     if spec.settings.runtime is Runtime.PYTHON:
-        _in_python(config)
+        in_python(config)
     else:
         # These runtimes check the shapes of the file against the config.
         for value, tensor in ((config.input[0], FRAME), (config.output[0], CANDIDATES)):
@@ -96,8 +79,8 @@ def network_config(spec: PipelineSpec) -> pb.ModelConfig:
 
 def postprocess_config(spec: PipelineSpec) -> pb.ModelConfig:
     """Config of ``NAME_postprocess``: candidates to boxes in source pixels."""
-    config = _in_python(
-        _step_config(spec, spec.names.postprocess, [CANDIDATES, GEOMETRY], DETECTIONS)
+    config = in_python(
+        step_config(spec, spec.names.postprocess, [CANDIDATES, GEOMETRY], DETECTIONS)
     )
     config.dynamic_batching.max_queue_delay_microseconds = 0
     return config
@@ -107,10 +90,10 @@ def version_settings(spec: PipelineSpec) -> dict[str, dict[str, str]]:
     """Return what each served model that needs to know anything reads from its version's folder."""
     names = spec.names
     return {
-        names.preprocess: _frame_settings(spec),
+        names.preprocess: frame_settings(spec),
         names.postprocess: _postprocess_settings(spec),
         names.bls: {
-            **_frame_settings(spec),
+            **frame_settings(spec),
             **_postprocess_settings(spec),
             "network_model": names.network,
         },
@@ -150,7 +133,8 @@ def _postprocess_settings(spec: PipelineSpec) -> dict[str, str]:
     return {**_threshold_settings(spec), "nms": spec.nms_in}
 
 
-def _frame_settings(spec: PipelineSpec) -> dict[str, str]:
+def frame_settings(spec: PipelineSpec) -> dict[str, str]:
+    """Return what a model that makes frames must know."""
     return {
         **_size_settings(spec),
         "placement": spec.detector.input.placement.value,
@@ -163,45 +147,18 @@ def _frame_settings(spec: PipelineSpec) -> dict[str, str]:
 
 
 def _public_config(spec: PipelineSpec, name: str) -> pb.ModelConfig:
-    config = pb.ModelConfig(name=name, max_batch_size=spec.max_batch)
-    for tensor in PIPELINE_INPUTS:
-        config.input.add(name=tensor.name, data_type=_data_type(tensor), dims=spec.dims(tensor))
-    for tensor in PIPELINE_OUTPUTS:
-        output = config.output.add(
-            name=tensor.name, data_type=_data_type(tensor), dims=spec.dims(tensor)
-        )
-        if tensor == DET_CLASSES:
-            output.label_filename = f"{spec.version}/{LABELS_FILE}"
-    for key, value in public_parameters(spec).items():
-        config.parameters[key].string_value = value
-    config.version_policy.specific.versions.append(spec.version)
-    return config
-
-
-def _step_config(
-    spec: PipelineSpec, name: str, inputs: Sequence[Tensor], outputs: Sequence[Tensor]
-) -> pb.ModelConfig:
-    config = pb.ModelConfig(name=name, max_batch_size=spec.max_batch)
-    for tensor in inputs:
-        config.input.add(name=tensor.name, data_type=_data_type(tensor), dims=_open_dims(tensor))
-    for tensor in outputs:
-        config.output.add(name=tensor.name, data_type=_data_type(tensor), dims=_open_dims(tensor))
-    config.version_policy.specific.versions.append(spec.version)
-    return config
-
-
-def _open_dims(tensor: Tensor) -> list[int]:
-    return [OPEN if isinstance(size, str) else size for size in tensor.shape]
-
-
-def _in_python(config: pb.ModelConfig, instances: int = 1) -> pb.ModelConfig:
-    config.backend = "python"
-    config.instance_group.add(kind=pb.ModelInstanceGroup.KIND_CPU, count=instances)
-    return config
+    return public_model_config(
+        spec,
+        name,
+        PIPELINE_INPUTS,
+        PIPELINE_OUTPUTS,
+        public_parameters(spec),
+        max_batch=spec.max_batch,
+    )
 
 
 def _decoding(config: pb.ModelConfig, spec: PipelineSpec) -> pb.ModelConfig:
-    _in_python(config, spec.settings.instances)
+    in_python(config, spec.settings.instances)
     # No delay: only what waits anyway, because every process is busy, is taken together.
     config.dynamic_batching.max_queue_delay_microseconds = 0
     return config
@@ -230,20 +187,3 @@ def _in_tensorrt(config: pb.ModelConfig) -> pb.ModelConfig:
     config.default_model_filename = PLAN_FILE
     config.instance_group.add(kind=pb.ModelInstanceGroup.KIND_GPU, count=1)
     return config
-
-
-def _data_type(tensor: Tensor) -> int:
-    name = KSERVE_TO_TRITON.get(tensor.datatype, f"TYPE_{tensor.datatype}")
-    return int(pb.DataType.Value(name))
-
-
-def _step(
-    spec: PipelineSpec, model: str, inputs: Sequence[Tensor], outputs: Sequence[Tensor]
-) -> pb.ModelEnsembling.Step:
-    # Inside an ensemble the tensors keep the names they have in the steps.
-    return pb.ModelEnsembling.Step(
-        model_name=model,
-        model_version=spec.version,
-        input_map={tensor.name: tensor.name for tensor in inputs},
-        output_map={tensor.name: tensor.name for tensor in outputs},
-    )

@@ -11,6 +11,7 @@ from builder.errors import BuilderError, InvalidPipelineError, RepositoryError
 from builder.pipelines.config_files import CONFIG_FILE, named_versions, read_config
 from builder.pipelines.manifest import Manifest, pipelines, read_manifest
 from builder.pipelines.model_configs import NETWORK_FILE
+from builder.pipelines.pipeline_models import has_streams, models_of
 from builder.pipelines.validation import check_fit
 from builder.settings import Runtime
 from builder.tensorrt.plan import (
@@ -48,7 +49,7 @@ def checked_names(repository: Path, name: str | None = None) -> tuple[str, ...]:
 def pipeline_problems(repository: Path, name: str, machine: Machine) -> tuple[str, ...]:
     """Return what is wrong with a pipeline's active version, a sentence each; none if it is whole.
 
-    1. The manifest and the five configs can be read and name the same version, and its files are
+    1. The manifest and the configs can be read and name the same version, and its files are
        there.
     2. The steps fit each other and the network's graph, and that is valid ONNX.
     3. A TensorRT plan is there and fits its graph and ``machine``.
@@ -73,11 +74,17 @@ def pipeline_problems(repository: Path, name: str, machine: Machine) -> tuple[st
 
 def _check_models(repository: Path, manifest: Manifest, _machine: Machine) -> None:
     names, version = model_names(manifest.name), manifest.version
-    configs = {model: read_config(repository / model) for model in names.all}
+    configs = {model: read_config(repository / model) for model in _models(repository, manifest)}
     for config in configs.values():
         _check_version(repository, config, version)
     onnx_file = network_folder(repository, manifest.name, version) / NETWORK_FILE
     check_fit(configs, names, load_onnx(onnx_file).graph)
+
+
+def _models(repository: Path, manifest: Manifest) -> tuple[str, ...]:
+    # Both, because either may be what is missing.
+    streams = manifest.stream or has_streams(repository, manifest.name)
+    return models_of(manifest.name, streams=streams)
 
 
 def _check_version(repository: Path, config: pb.ModelConfig, version: int) -> None:

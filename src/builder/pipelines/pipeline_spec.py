@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from builder.detectors.detector import Detector
 from builder.network_graph import candidate_rows, in_graph_nms
+from builder.pipelines.pipeline_models import models_of
 from builder.settings import BuildSettings, Nms
 from thin_client.contract import ModelNames, Tensor, model_names, resolve_shape
 
@@ -26,8 +27,13 @@ class PipelineSpec:
 
     @property
     def names(self) -> ModelNames:
-        """Triton's names of the five models."""
+        """Triton's names of the models."""
         return model_names(self.settings.name)
+
+    @property
+    def models(self) -> tuple[str, ...]:
+        """The names of those that it has, the public ones first, steps after what needs them."""
+        return models_of(self.settings.name, streams=self.settings.stream)
 
     @property
     def max_batch(self) -> int:

@@ -46,22 +46,30 @@ class Publication:
         """The folder in which new models are made."""
         return self.staging / MODELS
 
-    def publish_folders(self, names: Sequence[str]) -> None:
+    def publish_folders(self, names: Sequence[str], instead_of: Sequence[str] = ()) -> None:
         """Move whole model folders into the repository, in place of any that bear their names.
 
         Args:
             names: of the models in :attr:`models`, in the order in which a server may see them.
+            instead_of: other models of the repository that go, if they are there, before the new
+                ones come, in this order.
 
         Raises:
             OSError: a rename failed; the repository is as it was before.
         """
         replaced = self.staging / REPLACED
         replaced.mkdir()
+        for name in instead_of:
+            # Stays where it is, so that whoever takes this back knows that none came.
+            (self.models / name).mkdir()
         flush_tree(self.models)
-        (self.staging / JOURNAL).write_text(json.dumps(list(names)))
+        (self.staging / JOURNAL).write_text(json.dumps([*instead_of, *names]))
         flush(self.staging / JOURNAL)
         flush(self.staging)
         try:
+            for name in instead_of:
+                if os.path.lexists(self.repository / name):
+                    move(self.repository / name, replaced / name)
             for name in names:
                 # A link to nowhere does not exist and is in the way.
                 if os.path.lexists(self.repository / name):

@@ -12,23 +12,20 @@ from pathlib import Path
 import onnx
 
 from builder.detectors.detector import Detector, read_detector
-from builder.errors import PipelineExistsError
+from builder.errors import PipelineExistsError, SettingsError
 from builder.network_graph import network_graph
 from builder.pipelines.config_files import CONFIG_FILE, config_text
+from builder.pipelines.config_parts import LABELS_FILE
 from builder.pipelines.manifest import manifest_of, write_manifest
-from builder.pipelines.model_configs import (
-    LABELS_FILE,
-    NETWORK_FILE,
-    pipeline_configs,
-    version_settings,
-)
+from builder.pipelines.model_configs import NETWORK_FILE
+from builder.pipelines.pipeline_configs import pipeline_configs, pipeline_settings
+from builder.pipelines.pipeline_models import has_streams, public_models
 from builder.pipelines.pipeline_spec import PipelineSpec
 from builder.pipelines.publication import publishing, unwritable
 from builder.pipelines.validation import validate_pipeline
 from builder.pipelines.version_changes import KEPT_OLD_VERSIONS, check_keep, publish_version
 from builder.pipelines.versions import is_whole, next_version
 from builder.settings import BuildSettings, Precision, Runtime
-from thin_client.contract import ModelNames
 
 # Beside the code of a version, where served models look for it.
 SETTINGS_FILE = "settings.json"
@@ -60,6 +57,25 @@ POSTPROCESS_FILES = (
 )
 PIPELINE_FILES = ("pipeline/network_calls.py", *PREPROCESS_FILES, *POSTPROCESS_FILES)
 NETWORK_FILES = ("shared/cores.py", "network/runtime.py")
+STREAM_FILES = (
+    "shared/cores.py",
+    "shared/metrics.py",
+    "preprocess/decode.py",
+    "preprocess/frames.py",
+    "preprocess/jpeg.py",
+    "preprocess/letterbox.py",
+    "stream/bits.py",
+    "stream/h264_slices.py",
+    "stream/known_sets.py",
+    "stream/nal_units.py",
+    "stream/open_streams.py",
+    "stream/packet_counts.py",
+    "stream/packets.py",
+    "stream/parameter_sets.py",
+    "stream/refusals.py",
+    "stream/stream.py",
+    "stream/video_decoder.py",
+)
 
 
 def build_pipeline(
@@ -73,7 +89,7 @@ def build_pipeline(
     keep: int = KEPT_OLD_VERSIONS,
     approve: Callable[[Path, PipelineSpec], None] | None = None,
 ) -> PipelineSpec:
-    """Build the five models of a pipeline from an ONNX detector and publish them.
+    """Build the models of a pipeline from an ONNX detector and publish them.
 
     Over a pipeline that is there already they become its next version.
 
@@ -110,9 +126,10 @@ def build_pipeline(
     with publishing(repository) as publication:
         adds_version = not replace and is_whole(repository, settings.name)
         if adds_version:
+            _check_same_streams(repository, spec)
             spec = with_fields(spec, version=next_version(repository, settings.name))
         elif not replace:
-            _refuse_overwriting(repository, spec.names)
+            _refuse_overwriting(repository, spec.models)
         write_pipeline(publication.models, spec, network)
         ensemble = publication.models / spec.names.ensemble
         write_manifest(ensemble / str(spec.version), manifest_of(spec, source or model_file))
@@ -123,22 +140,23 @@ def build_pipeline(
             publish_version(publication, settings.name, spec.version, keep=keep)
         else:
             # A server that looks in between must not find an ensemble without its steps.
-            publication.publish_folders(tuple(reversed(spec.names.all)))
+            superfluous = () if settings.stream else spec.names.streaming
+            publication.publish_folders(tuple(reversed(spec.models)), instead_of=superfluous)
     return spec
 
 
 def write_pipeline(folder: Path, spec: PipelineSpec, network: onnx.ModelProto) -> None:
-    """Write the folders of all five models into ``folder``."""
+    """Write the folders of all models into ``folder``."""
     version, names = str(spec.version), spec.names
     for name, config in pipeline_configs(spec).items():
         (folder / name / version).mkdir(parents=True)
         # The copy in the version's folder is for going back to it.
         for place in (folder / name, folder / name / version):
             (place / CONFIG_FILE).write_text(config_text(config))
-    for name in (names.ensemble, names.bls):
+    for name in public_models(spec.settings.name, streams=spec.settings.stream):
         labels = "\n".join(spec.detector.labels) + "\n"
         (folder / name / version / LABELS_FILE).write_text(labels)
-    for name, settings in version_settings(spec).items():
+    for name, settings in pipeline_settings(spec).items():
         text = json.dumps(settings, indent=1, ensure_ascii=False)
         (folder / name / version / SETTINGS_FILE).write_text(text + "\n")
     _copy_served(folder / names.preprocess / version, "preprocess/model.py", *PREPROCESS_FILES)
@@ -146,6 +164,8 @@ def write_pipeline(folder: Path, spec: PipelineSpec, network: onnx.ModelProto) -
         _copy_served(folder / names.network / version, "network/model.py", *NETWORK_FILES)
     _copy_served(folder / names.postprocess / version, "postprocess/model.py", *POSTPROCESS_FILES)
     _copy_served(folder / names.bls / version, "pipeline/model.py", *PIPELINE_FILES)
+    if spec.settings.stream:
+        _copy_served(folder / names.decode / version, "stream/model.py", *STREAM_FILES)
     onnx.save(network, folder / names.network / version / NETWORK_FILE)
 
 
@@ -159,8 +179,23 @@ def _copy_served(target: Path, *files: str) -> None:
     (target / NO_BYTECODE).touch()
 
 
-def _refuse_overwriting(repository: Path, names: ModelNames) -> None:
-    taken = [name for name in names.all if os.path.lexists(repository / name)]
+def _check_same_streams(repository: Path, spec: PipelineSpec) -> None:
+    name = spec.settings.name
+    if has_streams(repository, name) == spec.settings.stream:
+        return
+    had, way_out = (
+        ("without --stream", "leave it out")
+        if spec.settings.stream
+        else ("with --stream", "add it")
+    )
+    raise SettingsError(
+        f"{name} in {repository} was built {had}, which all versions of a pipeline share: "
+        f"{way_out}, or begin anew with --replace"
+    )
+
+
+def _refuse_overwriting(repository: Path, models: tuple[str, ...]) -> None:
+    taken = [name for name in models if os.path.lexists(repository / name)]
     if taken:
         raise PipelineExistsError(
             f"{repository} already holds {', '.join(taken)}, which is no whole pipeline of this "

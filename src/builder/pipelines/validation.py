@@ -10,7 +10,9 @@ from tritonclient.grpc import model_config_pb2 as pb
 
 from builder.errors import InvalidPipelineError
 from builder.pipelines.config_files import read_config
-from builder.pipelines.model_configs import NETWORK_FILE, OPEN, pipeline_configs
+from builder.pipelines.config_parts import OPEN
+from builder.pipelines.model_configs import NETWORK_FILE
+from builder.pipelines.pipeline_configs import pipeline_configs
 from builder.pipelines.pipeline_spec import PipelineSpec
 from thin_client.contract import ModelNames
 
@@ -26,7 +28,7 @@ def validate_pipeline(folder: Path, spec: PipelineSpec) -> None:
     Raises:
         InvalidPipelineError: the first contradiction found.
     """
-    configs = {name: read_config(folder / name) for name in spec.names.all}
+    configs = {name: read_config(folder / name) for name in spec.models}
     for name, expected in pipeline_configs(spec).items():
         if configs[name] != expected:
             raise InvalidPipelineError(f"the config of {name} does not survive being written")
@@ -40,14 +42,16 @@ def check_fit(
     """Check that the models of a pipeline fit each other and the network's graph.
 
     Args:
-        configs: of the five models, by name.
-        names: of the five models.
+        configs: of the models that the pipeline has, by name.
+        names: of the models.
         graph: of the network.
 
     Raises:
         InvalidPipelineError: the first contradiction found.
     """
-    _check_steps(configs, names.ensemble)
+    for ensemble in (names.ensemble, names.stream):
+        if ensemble in configs:
+            _check_steps(configs, ensemble)
     network = configs[names.network]
     _check_graph_values(network.name, network.input, graph.input)
     _check_graph_values(network.name, network.output, graph.output)

@@ -11,6 +11,7 @@ from pathlib import Path
 from builder.errors import RepositoryError, SettingsError
 from builder.pipelines.config_files import CONFIG_FILE, config_text, parse_config, with_versions
 from builder.pipelines.manifest import Manifest, active_version, read_manifest, write_manifest
+from builder.pipelines.pipeline_models import has_streams, models_of
 from builder.pipelines.publication import Publication, publishing
 from builder.pipelines.version_switch import (
     Switch,
@@ -45,11 +46,16 @@ class StagedVersion:
 
     @property
     def names(self) -> ModelNames:
-        """Triton's names of the five models."""
+        """Triton's names of the models."""
         return model_names(self.manifest.name)
 
+    @property
+    def all_models(self) -> tuple[str, ...]:
+        """Those that the pipeline has."""
+        return models_of(self.manifest.name, streams=self.manifest.stream)
+
     def folder(self, model: str) -> Path:
-        """Return the version's folder in one of the five models."""
+        """Return the version's folder in one of the models."""
         return self.models / model / str(self.version)
 
 
@@ -71,7 +77,7 @@ def publish_version(
     check_keep(keep)
     repository = publication.repository
     old = active_version(repository, name)
-    switch = Switch(name, old=old, new=version, staged=True)
+    switch = Switch(name, old=old, new=version, staged=True, streams=has_streams(repository, name))
     switch_version(repository, publication.staging, switch, keep=keep)
     needed = {version, *loaded_versions(repository, name)}
     others = [each for each in kept_versions(repository, name) if each not in {version, old}]
@@ -111,12 +117,12 @@ def new_version(
         old = read_manifest(publication.repository, name)
         number = next_version(publication.repository, name)
         staged = StagedVersion(replace(old, version=number), publication.models)
-        for model in staged.names.all:
+        for model in staged.all_models:
             source = publication.repository / model / str(old.version)
             shutil.copytree(source, staged.folder(model))
             _renumber(staged.folder(model) / CONFIG_FILE, old.version, number)
         write_manifest(staged.folder(name), staged.manifest)
-        for model in staged.names.all:
+        for model in staged.all_models:
             shutil.copyfile(
                 staged.folder(model) / CONFIG_FILE, publication.models / model / CONFIG_FILE
             )
@@ -153,7 +159,13 @@ def roll_back(repository: Path, name: str, to: int | None = None) -> Manifest:
         # Before anything changes: it may be damaged.
         manifest = read_manifest(repository, name, chosen)
         if chosen != active:
-            switch = Switch(name, old=active, new=chosen, staged=False)
+            switch = Switch(
+                name,
+                old=active,
+                new=chosen,
+                staged=False,
+                streams=has_streams(repository, name),
+            )
             switch_version(
                 publication.repository, publication.staging, switch, keep=KEPT_OLD_VERSIONS
             )

@@ -3,9 +3,10 @@
 Every step is one rename, and after each of them the old version answers or the new one does:
 
 1. The new version's folders go into the five models, the ensemble's last. No config names them yet.
-2. The configs of the three steps are replaced; they name both versions, so that a server which
+2. The configs of the steps are replaced; they name both versions, so that a server which
    reads them has both when the ensemble changes, and those before that nobody has pruned.
-3. The ensemble's config is replaced: the new version is the pipeline's. Then ``NAME_bls``'s.
+3. The ensemble's config is replaced: the new version is the pipeline's. Then those of
+   ``NAME_bls`` and ``NAME_stream``.
 
 A journal tells the next command what a killed one was at. Before the third step it takes the
 version back, after it the rest is done.
@@ -31,7 +32,13 @@ from builder.pipelines.config_files import (
     with_versions,
 )
 from builder.pipelines.durable import flush, flush_tree, move, replace_file
-from thin_client.contract import ModelNames, model_names
+from builder.pipelines.pipeline_models import (
+    has_streams,
+    models_in,
+    models_of,
+    public_models,
+    step_models,
+)
 
 SWITCH_JOURNAL = "switch.json"
 REMOVAL_JOURNAL = "removal.json"
@@ -51,28 +58,29 @@ class Switch:
         old: the version that is active before.
         new: the version that is active afterwards.
         staged: whether the new version's folders are still in the staging folder.
+        streams: whether the pipeline takes streams.
     """
 
     name: str
     old: int
     new: int
     staged: bool
+    streams: bool = False
 
     @property
-    def names(self) -> ModelNames:
-        """Triton's names of the five models."""
-        return model_names(self.name)
+    def models(self) -> tuple[str, ...]:
+        """The models, the ensemble first."""
+        return models_of(self.name, streams=self.streams)
 
     @property
-    def steps(self) -> tuple[str, str, str]:
+    def public(self) -> tuple[str, ...]:
+        """The models whose configs name one version, the ensemble first."""
+        return public_models(self.name, streams=self.streams)
+
+    @property
+    def steps(self) -> tuple[str, ...]:
         """The models whose configs may name two versions."""
-        return step_models(self.name)
-
-
-def step_models(name: str) -> tuple[str, str, str]:
-    """Return the models of a pipeline whose configs may name two versions."""
-    names = model_names(name)
-    return (names.preprocess, names.network, names.postprocess)
+        return step_models(self.name, streams=self.streams)
 
 
 def switch_version(repository: Path, staging: Path, switch: Switch, *, keep: int) -> None:
@@ -91,7 +99,7 @@ def switch_version(repository: Path, staging: Path, switch: Switch, *, keep: int
     """
     models = staging / "models"
     source = models if switch.staged else repository
-    configs = {name: _kept_config(source, name, switch.new) for name in switch.names.all}
+    configs = {name: _kept_config(source, name, switch.new) for name in switch.models}
     policies = {
         step: [switch.new, *_served_beside(repository, step, switch, configs[step])[:keep]]
         for step in switch.steps
@@ -105,16 +113,16 @@ def switch_version(repository: Path, staging: Path, switch: Switch, *, keep: int
         versions = policies.get(name, [switch.new])
         (written / name).write_text(config_text(with_versions(config, *versions)))
     flush_tree(written)
-    before = {name: (repository / name / CONFIG_FILE).read_text() for name in switch.names.all}
+    before = {name: (repository / name / CONFIG_FILE).read_text() for name in switch.models}
     _write_journal(staging / SWITCH_JOURNAL, {"switch": vars(switch), "configs": before})
     try:
         if switch.staged:
-            for name in reversed(switch.names.all):
+            for name in reversed(switch.models):
                 move(models / name / str(switch.new), _version(repository, name, switch.new))
         for step in switch.steps:
             move(written / step, repository / step / CONFIG_FILE)
         time.sleep(LOOK_S)
-        for name in (switch.names.ensemble, switch.names.bls):
+        for name in switch.public:
             move(written / name, repository / name / CONFIG_FILE)
     except BaseException:
         mend_switch(repository, staging)
@@ -131,10 +139,11 @@ def mend_switch(repository: Path, staging: Path) -> None:
         content = json.loads(journal.read_text())
         switch, before = Switch(**content["switch"]), content["configs"]
         if named_versions(read_config(repository / switch.name)) == (switch.new,):
-            bls = _kept_config(repository, switch.names.bls, switch.new)
-            _write_config(repository, staging, switch.names.bls, config_text(bls))
+            for name in switch.public[1:]:
+                config = _kept_config(repository, name, switch.new)
+                _write_config(repository, staging, name, config_text(config))
         else:
-            for name in (*switch.steps, switch.names.bls):
+            for name in (*switch.steps, *switch.public[1:]):
                 _write_config(repository, staging, name, before[name])
             if switch.staged:
                 _remove_folders(repository, staging, switch.name, switch.new)
@@ -161,7 +170,7 @@ def mend_removal(repository: Path, staging: Path) -> None:
 def drop_old_versions(repository: Path, staging: Path, name: str, active: int) -> tuple[int, ...]:
     """Have the steps' configs name the active version only; return what they named besides."""
     dropped: set[int] = set()
-    for step in step_models(name):
+    for step in step_models(name, streams=has_streams(repository, name)):
         config = read_config(repository / step)
         others = set(named_versions(config)) - {active}
         if others:
@@ -174,7 +183,7 @@ def unshareable_steps(repository: Path, name: str, old: int, new: int) -> tuple[
     """Return the steps of which no config can serve both versions."""
     return tuple(
         step
-        for step in step_models(name)
+        for step in step_models(name, streams=has_streams(repository, name))
         if not _one_config_serves(
             _kept_config(repository, step, new), _kept_config(repository, step, old)
         )
@@ -237,7 +246,7 @@ def _write_journal(journal: Path, content: dict[str, object]) -> None:
 def _remove_folders(repository: Path, staging: Path, name: str, version: int) -> None:
     # The ensemble's goes first: without it a version is none.
     (staging / REMOVED).mkdir(exist_ok=True)
-    for model in model_names(name).all:
+    for model in models_in(repository, name):
         folder, removed = _version(repository, model, version), staging / REMOVED / model
         if folder.exists():
             shutil.rmtree(removed, ignore_errors=True)

@@ -16,8 +16,8 @@ from builder.pipelines.manifest import (
     pipelines,
     read_manifest,
 )
-from builder.pipelines.version_switch import step_models, unshareable_steps
-from thin_client.contract import model_names
+from builder.pipelines.pipeline_models import has_streams, models_in, step_models
+from builder.pipelines.version_switch import unshareable_steps
 
 
 class VersionState(str, enum.Enum):
@@ -54,7 +54,7 @@ def kept_versions(repository: Path, name: str) -> tuple[int, ...]:
         if (repository / name / str(version) / MANIFEST_FILE).is_file()
         and all(
             (repository / model / str(version) / CONFIG_FILE).is_file()
-            for model in model_names(name).all
+            for model in models_in(repository, name)
         )
     )
 
@@ -68,13 +68,14 @@ def is_whole(repository: Path, name: str) -> bool:
 
 def next_version(repository: Path, name: str) -> int:
     """Return a number that no version of the pipeline has had and left a trace of."""
-    folders = (version_folders(repository / model) for model in model_names(name).all)
+    folders = (version_folders(repository / model) for model in models_in(repository, name))
     return max((version for each in folders for version in each), default=0) + 1
 
 
 def loaded_versions(repository: Path, name: str) -> tuple[int, ...]:
     """Return the versions that some step's config has servers load, ascending."""
-    named = (named_versions(read_config(repository / step)) for step in step_models(name))
+    steps = step_models(name, streams=has_streams(repository, name))
+    named = (named_versions(read_config(repository / step)) for step in steps)
     return tuple(sorted({version for each in named for version in each}))
 
 

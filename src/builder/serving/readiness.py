@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from builder.errors import RepositoryError, ServerNotReadyError
-from thin_client.contract import model_names
+from builder.pipelines.pipeline_models import has_streams, models_of
 
 # In NAME/<version>/ of every pipeline: builder.pipelines.manifest, which is slow to import.
 MANIFESTS = "*/*/pipeline.json"
@@ -32,17 +32,23 @@ def pipelines_by_manifest(repository: Path) -> tuple[str, ...]:
 
 
 def check_ready(
-    names: Sequence[str], address: str, http_port: int, *, timeout_s: float = 5
+    names: Sequence[str],
+    address: str,
+    http_port: int,
+    *,
+    repository: Path | None = None,
+    timeout_s: float = 5,
 ) -> None:
     """Check that a server answers for every model of some pipelines.
 
-    All five are asked for: Triton does not know that ``NAME_bls`` needs the network, and calls it
-    ready without.
+    Each of them is asked for: Triton does not know that ``NAME_bls`` needs the network, and calls
+    it ready without.
 
     Args:
         names: of the pipelines.
         address: of the server.
         http_port: likewise.
+        repository: that says which models a pipeline has; without, the five that all have count.
         timeout_s: for the connection and for each answer.
 
     Raises:
@@ -51,7 +57,8 @@ def check_ready(
     connection = http.client.HTTPConnection(address, http_port, timeout=timeout_s)
     try:
         for name in names:
-            for model in model_names(name).all:
+            known = repository is not None and has_streams(repository, name)
+            for model in models_of(name, streams=known):
                 connection.request("GET", f"/v2/models/{model}/ready")
                 answer = connection.getresponse()
                 answer.read()

@@ -10,6 +10,7 @@ import grpc
 from tritonclient.grpc import service_pb2, service_pb2_grpc
 
 from builder.errors import ServerNotReadyError, VersionNotLoadedError
+from builder.pipelines.pipeline_models import public_models, step_models
 from builder.serving.access import ADMIN_KEY_VARIABLE
 from thin_client.connection import Connection
 from thin_client.contract import model_names
@@ -54,7 +55,9 @@ def model_states(server: Connection) -> VersionStates:
     return states
 
 
-def load_version(server: Connection, name: str, version: int, timeout_s: float) -> None:
+def load_version(
+    server: Connection, name: str, version: int, timeout_s: float, *, streams: bool = False
+) -> None:
     """Have a server take a published version, and wait until nothing needs the one before.
 
     A server in explicit mode is told; one in poll mode finds the version itself.
@@ -64,35 +67,40 @@ def load_version(server: Connection, name: str, version: int, timeout_s: float) 
         name: of the pipeline.
         version: that its repository names as the active one.
         timeout_s: for all of it.
+        streams: whether the pipeline takes streams.
 
     Raises:
         ServerNotReadyError: nobody answers, or it did not take the version in time.
         VersionNotLoadedError: Triton refused the version; it still has the one before.
     """
     deadline = time.monotonic() + timeout_s
-    names = model_names(name)
     # The ensemble would bring its steps with it; but where one of them does not load, Triton stops
     # the ensemble too, unless it is told to load the steps by themselves first.
-    for step in (names.network, names.preprocess, names.postprocess):
+    for step in step_models(name, streams=streams):
         try:
             _load(server, step, version, deadline)
         except VersionNotLoadedError:
             # After a rollback from a version that does not load, that one still does not.
             if model_states(server).get(step, {}).get(version) != "READY":
                 raise
-    for model in (names.ensemble, names.bls):
+    for model in public_models(name, streams=streams):
         _load(server, model, version, deadline)
         _await(server, model, version, deadline, timeout_s)
 
 
-def unload_old_versions(server: Connection, name: str, version: int, timeout_s: float) -> None:
+def unload_old_versions(
+    server: Connection, name: str, version: int, timeout_s: float, *, streams: bool = False
+) -> None:
     """Have a server in explicit mode take configs that name ``version`` only.
 
     Raises:
         ServerNotReadyError: nobody answers.
         VersionNotLoadedError: Triton refused.
     """
-    _load(server, name, version, time.monotonic() + timeout_s)
+    deadline = time.monotonic() + timeout_s
+    names = model_names(name)
+    for ensemble in (names.ensemble, names.stream) if streams else (names.ensemble,):
+        _load(server, ensemble, version, deadline)
 
 
 def _await(server: Connection, model: str, version: int, deadline: float, timeout_s: float) -> None:

@@ -17,12 +17,15 @@ from builder.errors import InvalidPipelineError
 from builder.pipelines.config_files import CONFIG_FILE, named_versions, parse_config, read_config
 from builder.pipelines.manifest import Manifest, active_version, pipelines, read_manifest
 from builder.pipelines.model_configs import DETECTIONS, PREPROCESS_OUTPUTS
+from builder.pipelines.pipeline_models import has_streams, models_in
+from builder.pipelines.stream_configs import DECODE_OUTPUTS
 from thin_client.contract import (
     CANDIDATES,
     FRAME,
     GEOMETRY,
     PIPELINE_INPUTS,
     PIPELINE_OUTPUTS,
+    STREAM_INPUTS,
     Tensor,
     model_names,
     resolve_shape,
@@ -37,7 +40,7 @@ SHM_GROWTH_BYTES = 16 * 2**20
 # batches one after the other, regions were found to be twice as large as the tensors of one.
 BATCHES_IN_REGION = 2
 
-ELEMENT_BYTES = {"UINT8": 1, "INT32": 4, "FP32": 4}
+ELEMENT_BYTES = {"UINT8": 1, "INT32": 4, "INT64": 8, "FP32": 4}
 # Encoded images: as large as a full HD JPEG of high quality.
 ENCODED_BYTES = 2**20
 
@@ -98,7 +101,9 @@ def _pipeline_bytes(
         names.network: (FRAME, CANDIDATES),
         names.postprocess: (CANDIDATES, GEOMETRY, *DETECTIONS),
     }
-    needed = dict.fromkeys(names.all, 0)
+    if has_streams(repository, name):
+        tensors[names.decode] = (*STREAM_INPUTS, *DECODE_OUTPUTS)
+    needed = dict.fromkeys(models_in(repository, name), 0)
     for model, passed in tensors.items():
         config = read_config(repository / model)
         named = named_versions(config)

@@ -15,14 +15,17 @@ from contextlib import suppress
 
 from builder.errors import ServerDiedError, ServerNotReadyError
 from builder.pipelines.manifest import pipelines
+from builder.pipelines.pipeline_models import has_streams, public_models
 from builder.serving.local_triton import LocalTriton
 from builder.serving.model_processes import ModelProcesses
 from builder.serving.server_options import DRAIN_S, ModelControl, ServerOptions
-from thin_client.contract import model_names
 
 POLL_S = 0.1
 WATCH_S = 0.5
-KILL_AFTER_S = DRAIN_S + 10
+KILL_AFTER_S: float = DRAIN_S + 10
+# After a drain nothing is left to answer, but Triton waits for streams that were not ended until
+# they count as silent; nobody can send them anything any more.
+KILL_STREAMS_AFTER_S = 10
 KEPT_LOG_LINES = 400
 
 # What a Triton without a GPU says to its first request, and what nobody can or need do about.
@@ -46,6 +49,7 @@ class TritonServer:
         # Without a GPU a healthy start logs errors about CUDA; until it is ready they only matter
         # if it dies, and then they are quoted.
         self._show_warnings = False
+        self._kill_after_s = KILL_AFTER_S
         self._reader = threading.Thread(target=self._read_log, daemon=True)
         self._reader.start()
 
@@ -109,9 +113,16 @@ class TritonServer:
         """
         if self._options.control is not ModelControl.EXPLICIT or not self._local.model_states():
             return  # the latter: it has taken no request yet
-        names = map(model_names, pipelines(self._options.repository))
-        public = tuple(model for each in names for model in (each.ensemble, each.bls))
-        if not self._local.unload(public, DRAIN_S) and self._process.poll() is None:
+        repository = self._options.repository
+        public = tuple(
+            model
+            for name in pipelines(repository)
+            for model in public_models(name, streams=has_streams(repository, name))
+        )
+        if self._local.unload(public, DRAIN_S):
+            if any(has_streams(repository, name) for name in pipelines(repository)):
+                self._kill_after_s = KILL_STREAMS_AFTER_S
+        elif self._process.poll() is None:
             print(
                 f"framewire: warning: requests were still unanswered after {DRAIN_S} s and are "
                 "given up",
@@ -124,7 +135,7 @@ class TritonServer:
         try:
             if self._process.poll() is None:
                 self._process.send_signal(signal.SIGTERM)
-                self._process.wait(KILL_AFTER_S)
+                self._process.wait(self._kill_after_s)
         except subprocess.TimeoutExpired:
             pass
         finally:

@@ -16,6 +16,7 @@ from builder.errors import TuningError
 from builder.pipelines.config_files import CONFIG_FILE, config_text, parse_config
 from builder.pipelines.manifest import Manifest, read_manifest, write_manifest
 from builder.pipelines.model_configs import NETWORK_FILE
+from builder.pipelines.pipeline_models import models_in, models_of
 from builder.pipelines.repository import SETTINGS_FILE
 from builder.pipelines.version_changes import KEPT_OLD_VERSIONS, new_version
 from builder.tuning.parameters import Choice
@@ -58,7 +59,7 @@ def stage_retuned(repository: Path, manifest: Manifest, choice: Choice, folder: 
         folder: to make.
     """
     version = str(manifest.version)
-    for model in model_names(manifest.name).all:
+    for model in models_in(repository, manifest.name):
         shutil.copytree(
             repository / model / version, folder / model / version, copy_function=_copy_or_link
         )
@@ -79,14 +80,16 @@ def write_choice(models: Path, manifest: Manifest, choice: Choice) -> None:
         InvalidPipelineError: a config is damaged.
     """
     names, version = model_names(manifest.name), str(manifest.version)
-    for model in names.all:
+    decoding = [names.preprocess, names.bls, *([names.decode] if manifest.stream else [])]
+    for model in models_of(manifest.name, streams=manifest.stream):
         for file in (models / model / CONFIG_FILE, models / model / version / CONFIG_FILE):
             config = parse_config(file)
-            config.max_batch_size = choice.max_batch
-            if model in {names.preprocess, names.bls}:
+            if model != names.stream:  # a packet comes alone
+                config.max_batch_size = choice.max_batch
+            if model in decoding:
                 config.instance_group[0].count = choice.instances
             file.write_text(config_text(config))
-    for model in (names.preprocess, names.bls):
+    for model in decoding:
         file = models / model / version / SETTINGS_FILE
         settings = json.loads(file.read_text())
         settings |= {name: str(choice.values[name]) for name in READ_FROM_SETTINGS}

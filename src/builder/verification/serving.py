@@ -9,10 +9,10 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from builder.errors import VerificationError
+from builder.pipelines.pipeline_models import models_in
 from builder.serving.server import sigterm_interrupts, triton_server
 from builder.serving.server_options import LOOPBACK, ServerOptions
 from builder.settings import Runtime
-from thin_client.contract import model_names
 
 
 @contextmanager
@@ -37,7 +37,7 @@ def served(repository: Path, name: str, runtime: Runtime) -> Iterator[str]:
         )
     grpc_port, http_port, metrics_port = _free_ports(3)
     with sigterm_interrupts(), tempfile.TemporaryDirectory(prefix="framewire-verify-") as folder:
-        for model in model_names(name).all:
+        for model in models_in(repository, name):
             (Path(folder) / model).symlink_to((repository / model).resolve())
         options = ServerOptions(
             Path(folder), grpc_port=grpc_port, http_port=http_port, metrics_port=metrics_port

@@ -1,0 +1,148 @@
+"""One encoded image into one row of the network's input, whatever the image is worth."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from contract import (
+    GEOMETRY,
+    IMAGE_SIZE,
+    IMAGE_STATUS,
+    STATUS_SENTENCES,
+    ImageStatus,
+    Tensor,
+    resolve_shape,
+)
+
+from decode import DecodeLimits, UnreadableImageError, decode_image, format_of
+from letterbox import CENTRE, PAD_VALUE, Letterbox, draw_letterboxed, plan_letterbox
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from numpy.typing import NDArray
+
+# How a JPEG much larger than the frame is decoded: every pixel of it, or as few as are drawn.
+EXACT, SCALED = "exact", "scaled"
+UNKNOWN_FORMAT = "unknown"
+
+
+@dataclass(frozen=True)
+class FrameFormat:
+    """How images become frames.
+
+    Attributes:
+        width: of a frame in pixels.
+        height: likewise.
+        limits: what is refused before decoding.
+        placement: of an image in its frame, see :func:`letterbox.plan_letterbox`.
+        decoder: ``exact`` or ``scaled``, see :func:`decode.decode_image`.
+    """
+
+    width: int
+    height: int
+    limits: DecodeLimits
+    placement: str = CENTRE
+    decoder: str = EXACT
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Of a frame."""
+        return self.height, self.width, 3
+
+    def plan(self, width: int, height: int) -> Letterbox:
+        """Return where an upright image of this size comes to lie."""
+        return plan_letterbox(width, height, self.width, self.height, self.placement)
+
+    def drawn_size(self, width: int, height: int) -> tuple[int, int]:
+        """Return how large it comes to be, width and height."""
+        box = self.plan(width, height)
+        return box.resized_width, box.resized_height
+
+
+def frame_format(settings: Mapping[str, str]) -> FrameFormat:
+    """Return what the settings of a version say."""
+    return FrameFormat(
+        width=int(settings["input_width"]),
+        height=int(settings["input_height"]),
+        limits=DecodeLimits(
+            max_bytes=int(settings["max_image_bytes"]),
+            max_pixels=int(settings["max_image_pixels"]),
+        ),
+        placement=settings["placement"],
+        decoder=settings["decoder"],
+    )
+
+
+@dataclass(frozen=True)
+class LoadedFrame:
+    """What became of one image.
+
+    Attributes:
+        status: ``OK``, or why there is nothing in the frame but padding.
+        reason: the same in words, for the client.
+        geometry: float32 ``[6]``; zeros when the image could not be read.
+        size: width and height of the upright image in pixels, zeros when it could not be read.
+        file_format: what the file begins like: ``jpeg``, ``png``, ``webp``, ``bmp`` or ``unknown``.
+        file_bytes: its size.
+        decode_s: how long decoding took.
+    """
+
+    status: ImageStatus
+    reason: str
+    geometry: NDArray[np.float32]
+    size: tuple[int, int]
+    file_format: str
+    file_bytes: int
+    decode_s: float
+
+
+def load_frame(data: bytes, frame: NDArray[np.uint8], wanted: FrameFormat) -> LoadedFrame:
+    """Decode an image and letterbox it into ``frame``; an unreadable one leaves plain padding.
+
+    Args:
+        data: one image file.
+        frame: uint8, of the shape that is wanted, overwritten whole.
+        wanted: what the frame is to be like.
+    """
+    scaled = wanted.drawn_size if wanted.decoder == SCALED else None
+    file_format = (format_of(data) or UNKNOWN_FORMAT).lower()
+    began = time.perf_counter()
+    try:
+        image = decode_image(data, wanted.limits, scaled)
+    except UnreadableImageError as error:
+        decode_s = time.perf_counter() - began
+        frame[:] = PAD_VALUE
+        return LoadedFrame(
+            error.status,
+            str(error),
+            np.zeros(resolve_shape(GEOMETRY), np.float32),
+            (0, 0),
+            file_format,
+            len(data),
+            decode_s,
+        )
+    decode_s = time.perf_counter() - began
+    box = wanted.plan(image.width, image.height)
+    draw_letterboxed(image.bgr, frame, box)
+    return LoadedFrame(
+        ImageStatus.OK,
+        STATUS_SENTENCES[ImageStatus.OK],
+        box.geometry(),
+        (box.source_width, box.source_height),
+        file_format,
+        len(data),
+        decode_s,
+    )
+
+
+def frame_tensors(loaded: Sequence[LoadedFrame]) -> dict[Tensor, NDArray[Any]]:
+    """Return ``geometry``, ``image_status`` and ``image_size`` of the images of a request."""
+    return {
+        GEOMETRY: np.stack([frame.geometry for frame in loaded]),
+        IMAGE_STATUS: np.array([[frame.status] for frame in loaded], dtype=np.int32),
+        IMAGE_SIZE: np.array([frame.size for frame in loaded], dtype=np.int32),
+    }

@@ -1,0 +1,147 @@
+"""One open stream: a packet in, a letterboxed frame or the reason for none out."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from av.video.reformatter import VideoReformatter
+from contract import GEOMETRY, Codec, ImageStatus, resolve_shape
+
+from frames import FrameFormat, load_frame
+from letterbox import PAD_VALUE, draw_letterboxed
+from parameter_sets import BGR_BYTES, SequenceSet
+from refusals import NO_TIMESTAMP, RefusedPacketError
+from video_decoder import DecodedFrame, VideoDecoder
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from numpy.typing import NDArray
+
+    # Sets bytes of memory aside, in place of those before; raises when they are too many.
+    Reserve = Callable[[int], None]
+
+NO_FRAME = -1
+
+
+@dataclass(frozen=True)
+class PacketAnswer:
+    """What became of a packet.
+
+    Attributes:
+        status: ``OK``, or why there is nothing in the frame but padding.
+        geometry: float32 ``[6]``; zeros when there is no frame.
+        size: width and height of the frame in pixels, zeros when there is none.
+        index: frames of this stream before it, or -1.
+        timestamp: of its packet, or -1.
+        decode_s: how long decoding took.
+    """
+
+    status: ImageStatus
+    geometry: NDArray[np.float32]
+    size: tuple[int, int]
+    index: int
+    timestamp: int
+    decode_s: float
+
+
+class Stream:
+    """Decodes the packets of one stream, one at a time.
+
+    Args:
+        codec: of its packets.
+        wanted: what frames are to be like; its limits hold for the stream.
+        reserve: sets memory aside for its decoder.
+    """
+
+    def __init__(self, codec: Codec, wanted: FrameFormat, reserve: Reserve) -> None:
+        self.codec = codec
+        self._wanted = wanted
+        self._reserve = reserve
+        self._frames = 0
+        self._to_bgr = VideoReformatter()
+        self._decoder = None
+        if codec is not Codec.MJPEG:
+            self._decoder = VideoDecoder(codec, wanted.limits.max_pixels, self._admit)
+
+    def push(self, packet: bytes, timestamp: int, frame: NDArray[np.uint8]) -> PacketAnswer:
+        """Decode a packet and letterbox what comes out into ``frame``.
+
+        Args:
+            packet: one access unit; empty to take out a frame that is held back.
+            timestamp: of the packet, or -1.
+            frame: uint8, of the shape that is wanted, overwritten whole.
+
+        Raises:
+            RefusedPacketError: its pictures are larger than the limits allow.
+        """
+        began = time.perf_counter()
+        if self._decoder is None:
+            return self._push_jpeg(packet, timestamp, frame)
+        decoded = self._decoder.decode(packet, timestamp)
+        if isinstance(decoded, ImageStatus):
+            frame[:] = PAD_VALUE
+            return _nothing(decoded, time.perf_counter() - began)
+        return self._drawn(decoded, frame, began)
+
+    def close(self) -> None:
+        """Let go of the decoder."""
+        if self._decoder is not None:
+            self._decoder.close()
+
+    def _drawn(self, decoded: DecodedFrame, frame: NDArray[np.uint8], began: float) -> PacketAnswer:
+        picture = self._to_bgr.reformat(decoded.frame, format="bgr24", threads=1)
+        decode_s = time.perf_counter() - began
+        plane = picture.planes[0]
+        rows = np.frombuffer(memoryview(plane), np.uint8).reshape(plane.height, plane.line_size)
+        bgr = rows[:, : BGR_BYTES * picture.width].reshape(picture.height, picture.width, BGR_BYTES)
+        box = self._wanted.plan(picture.width, picture.height)
+        draw_letterboxed(bgr, frame, box)
+        return PacketAnswer(
+            ImageStatus.OK,
+            box.geometry(),
+            (picture.width, picture.height),
+            self._next_index(),
+            decoded.timestamp,
+            decode_s,
+        )
+
+    def _push_jpeg(self, packet: bytes, timestamp: int, frame: NDArray[np.uint8]) -> PacketAnswer:
+        if not packet:
+            frame[:] = PAD_VALUE
+            return _nothing(ImageStatus.WAITING_FOR_KEY_FRAME, 0.0)
+        loaded = load_frame(packet, frame, self._wanted)
+        if loaded.status is ImageStatus.TOO_MANY_PIXELS:
+            raise RefusedPacketError(loaded.reason)
+        if loaded.status is not ImageStatus.OK or loaded.file_format != "jpeg":
+            frame[:] = PAD_VALUE
+            return _nothing(ImageStatus.CORRUPT_PACKET, loaded.decode_s)
+        return PacketAnswer(
+            ImageStatus.OK,
+            loaded.geometry,
+            loaded.size,
+            self._next_index(),
+            timestamp,
+            loaded.decode_s,
+        )
+
+    def _next_index(self) -> int:
+        self._frames += 1
+        return self._frames - 1
+
+    def _admit(self, sequence: SequenceSet) -> None:
+        limit = self._wanted.limits.max_pixels
+        if sequence.width * sequence.height > limit:
+            raise RefusedPacketError(
+                f"the stream's frames are {sequence.width}x{sequence.height} where at most {limit} "
+                "pixels are allowed"
+            )
+        self._reserve(sequence.memory_bytes)
+
+
+def _nothing(status: ImageStatus, decode_s: float) -> PacketAnswer:
+    geometry = np.zeros(resolve_shape(GEOMETRY), np.float32)
+    return PacketAnswer(status, geometry, (0, 0), NO_FRAME, NO_TIMESTAMP, decode_s)

@@ -1,0 +1,84 @@
+"""What every served Python model here does with Triton's requests and responses."""
+
+from __future__ import annotations
+
+import json
+import traceback
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import triton_python_backend_utils as pb_utils
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from contract import Tensor
+    from numpy.typing import NDArray
+
+
+SETTINGS_FILE = "settings.json"
+
+
+def version_folder(args: Mapping[str, str]) -> Path:
+    """Return the folder of the model's version, from the argument of ``initialize``."""
+    return Path(args["model_repository"]) / args["model_version"]
+
+
+def version_settings(args: Mapping[str, str]) -> dict[str, str]:
+    """Return the settings of this version of the model.
+
+    They lie beside the version's code and not in the config: Triton has one config for all versions
+    of a model, and while a pipeline is replaced two versions of it answer.
+    """
+    settings: dict[str, str] = json.loads((version_folder(args) / SETTINGS_FILE).read_text())
+    return settings
+
+
+def input_array(request: Any, tensor: Tensor) -> NDArray[Any]:
+    """Return one input of a request; shape ``[n, *tensor.shape]``."""
+    array: NDArray[Any] = pb_utils.get_input_tensor_by_name(request, tensor.name).as_numpy()
+    return array
+
+
+def image_bytes(request: Any, tensor: Tensor) -> list[bytes]:
+    """Return the images of a request, a file each."""
+    return [bytes(image) for image in input_array(request, tensor).reshape(-1)]
+
+
+def response(arrays: Mapping[Tensor, NDArray[Any]]) -> Any:
+    """Return a response that holds one array, with its batch dimension, for each tensor."""
+    return pb_utils.InferenceResponse(
+        output_tensors=[pb_utils.Tensor(tensor.name, array) for tensor, array in arrays.items()]
+    )
+
+
+def refusal(sentence: str) -> Any:
+    """Return a response that blames the request; gRPC clients see INVALID_ARGUMENT."""
+    return _error_response(sentence, pb_utils.TritonError.INVALID_ARG)
+
+
+def unavailable(sentence: str) -> Any:
+    """Return a response that asks the client to try again, here or elsewhere."""
+    return _error_response(sentence, pb_utils.TritonError.UNAVAILABLE)
+
+
+def failure(error: BaseException, step: str) -> Any:
+    """Return a response that blames the server and log why; no path reaches the client."""
+    pb_utils.Logger.log_error("".join(traceback.format_exception(error)))
+    return _error_response(
+        f"{step} failed on this request ({type(error).__name__}); the server's log says why",
+        pb_utils.TritonError.INTERNAL,
+    )
+
+
+def _error_response(sentence: str, code: int) -> Any:
+    return pb_utils.InferenceResponse(error=pb_utils.TritonError(sentence, code))
+
+
+def send_final(sender: Any, answer: Any, step: str) -> None:
+    """Send the one answer to a request; if it cannot be sent, say that instead."""
+    flags = pb_utils.TRITONSERVER_RESPONSE_COMPLETE_FINAL
+    try:
+        sender.send(answer, flags=flags)
+    except Exception as error:  # noqa: BLE001 - shared memory ran out, say; a client waits all the same
+        sender.send(failure(error, step), flags=flags)

@@ -1,0 +1,83 @@
+"""What the configs of a pipeline's models are put together from."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from tritonclient.grpc import model_config_pb2 as pb
+
+from builder.pipelines.pipeline_spec import PipelineSpec
+from thin_client.contract import DET_CLASSES, Tensor
+
+KSERVE_TO_TRITON = {"BYTES": "TYPE_STRING"}
+LABELS_FILE = "labels.txt"
+OPEN = -1
+
+
+def public_model_config(
+    spec: PipelineSpec,
+    name: str,
+    inputs: Sequence[Tensor],
+    outputs: Sequence[Tensor],
+    parameters: dict[str, str],
+    *,
+    max_batch: int,
+) -> pb.ModelConfig:
+    """Config of a model that clients call: its tensors with their sizes, and what they read."""
+    config = pb.ModelConfig(name=name, max_batch_size=max_batch)
+    for tensor in inputs:
+        config.input.add(name=tensor.name, data_type=data_type(tensor), dims=spec.dims(tensor))
+    for tensor in outputs:
+        output = config.output.add(
+            name=tensor.name, data_type=data_type(tensor), dims=spec.dims(tensor)
+        )
+        if tensor == DET_CLASSES:
+            output.label_filename = f"{spec.version}/{LABELS_FILE}"
+    for key, value in parameters.items():
+        config.parameters[key].string_value = value
+    config.version_policy.specific.versions.append(spec.version)
+    return config
+
+
+def step_config(
+    spec: PipelineSpec, name: str, inputs: Sequence[Tensor], outputs: Sequence[Tensor]
+) -> pb.ModelConfig:
+    """Config of a step: what may differ between its versions is left open."""
+    config = pb.ModelConfig(name=name, max_batch_size=spec.max_batch)
+    for tensor in inputs:
+        config.input.add(name=tensor.name, data_type=data_type(tensor), dims=open_dims(tensor))
+    for tensor in outputs:
+        config.output.add(name=tensor.name, data_type=data_type(tensor), dims=open_dims(tensor))
+    config.version_policy.specific.versions.append(spec.version)
+    return config
+
+
+def open_dims(tensor: Tensor) -> list[int]:
+    """Return the dims of a tensor in a step's config."""
+    return [OPEN if isinstance(size, str) else size for size in tensor.shape]
+
+
+def in_python(config: pb.ModelConfig, instances: int = 1) -> pb.ModelConfig:
+    """Have the Python backend run a model, in as many processes."""
+    config.backend = "python"
+    config.instance_group.add(kind=pb.ModelInstanceGroup.KIND_CPU, count=instances)
+    return config
+
+
+def data_type(tensor: Tensor) -> int:
+    """Return Triton's data type of a tensor."""
+    name = KSERVE_TO_TRITON.get(tensor.datatype, f"TYPE_{tensor.datatype}")
+    return int(pb.DataType.Value(name))
+
+
+def step(
+    spec: PipelineSpec, model: str, inputs: Sequence[Tensor], outputs: Sequence[Tensor]
+) -> pb.ModelEnsembling.Step:
+    """Return a step of an ensemble."""
+    # Inside an ensemble the tensors keep the names they have in the steps.
+    return pb.ModelEnsembling.Step(
+        model_name=model,
+        model_version=spec.version,
+        input_map={tensor.name: tensor.name for tensor in inputs},
+        output_map={tensor.name: tensor.name for tensor in outputs},
+    )

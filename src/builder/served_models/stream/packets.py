@@ -1,0 +1,89 @@
+"""What a packet's request says: whose it is, where in the stream, and how it is encoded."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import triton_python_backend_utils as pb_utils
+from contract import PACKET, Codec
+
+from refusals import NO_TIMESTAMP, RefusedPacketError, StreamId
+from triton_requests import image_bytes
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+SHOWN_CHARACTERS = 40
+
+
+@dataclass(frozen=True)
+class PacketRequest:
+    """One packet.
+
+    Attributes:
+        stream: that it belongs to.
+        data: of the packet.
+        start: whether the stream begins with it.
+        end: whether the stream ends with it.
+        codec: of the stream; None where the packet does not begin one.
+        timestamp: of its frame in microseconds, or -1.
+    """
+
+    stream: StreamId
+    data: bytes
+    start: bool
+    end: bool
+    codec: Codec | None
+    timestamp: int
+
+
+def read_packet(request: Any, max_bytes: int) -> PacketRequest:
+    """Read a request of Triton's.
+
+    Raises:
+        RefusedPacketError: it is larger than ``max_bytes``, or a parameter is wrong.
+    """
+    (data,) = image_bytes(request, PACKET)
+    if len(data) > max_bytes:
+        raise RefusedPacketError(
+            f"the packet has {len(data)} bytes where at most {max_bytes} are allowed"
+        )
+    flags = request.flags()
+    start = bool(flags & pb_utils.TRITONSERVER_REQUEST_FLAG_SEQUENCE_START)
+    parameters = json.loads(request.parameters() or "{}")
+    return PacketRequest(
+        stream=request.correlation_id(),
+        data=data,
+        start=start,
+        end=bool(flags & pb_utils.TRITONSERVER_REQUEST_FLAG_SEQUENCE_END),
+        codec=_codec(parameters) if start else None,
+        timestamp=_timestamp(parameters),
+    )
+
+
+def _codec(parameters: Mapping[str, Any]) -> Codec:
+    named = parameters.get("codec", "nothing")
+    try:
+        return Codec(named)
+    except ValueError:
+        known = ", ".join(codec.value for codec in Codec)
+        raise RefusedPacketError(
+            f"parameter codec must be one of {known} at the start of a stream, got "
+            f"{str(named)[:SHOWN_CHARACTERS]!r}"
+        ) from None
+
+
+def _timestamp(parameters: Mapping[str, Any]) -> int:
+    value = parameters.get("timestamp", NO_TIMESTAMP)
+    try:
+        number = int(value)
+    except (TypeError, ValueError, OverflowError):
+        number = NO_TIMESTAMP - 1
+    if isinstance(value, bool | float) or not NO_TIMESTAMP <= number < 2**63:
+        raise RefusedPacketError(
+            "parameter timestamp must be a whole number of microseconds from 0, got "
+            f"{str(value)[:SHOWN_CHARACTERS]!r}"
+        )
+    return number

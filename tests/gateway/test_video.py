@@ -1,0 +1,172 @@
+"""Packets of video through a gateway, before the real server."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from websockets.exceptions import ConnectionClosed
+from websockets.sync.client import ClientConnection
+
+from tests.gateway.clients import answer, framed, labels, open_frames
+from tests.gateway.running import Gateway, gateway
+from tests.serving import serving
+from tests.tiny_detector import coloured_square
+from tests.videos import encoded
+from thin_client.contract import Codec
+
+COLOURS = ("red", "green", "blue")
+SIDE, SQUARE = 128, 32
+GOP = 10
+
+
+def squares_on_film(codec: str, count: int) -> tuple[list[str], list[bytes]]:
+    """Colours of squares, each on a picture for itself, and the packets that show them."""
+    colours = [COLOURS[number % 3] for number in range(count)]
+    pictures = [
+        coloured_square(colour, size=SIDE, left=64, top=64, side=SQUARE) for colour in colours
+    ]
+    return colours, encoded(codec, pictures, gop=GOP)
+
+
+def best_labels(replies: list[dict[str, Any]]) -> list[str]:
+    return [labels(reply)[0] for reply in replies]
+
+
+@pytest.mark.parametrize("codec", [codec.value for codec in Codec])
+def test_every_packet_has_its_answer_in_order(video_gateway: Gateway, codec: str) -> None:
+    colours, packets = squares_on_film(codec, 25)
+    with open_frames(video_gateway, f"?codec={codec}") as client:
+        for number, packet in enumerate(packets):
+            client.send(framed(packet, id=f"p{number}", timestamp=40_000 * number))
+        replies = [answer(client) for _ in packets]
+    assert [reply["id"] for reply in replies] == [f"p{number}" for number in range(25)]
+    assert {reply["status"] for reply in replies} == {"ok"}
+    assert [reply["frame_index"] for reply in replies] == list(range(25))
+    assert [reply["timestamp"] for reply in replies] == [40_000 * number for number in range(25)]
+    assert best_labels(replies) == colours
+    assert {(reply["width"], reply["height"]) for reply in replies} == {(SIDE, SIDE)}
+
+
+def test_parameters_and_bad_packets_are_those_of_their_own_frame(video_gateway: Gateway) -> None:
+    _, packets = squares_on_film("h264", 6)
+    messages = [
+        packets[0],
+        framed(packets[1], classes=["blue"]),
+        framed(packets[2], conf=7),
+        framed(packets[3], quality=1),
+        b"no packet",
+    ]
+    with open_frames(video_gateway, "?codec=h264") as client:
+        for message in messages:
+            client.send(message)
+        replies = [answer(client) for _ in messages]
+        assert labels(replies[0])[0] == "red"
+        assert labels(replies[1]) == []
+        assert [reply["status"] for reply in replies[2:4]] == ["invalid_parameter"] * 2
+        assert replies[4]["status"] in ("corrupt_packet", "waiting_for_key_frame")
+        for packet in packets[:3]:  # another key frame
+            client.send(packet)
+        assert best_labels([answer(client) for _ in range(3)]) == list(COLOURS)
+
+
+def test_a_stream_that_begins_in_the_middle_waits_for_a_key_frame(video_gateway: Gateway) -> None:
+    colours, packets = squares_on_film("h264", 2 * GOP)
+    with open_frames(video_gateway, "?codec=h264") as client:
+        for packet in packets[4:]:
+            client.send(packet)
+        replies = [answer(client) for _ in packets[4:]]
+    waiting, found = replies[: GOP - 4], replies[GOP - 4 :]
+    assert {reply["status"] for reply in waiting} == {"waiting_for_key_frame"}
+    assert best_labels(found) == colours[GOP:]
+
+
+def test_two_streams_do_not_mix_and_a_third_is_told_of_the_limit(video_gateway: Gateway) -> None:
+    colours, packets = squares_on_film("h264", 9)
+    with open_frames(video_gateway, "?codec=h264") as third:
+        with (
+            open_frames(video_gateway, "?codec=h264") as first,
+            open_frames(video_gateway, "?codec=h264") as second,
+        ):
+            two_and_a_third(first, second, third, colours, packets)
+        # Who leaves, leaves nothing behind: else the third would find no room.
+        assert labels(first_detected(third, packets[0]))[0] == "red"
+
+
+def two_and_a_third(
+    first: ClientConnection,
+    second: ClientConnection,
+    third: ClientConnection,
+    colours: list[str],
+    packets: list[bytes],
+) -> None:
+    for number, packet in enumerate(packets):
+        first.send(packet)
+        if number < 6:
+            second.send(packet)
+        assert labels(answer(first))[0] == colours[number]
+        if number < 6:
+            assert labels(answer(second))[0] == colours[number]
+    for packet in packets[:2]:
+        third.send(packet)
+        assert answer(third)["status"] == "overloaded"
+
+
+def first_detected(client: ClientConnection, packet: bytes) -> dict[str, Any]:
+    """The answer to a packet once it is detected in."""
+    deadline = time.monotonic() + 60
+    while True:
+        client.send(packet)
+        reply = answer(client)
+        if reply["status"] == "ok":
+            return reply
+        assert time.monotonic() < deadline, reply
+
+
+def test_a_codec_that_there_is_not_closes_in_words(video_gateway: Gateway) -> None:
+    with open_frames(video_gateway, "?codec=av1") as client:
+        with pytest.raises(ConnectionClosed) as closed:
+            answer(client)
+        assert closed.value.rcvd is not None
+        assert closed.value.rcvd.code == 1003
+        assert "h264" in closed.value.rcvd.reason
+
+
+def test_it_says_which_codecs_the_pipeline_takes(
+    video_gateway: Gateway, open_gateway: Gateway
+) -> None:
+    assert json.loads(video_gateway.get("/pipeline")[1])["codecs"] == ["h264", "h265", "mjpeg"]
+    assert json.loads(open_gateway.get("/pipeline")[1])["codecs"] == []
+    with open_frames(open_gateway, "?codec=h264") as client:
+        client.send(b"a packet")
+        reply = answer(client)
+    assert reply["status"] == "refused"
+    assert "no video" in reply["error"]
+
+
+def test_a_stream_goes_on_when_triton_comes_back(video_repository: Path) -> None:
+    _, packets = squares_on_film("h264", GOP)
+    with (
+        serving(video_repository) as first,
+        gateway(first.url, "--client-timeout", "5") as running,
+        open_frames(running, "?codec=h264") as client,
+    ):
+        client.send(packets[0])
+        assert labels(answer(client))[0] == "red"
+        # Not told to stop: Triton then waits for calls that are open.
+        os.kill(first.triton_pid(), signal.SIGKILL)
+        first.wait()
+        client.send(packets[1])
+        assert answer(client)["status"] in ("unreachable", "not_ready")
+        with serving(video_repository, "--grpc-port", str(first.grpc_port)):
+            reply = first_detected(client, packets[0])
+            assert reply["frame_index"] == 0
+            client.send(packets[1])
+            assert labels(answer(client))[0] == "green"
+            client.close()
+            running.stop()

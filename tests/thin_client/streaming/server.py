@@ -1,0 +1,167 @@
+"""A gRPC server that takes packets like a pipeline with streams, and can be slow or forgetful."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent import futures
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from types import SimpleNamespace
+from typing import Any
+
+import grpc
+import numpy as np
+from tritonclient.grpc import service_pb2, service_pb2_grpc
+
+from tests.thin_client.conftest import FakeTriton, _response, pipeline_config
+from thin_client.contract import (
+    Codec,
+    ImageStatus,
+    PipelineParameter,
+    model_names,
+    stream_fingerprint,
+)
+from thin_client.streaming.units import is_key
+
+STREAM = model_names("codes").stream
+
+
+@dataclass
+class Packet:
+    """One request as it arrived."""
+
+    data: bytes
+    model: str
+    stream: str
+    start: bool
+    end: bool
+    codec: str
+    timestamp_us: int
+    arrived: float
+    status: int = 0
+
+
+@dataclass
+class Settings:
+    """How the server behaves."""
+
+    delay_s: float = 0.0
+    held: int = 0  # frames that the decoder holds back
+    refuse: Callable[[Packet], str | None] = field(default=lambda _: None)
+
+
+class FakeStreams(FakeTriton):
+    """FakeTriton with ``codes_stream``: every packet gets one box, in order."""
+
+    def __init__(self, streams: bool = True) -> None:
+        super().__init__()
+        self.settings = Settings()
+        self.packets: list[Packet] = []
+        self.probe_bytes = 0
+        self.ready = True
+        if streams:
+            self.configs[STREAM] = pipeline_config(
+                STREAM, **{PipelineParameter.CONTRACT.value: stream_fingerprint()}
+            )
+
+    def ServerLive(self, request: Any, context: grpc.ServicerContext) -> Any:  # noqa: N802
+        self._enter("ServerLive", context)
+        self.probe_bytes += request.ByteSize()
+        return service_pb2.ServerLiveResponse(live=True)
+
+    def ModelReady(self, _: Any, context: grpc.ServicerContext) -> Any:  # noqa: N802
+        self._enter("ModelReady", context)
+        return service_pb2.ModelReadyResponse(ready=self.ready)
+
+    def ModelStreamInfer(  # noqa: N802
+        self, requests: Iterator[Any], context: grpc.ServicerContext
+    ) -> Iterator[Any]:
+        self._enter("ModelStreamInfer", context)
+        open_streams: dict[str, tuple[bool, list[int]]] = {}
+        for request in requests:
+            packet = as_packet(request)
+            self.packets.append(packet)
+            if self.settings.delay_s:
+                time.sleep(self.settings.delay_s)
+            refusal = self.settings.refuse(packet)
+            if packet.timestamp_us < 0:
+                refusal = "parameter timestamp must be a whole number of microseconds from 0"
+            if packet.model == STREAM and not packet.start and packet.stream not in open_streams:
+                refusal = f"inference request for sequence {packet.stream} must specify START"
+            if refusal:
+                yield service_pb2.ModelStreamInferResponse(error_message=refusal)
+                continue
+            status, timestamp = ImageStatus.OK, packet.timestamp_us
+            if packet.model == STREAM:
+                if packet.start:
+                    open_streams[packet.stream] = (False, [])
+                decoding, held = open_streams[packet.stream]
+                decoding = decoding or is_key(packet.data, Codec(packet.codec))
+                if packet.data and decoding:
+                    held.append(packet.timestamp_us)
+                if not decoding or not held:
+                    status, timestamp = ImageStatus.WAITING_FOR_KEY_FRAME, -1
+                elif packet.data and len(held) <= self.settings.held:
+                    status, timestamp = ImageStatus.NO_FRAME_YET, -1
+                else:
+                    timestamp = held.pop(0)
+                open_streams[packet.stream] = (decoding, held)
+            packet.status = status
+            yield service_pb2.ModelStreamInferResponse(
+                infer_response=stream_answer(status, timestamp)
+            )
+
+
+def as_packet(request: Any) -> Packet:
+    parameters = request.parameters
+    return Packet(
+        data=request.raw_input_contents[0][4:],
+        model=request.model_name,
+        stream=parameters["sequence_id"].string_param,
+        start=parameters["sequence_start"].bool_param,
+        end=parameters["sequence_end"].bool_param,
+        codec=parameters["codec"].string_param,
+        timestamp_us=parameters["timestamp"].int64_param,
+        arrived=time.monotonic(),
+    )
+
+
+def stream_answer(status: int, timestamp_us: int) -> Any:
+    response = _response([b"ok 7"])
+    if status:
+        for index, output in enumerate(response.outputs):
+            if output.name == "image_status":
+                response.raw_output_contents[index] = np.int32(status).tobytes()
+    for name, number in (("frame_index", 0), ("frame_timestamp", timestamp_us)):
+        response.outputs.add(name=name, datatype="INT64", shape=[1, 1])
+        response.raw_output_contents.append(np.int64(number).tobytes())
+    return response
+
+
+@contextmanager
+def streaming_server(streams: bool = True, port: int = 0) -> Iterator[SimpleNamespace]:
+    """A running FakeStreams: fake, port, url."""
+    fake = FakeStreams(streams)
+    executor = futures.ThreadPoolExecutor(16)
+    server = grpc.server(executor, options=[("grpc.so_reuseport", 0)])
+    service_pb2_grpc.add_GRPCInferenceServiceServicer_to_server(fake, server)
+    deadline = time.monotonic() + 10
+    bound = server.add_insecure_port(f"127.0.0.1:{port}")
+    while not bound and time.monotonic() < deadline:
+        time.sleep(0.1)
+        bound = server.add_insecure_port(f"127.0.0.1:{port}")
+    server.start()
+    stopped = threading.Event()
+
+    def stop() -> None:
+        if not stopped.is_set():
+            stopped.set()
+            server.stop(grace=None).wait()
+            executor.shutdown()
+
+    try:
+        yield SimpleNamespace(fake=fake, port=bound, url=f"127.0.0.1:{bound}", stop=stop)
+    finally:
+        stop()

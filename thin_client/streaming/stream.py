@@ -1,0 +1,378 @@
+"""A video on its way through a pipeline: read, encoded where needed, sent, answered."""
+
+from __future__ import annotations
+
+import logging
+import queue
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+import grpc
+
+from thin_client.contract import ImageStatus
+from thin_client.detections import Detections
+from thin_client.errors import FramewireError, SourceUnreadable
+from thin_client.failures import diagnose
+from thin_client.streaming.control import LinkControl
+from thin_client.streaming.encoding import Encoder
+from thin_client.streaming.inbox import Inbox, Item
+from thin_client.streaming.jpeg_sizes import JpegSizes
+from thin_client.streaming.meter import Meter, StreamStatistics
+from thin_client.streaming.packets import Answer
+from thin_client.streaming.plan import choose, follow, sentence
+from thin_client.streaming.probe import measure_link
+from thin_client.streaming.reading import Reader
+from thin_client.streaming.session import STALLED_S, Session
+from thin_client.streaming.source import VideoSource
+from thin_client.streaming.target import Target, wait_until_ready
+from thin_client.streaming.units import Unit
+from thin_client.streaming.wishes import Source, Wishes
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+__all__ = ["StreamResult", "VideoStream"]
+
+_logger = logging.getLogger("thin_client")
+
+_LOOK_S = 0.2  # between two looks at the link
+_PING_S = 0.1
+_UP_AFTER_S = 5.0  # a plan is held at least so long before a richer one
+_WAIT_S = 0.02
+# Results that nobody has taken; with more, nothing is sent.
+_MOST_RESULTS = 64
+_MOST_REMEMBERED = 512
+# After units were flushed, the source's packets are not tried again for so long.
+_NO_PASSING_S = 30.0
+_BROKEN = (ImageStatus.WAITING_FOR_KEY_FRAME, ImageStatus.CORRUPT_PACKET)
+
+
+@dataclass(frozen=True, eq=False)
+class StreamResult:
+    """What was found in one frame of a stream.
+
+    Attributes:
+        timestamp_us: of the frame on the source's clock, microseconds; the first one's is about 0.
+        detections: in pixels of the frame as it was sent; see ``scale``.
+        latency_s: from when the source gave the frame to its boxes, encoding included.
+        scale: source pixels for each pixel of the frame that was sent.
+        picture: the frame itself (av.VideoFrame), where pictures were asked for.
+    """
+
+    timestamp_us: int
+    detections: Detections
+    latency_s: float
+    scale: float = 1.0
+    picture: Any = None
+
+
+@dataclass(frozen=True, eq=False)
+class _Way:
+    """A frame that is on its way."""
+
+    taken_at: float
+    scale: float
+    picture: Any
+
+
+class VideoStream:
+    """Detections in the frames of a video, as fast as link and server take them and no later.
+
+    Iterating yields a StreamResult for every frame that was answered, in order. Made by
+    ``Detector.video_stream``, whose arguments these are.
+
+    Attributes:
+        link: as it was measured before the first frame.
+        plan: what is sent at the moment.
+    """
+
+    def __init__(
+        self,
+        images: Target,
+        streams: Target | None,
+        source: str,
+        wishes: Wishes,
+        *,
+        every_frame: bool = False,
+        most_in_flight: int = 16,
+        pictures: bool = False,
+        give_up_s: float = 300.0,
+        say: Callable[[str], None] | None = None,
+    ) -> None:
+        self._say = say or _logger.info
+        self._every_frame = every_frame
+        self._pictures = pictures
+        self._give_up_s = give_up_s
+        # The link first: what a live source gives meanwhile would be late.
+        try:
+            self.link = measure_link(images.channel, images.connection.metadata)
+        except grpc.RpcError as error:
+            raise diagnose(error, None, images.connection.url, 10.0) from error
+        opened = VideoSource(source, wishes.fps)
+        if every_frame and opened.live:
+            opened.close()
+            raise SourceUnreadable(
+                f"{source} is live, so frames are lost whenever the link is slower;"
+                " every frame (--every-frame) can be had of files only"
+            )
+        # Where every frame counts time does not, and packets as they are lose nothing.
+        self._wishes = replace(wishes, fewer_frames=not every_frame, reencode=not every_frame)
+        self._jpegs = JpegSizes()
+        self._control = LinkControl(self.link, time.monotonic(), most_in_flight)
+        self._no_passing_until = 0.0
+        self.plan = choose(opened.about, self._wishes, self.link.bits_per_s, self._jpegs)
+        self._session = Session(images, streams, self._delivered, keep=every_frame)
+        self._inbox = Inbox(every_frame)
+        self._meter = Meter()
+        self._on_way: OrderedDict[int, _Way] = OrderedDict()
+        self._results: queue.Queue[StreamResult | FramewireError | None] = queue.Queue()
+        self._stopped = threading.Event()
+        self._again: list[Unit] = []
+        self._pinged = 0.0
+        self._planned = time.monotonic()
+        self._encoder: Encoder | None = None
+        self._encoder_is_of_use = True
+        self._lock = threading.Lock()
+        self._say(sentence(self.plan, opened.about, self.link))
+        self._reader = Reader(
+            opened,
+            lambda: VideoSource(source, wishes.fps),
+            self._inbox,
+            self._add_picture,
+            self._say,
+            pictures=pictures,
+            paced=not every_frame,
+        )
+        self._reader.decoding = not self.plan.passing
+        self._reader.divisor = self.plan.divisor
+        if opened.live:
+            self._inbox.need_key()
+        self._threads = [
+            threading.Thread(target=self._guarded, args=(work,), name=name, daemon=True)
+            for name, work in (
+                ("framewire-source", lambda: self._reader.run(self._stopped)),
+                ("framewire-send", self._send),
+            )
+        ]
+        for thread in self._threads:
+            thread.start()
+
+    def statistics(self, *, whole: bool = False) -> StreamStatistics:
+        """Return how the stream is doing: over the last seconds, or over all of it."""
+        with self._lock:
+            if whole:
+                return self._meter.whole(self._inbox.dropped)
+            return self._meter.recent(time.monotonic(), self._inbox.dropped)
+
+    def close(self) -> None:
+        """End the stream; what is under way is not waited for."""
+        self._stopped.set()
+        self._inbox.end()
+        for thread in self._threads:
+            if thread is not threading.current_thread():
+                thread.join(timeout=5.0)
+        self._session.stop()
+
+    def __iter__(self) -> Iterator[StreamResult]:
+        """Yield results until the source is over.
+
+        Raises:
+            FramewireError: the stream cannot go on.
+        """
+        while True:
+            try:
+                # In short waits, so that a Ctrl-C is seen.
+                result = self._results.get(timeout=0.5)
+            except queue.Empty:
+                if self._stopped.is_set():
+                    return
+                continue
+            if result is None:
+                return
+            if isinstance(result, FramewireError):
+                raise result
+            yield result
+
+    def __enter__(self) -> Self:
+        """Return the stream itself."""
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """End the stream."""
+        self.close()
+
+    # The thread that sends.
+
+    def _send(self) -> None:
+        looked = 0.0
+        while not self._stopped.is_set():
+            now = time.monotonic()
+            reason = self._session.broken(now)
+            if reason is not None:
+                self._reconnect(reason)
+                continue
+            self._ping(now)
+            if now - looked >= _LOOK_S:
+                looked = now
+                self._look(now)
+            if not self._room():
+                with self._session.changed:
+                    woken = self._session.changed.wait(_WAIT_S)
+                if not woken:
+                    self._count_sleep(now)
+                continue
+            if self._again:
+                self._leave(self._again.pop(0), again=True)
+                continue
+            asleep = time.monotonic()
+            item = self._inbox.get(_WAIT_S)
+            if item is not None:
+                self._leave_item(item)
+                continue
+            self._count_sleep(asleep)
+            if self._inbox.finished and not self._session.unanswered:
+                complete = self._session.take_held(timeout_s=STALLED_S)
+                if complete or not self._every_frame:
+                    break
+        self._results.put(None)
+
+    def _ping(self, now: float) -> None:
+        """Ask for nothing, to see how long the link takes."""
+        with self._lock:
+            if self._control.ping_is_out or now - self._pinged < _PING_S:
+                return
+            self._pinged = now
+            self._control.pinged(now)
+        self._session.ping(self._ping_answered)
+
+    def _ping_answered(self) -> None:
+        with self._lock:
+            self._control.ping_answered(time.monotonic())
+
+    def _count_sleep(self, since: float) -> None:
+        now = time.monotonic()
+        with self._lock:
+            self._control.overslept(now, max(0.0, now - since - _WAIT_S))
+
+    def _room(self) -> bool:
+        if self._results.qsize() >= _MOST_RESULTS:
+            return False
+        expected = round(self.plan.bits_per_s / self.plan.fps / 8)
+        with self._lock:
+            return self._control.has_room(expected)
+
+    def _leave_item(self, item: Item) -> None:
+        if item.unit is not None:
+            scale, unit = 1.0, item.unit
+        else:
+            if self._encoder is None or not self._encoder_is_of_use:
+                self._encoder, self._encoder_is_of_use = Encoder(self.plan), True
+            unit = self._encoder.encode(item.picture, item.timestamp_us, item.taken_at)
+            scale = self._reader.about.width / self.plan.width
+            plan = self.plan
+            if plan.quality is not None:
+                self._jpegs.learn(plan.width, plan.height, plan.quality, len(unit.data))
+        with self._lock:
+            picture = item.picture if self._pictures else None
+            self._on_way[unit.timestamp_us] = _Way(item.taken_at, scale, picture)
+            while len(self._on_way) > _MOST_REMEMBERED:
+                self._on_way.popitem(last=False)
+        self._leave(unit)
+
+    def _leave(self, unit: Unit, *, again: bool = False) -> None:
+        now = time.monotonic()
+        with self._lock:
+            self._control.sent(now, len(unit.data))
+            self._meter.sent(now, len(unit.data))
+        self._session.send(unit, now, again=again)
+
+    def _look(self, now: float) -> None:
+        """Ask the link what it carries, and change the plan when that has become another."""
+        with self._lock:
+            bits_per_s = self._control.update(now)
+        if self._inbox.flushes and self.plan.passing:
+            self._inbox.flushes = 0
+            self._no_passing_until = now + _NO_PASSING_S
+        wishes = self._wishes
+        plan = follow(self.plan, self._about(), wishes, bits_per_s, self._jpegs)
+        goes_up = plan.bits_per_s > self.plan.bits_per_s
+        if plan == self.plan or (goes_up and now - self._planned < _UP_AFTER_S):
+            return
+        self._planned = now
+        old, self.plan, self._encoder = self.plan, plan, None
+        self._reader.divisor = plan.divisor
+        if plan.passing != old.passing:
+            self._reader.decoding = not plan.passing
+            self._inbox.need_key()
+        if replace(plan, bits_per_s=old.bits_per_s, quality=old.quality) != old:
+            link = replace(self.link, bits_per_s=bits_per_s)
+            self._say(f"changed: {sentence(plan, self._reader.about, link)}")
+
+    def _about(self) -> Source:
+        about = self._reader.about
+        if time.monotonic() < self._no_passing_until:
+            return replace(about, codec=None)
+        return about
+
+    def _reconnect(self, reason: str) -> None:
+        began = time.monotonic()
+        again, lost = self._session.give_up_unanswered()
+        with self._lock:
+            self._control.lost()
+        if self._every_frame:
+            self._again = again
+        else:
+            self._inbox.count_dropped(lost)
+            self._inbox.need_key()
+        self._encoder = None
+        self._say(f"the stream stopped: {reason.rstrip('.')}; connecting again")
+        dropped = self._inbox.dropped
+        if wait_until_ready(self._session.target, self._give_up_s, self._stopped):
+            away_s = time.monotonic() - began
+            missed = self._inbox.dropped - dropped + (0 if self._every_frame else lost)
+            what = f"{len(again)} sent once more" if self._every_frame else f"{missed} dropped"
+            self._say(f"connected again after {away_s:.1f} s, going on at a key frame; {what}")
+
+    # In the thread of the call.
+
+    def _delivered(self, answer: Answer, now: float) -> None:
+        with self._lock:
+            self._control.answered(now)
+            if answer.detections.status in _BROKEN:
+                # The decoder lost its thread: it needs a key frame, which the next encoder gives.
+                self._inbox.count_dropped(1)
+                self._encoder_is_of_use = False
+            # What was delivered before the connection was lost is not there any more.
+            way = self._on_way.pop(answer.timestamp_us, None)
+            if way is None:
+                return
+            latency_s = now - way.taken_at
+            self._meter.answered(now, latency_s)
+        result = StreamResult(
+            answer.timestamp_us, answer.detections, latency_s, way.scale, way.picture
+        )
+        self._results.put(result)
+
+    def _add_picture(self, item: Item) -> None:
+        with self._lock:
+            way = self._on_way.get(item.timestamp_us)
+            if way is not None:
+                self._on_way[item.timestamp_us] = replace(way, picture=item.picture)
+
+    def _guarded(self, work: Callable[[], None]) -> None:
+        try:
+            work()
+        except FramewireError as error:
+            self._results.put(error)
+            self._stopped.set()
+            self._inbox.end()
