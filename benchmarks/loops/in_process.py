@@ -26,10 +26,15 @@ from typing import Any
 
 import cv2
 import numpy as np
-import openvino as ov
-import openvino.properties.hint as hints
 from numpy.typing import NDArray
-from openvino import properties
+
+# Without this package OpenVINO's import tells nobody; with it, it tells Intel from a process that it
+# forks beside other threads, and such a fork may hang.
+sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
+
+import openvino as ov  # noqa: E402 - not before that
+import openvino.properties.hint as hints  # noqa: E402
+from openvino import properties  # noqa: E402
 
 Frame = NDArray[np.uint8]
 
@@ -118,10 +123,12 @@ def main() -> None:
 
     def infer(frame: Frame) -> NDArray[np.float32]:
         request = idle.get()
-        request.infer({0: frame[None]}, share_inputs=True)
-        candidates = request.get_output_tensor(0).data.copy()
-        idle.put(request)
-        return candidates
+        # Put back also after an error: a worker that waits for one that never comes waits for ever.
+        try:
+            request.infer({0: frame[None]}, share_inputs=True)
+            return request.get_output_tensor(0).data.copy()
+        finally:
+            idle.put(request)
 
     def whole(number: int) -> float:
         began = time.perf_counter()

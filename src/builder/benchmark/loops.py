@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -16,6 +17,8 @@ from builder.serving.server_options import ALLOCATOR, ONE_THREAD
 
 # For imports, compiling a network and one run through the images.
 STARTING_S = 180
+# For writing down its threads' stacks.
+ABORTING_S = 5
 
 
 @dataclass(frozen=True)
@@ -70,29 +73,50 @@ class Loops:
         tuning = {**ALLOCATOR, **ONE_THREAD} if tuned else {}
         program = str(python or sys.executable)
         command = [program, str(self.folder / loop), *map(str, arguments)]
+        timeout_s = STARTING_S + 3 * self.seconds
         try:
-            ended = subprocess.run(
+            with subprocess.Popen(
                 [*command, "--seconds", str(self.seconds)],
-                env={**tuning, **os.environ},
+                # So that one that hangs says where, when it is aborted.
+                env={**tuning, "PYTHONFAULTHANDLER": "1", **os.environ},
                 stdin=subprocess.DEVNULL,
-                capture_output=True,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
                 text=True,
                 errors="replace",
-                check=False,
-                timeout=STARTING_S + 3 * self.seconds,
-            )
-            return Sample(**json.loads(ended.stdout.splitlines()[-1]))
+            ) as process:
+                printed, errors = _communicate(process, loop, timeout_s)
+            return Sample(**json.loads(printed.splitlines()[-1]))
         except OSError as error:
             raise BenchmarkError(
                 f"{program} cannot run {loop} ({error.strerror}): name a Python interpreter"
             ) from error
-        except subprocess.TimeoutExpired as error:
-            raise BenchmarkError(
-                f"{loop} did not end within {error.timeout:.0f} s: run it by hand, its first lines "
-                "say how"
-            ) from error
         except (IndexError, ValueError, TypeError) as error:
-            lines = ended.stderr.strip().splitlines() or [f"exit code {ended.returncode}"]
+            lines = errors.strip().splitlines() or [f"exit code {process.returncode}"]
             raise BenchmarkError(
                 f"{loop} failed ({lines[-1]}): run it by hand, its first lines say how"
             ) from error
+
+
+def _communicate(process: subprocess.Popen[str], loop: str, timeout_s: float) -> tuple[str, str]:
+    """Return what a loop printed, on both streams.
+
+    Raises:
+        BenchmarkError: it did not end; the sentence has what its threads were doing.
+    """
+    try:
+        return process.communicate(timeout=timeout_s)
+    except subprocess.TimeoutExpired as error:
+        process.send_signal(signal.SIGABRT)
+        try:
+            _, stacks = process.communicate(timeout=ABORTING_S)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            stacks = ""
+        raise BenchmarkError(
+            f"{loop} did not end within {timeout_s:.0f} s: run it by hand, its first lines say how"
+            + (f"\n{stacks.strip()}" if stacks else "")
+        ) from error
+    except BaseException:
+        process.kill()
+        raise
