@@ -96,7 +96,7 @@ def test_a_model_that_is_a_link_out_of_the_repository_is_refused(repository: Pat
     elsewhere = repository.parent / "elsewhere"
     (repository / "tiny_bls").rename(elsewhere)
     (repository / "tiny_bls").symlink_to(elsewhere)
-    with pytest.raises(RepositoryError, match="tiny_bls in .* is a link"):
+    with pytest.raises(RepositoryError, match=r"tiny_bls in .* is a link"):
         check_paths(repository)
 
 

@@ -1,8 +1,8 @@
 """Whether what a repository names lies in it: files in configs, links, names of models.
 
-Whoever may write to a repository can have the server run any Python, and no check changes that. This
-is for repositories that were unpacked, copied or put together wrongly, so that a server never reads
-out what lies beside them.
+Whoever may write to a repository can have the server run any Python, and no check changes that.
+This is for repositories that were unpacked, copied or put together wrongly, so that a server never
+reads out what lies beside them.
 """
 
 from __future__ import annotations
