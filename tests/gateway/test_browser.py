@@ -17,6 +17,7 @@ from tests.gateway.browsing import (
     detected_in_packets,
     drawn_wrong,
     sent_frames,
+    still_film,
 )
 from tests.gateway.chromium import Page, chromium, find_chromium
 from tests.gateway.running import Gateway, gateway
@@ -161,6 +162,29 @@ def test_the_browser_encodes_video_where_the_pipeline_takes_it(page: Page, demo:
     assert sum(len(packet) for _, packet in packets[1:]) / len(packets) < as_pictures / 5
     # The same packets to the server without browser and gateway.
     assert detected_in_packets(demo.url, "codes_stream", packets)[-1] == answer["detections"]
+
+
+def test_a_video_file_plays_and_its_frames_are_sent(
+    page: Page, demo: Serving, tmp_path: Path
+) -> None:
+    film = tmp_path / "film.mp4"
+    still_film(SAMPLES / "warehouse.jpg", film)
+    page.choose_file("#file", film)
+    page.wait_for(FOUND)
+    page.wait_until(lambda: len(page.received) >= 8, "eight answers")
+    answer = wait_for_drawing(page, least=20)
+    header, jpeg = sent_frames(page)[answer["id"]]
+    assert answer["detections"] == expected(demo, jpeg, header["conf"])
+    assert page.evaluate("document.getElementById('video').currentTime") > 0
+    page.evaluate("document.getElementById('stop').click()")
+    assert not canvas_rgba(page).any()
+
+
+def test_a_file_that_the_browser_cannot_play_is_called_that(page: Page, tmp_path: Path) -> None:
+    broken = tmp_path / "broken.mp4"
+    broken.write_bytes(b"no film at all")
+    page.choose_file("#file", broken)
+    page.wait_for(f"{TROUBLE} === 'this browser cannot play broken.mp4.'")
 
 
 def test_it_fits_a_phone(page: Page) -> None:
