@@ -1,4 +1,4 @@
-"""Names of models that are paths get nobody out of the repository, and who is exposed is told so."""
+"""Paths for names of models lead nobody out of the repository; who is exposed is told so."""
 
 from __future__ import annotations
 
@@ -75,9 +75,9 @@ def test_no_call_of_http_takes_a_path_for_a_model(
     server, trace = running
     address = f"http://127.0.0.1:{server.http_port}/{call.format(name)}"
     with pytest.raises(urllib.error.HTTPError) as error:
-        urllib.request.urlopen(  # noqa: S310 - a server of ours
+        urllib.request.urlopen(
             urllib.request.Request(address, b"{}"),
-            timeout=30,  # noqa: S310
+            timeout=30,
         )
     with error.value as answer:
         assert 400 <= answer.status < 500 or b"Path" not in answer.read()
