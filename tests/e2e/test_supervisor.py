@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from builder.pipelines.repository import build_pipeline
+from builder.serving.supervision.healing_limit import HELD_S
 from builder.settings import BuildSettings
 from tests import images
 from tests.e2e.wire import infer
@@ -69,6 +70,8 @@ def assert_mended(server: Serving, before: int) -> str:
     assert healed.startswith("framewire: healed after "), healed
     for model in ("tiny", "tiny_bls"):
         assert infer(server.url, model, [SQUARE])["num_dets"].shape == (1, 1)
+    # Else it would not count as mended, and wait before it mends again.
+    time.sleep(HELD_S)
     regions = {name.split("_")[2] for name in shared_memory_of(server.process.pid)}
     assert len(regions) == 1
     return what

@@ -10,8 +10,8 @@ from builder.errors import ServerDiedError, SettingsError
 # notice, and send it requests.
 MOST_HEALINGS = 5
 WINDOW_S = 600.0
-# Once it was up for so long, starting it did mend it.
-HELD_S = 5.0
+# Once it was well for so long, starting it did mend it.
+HELD_S = 2.0
 FIRST_PAUSE_S = 0.5
 LONGEST_PAUSE_S = 30.0
 

@@ -42,7 +42,15 @@ class PipelinesWatch:
         if self._loaded != (loaded := frozenset(work)):
             self._loaded = loaded
             self._take_up()
-        faults = [watch.look(now, work, processes) for watch in self._each()]
+        faults = []
+        for watches in self._watches.values():
+            # Each canary costs a run of the network that they share, so they go round; only at the
+            # start all of them are asked at once.
+            turn = min(watches.values(), key=lambda watch: watch.idle_since)
+            due = now - max(each.sent_at for each in watches.values()) >= turn.every_s
+            for watch in list(watches.values()):
+                mine = not watch.works or (due and watch is turn)
+                faults.append(watch.look(now, work, processes, may_send=mine))
         return next((fault for fault in faults if fault), None)
 
     def forgive(self, now: float) -> None:

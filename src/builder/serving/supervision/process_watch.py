@@ -31,8 +31,10 @@ from builder.serving.supervision.process_signs import (
     wait_address,
 )
 
+# For new processes; what became of known ones is seen at every look.
+SEARCH_S = 2.0
 # A debugger or a profiler stops a process for a moment, too.
-STOPPED_S = 0.75
+STOPPED_S = 0.5
 STUCK_S = 1.25
 
 
@@ -68,7 +70,9 @@ class ProcessWatch:
         self._triton = triton
         self._models = ModelProcesses(triton_pid)
         self._seen: dict[int, _Process] = {}
-        self._served: dict[int, Served] = {}
+        self._served = stubs(triton_pid)
+        self._gone: dict[int, Served] = {}
+        self._searched_at = float("-inf")
 
     def look(self, now: float, work: Mapping[str, Work]) -> Fault | None:
         """Return what is wrong with a process, or None.
@@ -77,12 +81,8 @@ class ProcessWatch:
             now: on the monotonic clock.
             work: of the models that are loaded, as Triton last told it.
         """
-        died = self._models.died(self._triton.model_states, self._triton.model_instances)
-        if died:
-            pid = self._pid_of(died)
-            ended = how_it_ended(pid) if pid else "ended"
-            return Fault(died.model, f"its process {pid or ''} {ended}".replace("  ", " "), pid)
-        self._served = stubs(self._triton_pid)
+        if fault := self._died(now):
+            return fault
         pids = (self._triton_pid, *self._served)
         self._seen = {pid: seen for pid in pids if (seen := self._seen_now(pid, now))}
         for pid, seen in self._seen.items():
@@ -149,8 +149,23 @@ class ProcessWatch:
         # Until it was seen to wait for Triton it has not begun.
         return bool(seen.queues) and before == address
 
-    def _pid_of(self, died: Served) -> int | None:
-        return next((pid for pid, each in self._served.items() if each == died), None)
+    def _died(self, now: float) -> Fault | None:
+        # To find Triton's children takes a file for each of its hundreds of threads, and to see
+        # that a known one is gone just one.
+        due = now - self._searched_at >= SEARCH_S
+        if not (due or self._models.suspects or any(signs(pid) is None for pid in self._served)):
+            return None
+        self._searched_at = now
+        died = self._models.died(self._triton.model_states, self._triton.model_instances)
+        if died:
+            pid = next((pid for pid, each in self._gone.items() if each == died), None)
+            if pid is None:
+                return Fault(died.model, "its process ended")
+            return Fault(died.model, f"its process {pid} {how_it_ended(pid)}", pid)
+        before, self._served = self._served, stubs(self._triton_pid)
+        gone = {pid: each for pid, each in before.items() if pid not in self._served}
+        self._gone = {**gone, **self._gone} if self._models.suspects else {}
+        return None
 
     def _name(self, pid: int) -> str:
         served = self._served.get(pid)

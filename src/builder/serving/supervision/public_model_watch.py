@@ -20,9 +20,9 @@ from builder.serving.supervision.canary import Answer, Canary, Outcome
 from builder.serving.supervision.fault import Fault
 from builder.serving.supervision.process_watch import ProcessWatch
 
-# Of a model that nobody has had an answer from; longer where a canary would take more than a share
-# of the time.
-CANARY_EVERY_S = 0.75
+# Of the models of a pipeline that nobody has had an answer from, one after the other; longer where
+# canaries would take more than a share of the time.
+CANARY_EVERY_S = 0.5
 CANARY_SHARE = 0.1
 # The network of a large detector takes its time on a processor, so it is also as many times what a
 # canary takes when it is quick.
@@ -60,23 +60,36 @@ class PublicModelWatch:
         self._ended = 0
         # The last moments at which it answered somebody, a step ended a request, and a canary was
         # answered in whatever way.
-        self._lived_at = self._moved_at = self._sent_at = float("-inf")
+        self._lived_at = self._moved_at = self.sent_at = float("-inf")
         self._ticks: Mapping[int, int] = {}
 
-    def look(self, now: float, work: Mapping[str, Work], processes: ProcessWatch) -> Fault | None:
+    @property
+    def works(self) -> bool:
+        """Whether it has ever answered."""
+        return self._works
+
+    @property
+    def idle_since(self) -> float:
+        """When it last answered anybody, or was sent a canary."""
+        return max(self._lived_at, self.sent_at)
+
+    def look(
+        self, now: float, work: Mapping[str, Work], processes: ProcessWatch, *, may_send: bool
+    ) -> Fault | None:
         """Send a canary where one is due, and say what is wrong, if anything.
 
         Args:
             now: on the monotonic clock.
             work: what all models have done, as Triton told it just now.
             processes: of the same moment.
+            may_send: whether it is its turn.
         """
         self._count(now, work, processes)
         canary = self._canary
         if canary is None:
-            if now - max(self._lived_at, self._sent_at) >= self._every_s:
+            if may_send and now - self.idle_since >= self.every_s:
                 self._canary = Canary(self._triton, self.model, stream=self._stream)
-                self._sent_at, self._ticks = now, processes.ticks()
+                self.sent_at, self._ticks = now, processes.ticks()
             return None
         if canary.answer is not None:
             self._canary = None
@@ -86,7 +99,7 @@ class PublicModelWatch:
     def forgive(self, now: float) -> None:
         """Begin all waiting anew: we were not running ourselves."""
         self._moved_at = now
-        self._sent_at = now
+        self.sent_at = now
 
     def _count(self, now: float, work: Mapping[str, Work], processes: ProcessWatch) -> None:
         answered = work.get(self.model, Work()).answered
@@ -98,7 +111,8 @@ class PublicModelWatch:
         self._answered, self._ended = answered, ended
 
     @property
-    def _every_s(self) -> float:
+    def every_s(self) -> float:
+        """Seconds between two canaries."""
         return max(CANARY_EVERY_S, min(self._quick_s, default=0) / CANARY_SHARE)
 
     @property
@@ -127,12 +141,10 @@ class PublicModelWatch:
     def _late(self, now: float, processes: ProcessWatch) -> Fault | None:
         if not self._works:
             return None  # it may still be waiting for its network
-        quiet_s = now - max(self._sent_at, self._moved_at)
+        quiet_s = now - max(self.sent_at, self._moved_at)
         if quiet_s >= self._late_s and not processes.computing(self._steps, self._ticks, quiet_s):
-            return Fault(
-                self.model, f"it has not answered a canary for {now - self._sent_at:.1f} s"
-            )
+            return Fault(self.model, f"it has not answered a canary for {now - self.sent_at:.1f} s")
         hung_s = max(HUNG_S, self._late_s)
-        if now - max(self._sent_at, self._lived_at) >= hung_s:
+        if now - max(self.sent_at, self._lived_at) >= hung_s:
             return Fault(self.model, f"it has answered nobody for {hung_s:g} s")
         return None
