@@ -35,7 +35,7 @@ from builder.serving.supervision.process_signs import (
 SEARCH_S = 2.0
 # A debugger or a profiler stops a process for a moment, too.
 STOPPED_S = 0.5
-STUCK_S = 1.25
+STUCK_S = 1.0
 
 
 @dataclass

@@ -26,7 +26,7 @@ CANARY_EVERY_S = 0.5
 CANARY_SHARE = 0.1
 # The network of a large detector takes its time on a processor, so it is also as many times what a
 # canary takes when it is quick.
-LATE_S = 1.0
+LATE_S = 1.2
 LATE_TIMES = 8
 HUNG_S = 30.0
 # Of failures one after the other, without an answer between, that no bad moment explains.

@@ -17,8 +17,8 @@ from builder.serving.triton_process import TritonServer
 # A request that is with a process that died, or was stopped, fails after a second with INTERNAL,
 # which no client repeats. Where Triton is killed before, the connection breaks, and clients do.
 LOOK_S = 0.1
-# A look at the processes costs a fraction of a millisecond, Triton's counts are a request to it.
-COUNTS_EVERY_S = 0.5
+# A look at the processes costs a millisecond, Triton's counts are a request to it.
+COUNTS_EVERY_S = 0.4
 COUNTS_S = 1.0
 # Without an answer to a question that needs no model; longer while Triton computes.
 SILENT_S = 2.0
