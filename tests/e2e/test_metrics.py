@@ -52,7 +52,7 @@ TOO_LARGE = b"BM" + bytes(2**20)
 
 @pytest.fixture(scope="module")
 def server(tiny_repository: Path) -> Iterator[Serving]:
-    with serving(tiny_repository) as running:
+    with serving(tiny_repository, "--no-supervise") as running:
         yield running
 
 
@@ -162,7 +162,7 @@ def test_two_versions_count_apart_and_an_old_one_takes_its_series_along(tmp_path
     repository = tmp_path / "repository"
     build(repository, 64)
     command = ["load", "tiny", "--repository", str(repository)]
-    with serving(repository, "--control", "explicit") as server:
+    with serving(repository, "--no-supervise") as server:
         with Traffic(server.url, SQUARE, tuple(COUNTED_BY), threads_each=2) as traffic:
             for version in (2, 3):
                 build(repository, 32 * (version + 1))
@@ -218,7 +218,7 @@ def test_a_server_without_metrics_serves(
 
 def test_processes_that_count_end_with_a_triton_that_is_killed(tiny_repository: Path) -> None:
     # Taking metrics away is a message to Triton, whose answer they must not wait for then.
-    with serving(tiny_repository) as server:
+    with serving(tiny_repository, "--no-supervise") as server:
         for model in COUNTED_BY:
             infer(server.url, model, [SQUARE])
         triton = server.triton_pid()
