@@ -21,7 +21,7 @@ from builder.serving.supervision.readiness_board import ReadinessBoard
 
 # A probe sends its one line at once.
 PATIENCE_S = 5
-# Threads that answer; who comes while all are busy is hung up on, and probes come again.
+# Connections; beyond, the oldest is hung up on: it has had time to say what it wants.
 MOST_AT_ONCE = 32
 READY_OF_ONE = "/readyz/"
 
@@ -53,13 +53,16 @@ class _Server(ThreadingHTTPServer):
     request_queue_size = 64
 
     def __init__(self, *arguments: Any) -> None:
-        self._free = threading.BoundedSemaphore(MOST_AT_ONCE)
+        self._lock = threading.Lock()
+        self._open: list[socket.socket] = []
         super().__init__(*arguments)
 
     def process_request(self, request: Any, client_address: Any) -> None:
-        if not self._free.acquire(blocking=False):
-            self.shutdown_request(request)
-            return
+        with self._lock:
+            self._open.append(request)
+            oldest = self._open.pop(0) if len(self._open) > MOST_AT_ONCE else None
+        if oldest is not None:
+            _hang_up(oldest)
         super().process_request(request, client_address)
 
     def process_request_thread(self, request: Any, client_address: Any) -> None:
@@ -71,7 +74,8 @@ class _Server(ThreadingHTTPServer):
             super().process_request_thread(request, client_address)
         finally:
             deadline.cancel()
-            self._free.release()
+            with self._lock, suppress(ValueError):
+                self._open.remove(request)
 
     def handle_error(self, _request: Any, _client_address: Any) -> None:
         """Say nothing: a client that hung up is no news."""
