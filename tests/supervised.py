@@ -51,8 +51,10 @@ def assert_mended(server: Serving, before: int) -> str:
     wait_until(lambda: not is_ready(server), server.error_text)
     wait_until(lambda: is_ready(server), server.error_text)
     wait_until(lambda: len(lines(server)) >= before + 2, server.error_text)
-    what, healed = lines(server)[before:]
+    what, *others, healed = lines(server)[before:]
     assert healed.startswith("framewire: healed after "), healed
+    # The Triton of the wheel, on a loaded machine; not what this is about.
+    assert all("(while it started)" in line for line in others), others
     for model in PUBLIC:
         wait_until(lambda model=model: answers(server, model), server.error_text)
     # Else it would not count as mended, and wait before it mends again.

@@ -90,6 +90,12 @@ class ProcessWatch:
                 return Fault(self._name(pid), f"its process {pid} was stopped (SIGSTOP)", pid)
         return self._stuck(now, work)
 
+    @property
+    def triton_stopped(self) -> bool:
+        """Whether Triton itself was found stopped at the last look."""
+        triton = self._seen.get(self._triton_pid)
+        return triton is not None and triton.stopped_at is not None
+
     def forgive(self, now: float) -> None:
         """Begin all waiting anew: we were not running ourselves."""
         for seen in self._seen.values():

@@ -9,7 +9,7 @@ from builder.serving.local_triton import Work
 from builder.serving.server_options import ServerOptions
 from builder.serving.supervision.fault import TRITON, Fault
 from builder.serving.supervision.pipeline_watch import PipelinesWatch
-from builder.serving.supervision.process_signs import TICKS_PER_S
+from builder.serving.supervision.process_signs import TICKS_PER_S, threads_at_work
 from builder.serving.supervision.process_watch import ProcessWatch
 from builder.serving.supervision.readiness_board import ReadinessBoard
 from builder.serving.triton_process import TritonServer
@@ -19,7 +19,7 @@ from builder.serving.triton_process import TritonServer
 LOOK_S = 0.1
 # A look at the processes costs a millisecond, Triton's counts are a request to it.
 COUNTS_EVERY_S = 0.4
-COUNTS_S = 1.0
+COUNTS_S = 0.5
 # Without an answer to a question that needs no model; longer while Triton computes.
 SILENT_S = 2.0
 SILENT_AT_WORK_S = 30.0
@@ -86,7 +86,9 @@ class ServerWatch:
         if death := self._server.death():
             return Fault(TRITON, str(death).removeprefix(f"{TRITON} "))
         fault = self._processes.look(now, self._work)
-        if fault is None and now - self._counted_at >= COUNTS_EVERY_S:
+        # A Triton that was stopped would only keep us waiting.
+        due = now - self._counted_at >= COUNTS_EVERY_S and not self._processes.triton_stopped
+        if fault is None and due:
             fault = self._look_at_pipelines(now)
         if fault is None:
             self._board.tell(self._pipelines.states())
@@ -105,6 +107,7 @@ class ServerWatch:
         silent_s = now - self._answered_at
         spent = self._processes.ticks().get(self._server.pid, 0)
         spent_s = (spent - self._ticks.get(self._server.pid, 0)) / TICKS_PER_S
-        if silent_s < SILENT_S or (spent_s > silent_s / 10 and silent_s < SILENT_AT_WORK_S):
+        at_work = spent_s > silent_s / 10 or threads_at_work(self._server.pid)
+        if silent_s < (SILENT_AT_WORK_S if at_work else SILENT_S):
             return None
         return Fault(TRITON, f"it has not answered for {silent_s:.1f} s", self._server.pid)
