@@ -50,7 +50,7 @@ def adapter() -> tuple[str, float]:
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serving]:
     folder = tmp_path_factory.mktemp("scaled")
     build_tiny(folder, folder / "repository")
-    with serving(folder / "repository") as running:
+    with serving(folder / "repository", "--no-supervise") as running:
         yield running
 
 

@@ -52,7 +52,7 @@ def repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def servers(repository: Path) -> Iterator[list[Serving]]:
     with ExitStack() as stack:
-        yield [stack.enter_context(serving(repository)) for _ in range(SERVERS)]
+        yield [stack.enter_context(serving(repository, "--no-supervise")) for _ in range(SERVERS)]
 
 
 @pytest.fixture(scope="module")
@@ -163,7 +163,7 @@ def test_a_server_that_is_killed_costs_no_call(
 ) -> None:
     killed, enough = Event(), Event()
     with ExitStack() as stack:
-        victim = stack.enter_context(serving(repository))
+        victim = stack.enter_context(serving(repository, "--no-supervise"))
         three = [*servers[1:], victim]
         url = stack.enter_context(balancing(nginx, three, tmp_path))
         before = counts(three, "tiny")

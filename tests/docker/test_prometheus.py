@@ -57,7 +57,7 @@ def watched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prometheus]:
                 with suppress(InferenceServerException):
                     infer(url, model, [b"alone"])
 
-    with serving(folder / "repository") as server:
+    with serving(folder / "repository", "--no-supervise") as server:
         thread = threading.Thread(target=keep_busy, args=(server.url,))
         thread.start()
         target = f"127.0.0.1:{server.metrics_port}"

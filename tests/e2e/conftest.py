@@ -22,7 +22,8 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serving]:
     shutil.copytree(ROOT / "model_repository", repository)
     (repository / "README.md").unlink(missing_ok=True)
     build_tiny(folder, repository)
-    with serving(repository) as running:
+    # Tests count what it answers, and nobody else is to ask.
+    with serving(repository, "--no-supervise") as running:
         yield running
 
 
@@ -38,3 +39,12 @@ def build_tiny(folder: Path, repository: Path) -> None:
     model = save_tiny_detector(folder / "tiny.onnx")
     settings = BuildSettings("tiny", conf=0.5, max_image_bytes=2**20, max_image_pixels=10**6)
     build_pipeline(model, repository, settings)
+
+
+@pytest.fixture(scope="session")
+def streaming_repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same with streams; its detector lies beside it."""
+    folder = tmp_path_factory.mktemp("streaming")
+    model = save_tiny_detector(folder / "tiny.onnx")
+    build_pipeline(model, folder / "repository", BuildSettings("tiny", conf=0.5, stream=True))
+    return folder / "repository"

@@ -54,7 +54,7 @@ ORPHANS_END_S = 20
 
 @pytest.fixture(scope="module")
 def server(tiny_repository: Path) -> Iterator[Serving]:
-    with serving(tiny_repository) as running:
+    with serving(tiny_repository, "--no-supervise") as running:
         yield running
 
 
@@ -164,7 +164,7 @@ def test_two_versions_count_apart_and_an_old_one_takes_its_series_along(tmp_path
     repository = tmp_path / "repository"
     build(repository, 64)
     command = ["load", "tiny", "--repository", str(repository)]
-    with serving(repository, "--control", "explicit") as server:
+    with serving(repository, "--no-supervise") as server:
         with Traffic(server.url, SQUARE, tuple(COUNTED_BY), threads_each=2) as traffic:
             for version in (2, 3):
                 build(repository, 32 * (version + 1))
@@ -227,7 +227,7 @@ def test_processes_that_count_end_with_a_triton_that_is_killed(tiny_repository: 
 
 def all_end_with_triton(repository: Path) -> bool:
     """Whether all processes of models that counted something end when Triton is killed."""
-    with serving(repository) as server:
+    with serving(repository, "--no-supervise") as server:
         for model in COUNTED_BY:
             infer(server.url, model, [SQUARE])
         triton = server.triton_pid()

@@ -69,7 +69,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serving]:
     )
     build_pipeline(model, repository, small)
     build_pipeline(model, repository, BuildSettings("moving", stream=True))
-    with serving(repository) as running:
+    with serving(repository, "--no-supervise") as running:
         yield running
 
 

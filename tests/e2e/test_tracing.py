@@ -81,7 +81,9 @@ def collector() -> Iterator[Collector]:
 
 @pytest.fixture(scope="module")
 def traced(collector: Collector, tiny_repository: Path) -> Iterator[Serving]:
-    with serving(tiny_repository, "--trace-to", collector.url, "--trace-rate", "1") as server:
+    with serving(
+        tiny_repository, "--trace-to", collector.url, "--trace-rate", "1", "--no-supervise"
+    ) as server:
         yield server
 
 
@@ -158,7 +160,9 @@ def test_of_many_requests_one_in_so_many_is_traced(
     collector: Collector, tiny_repository: Path
 ) -> None:
     known = {span["traceId"] for span in collector.spans}
-    with serving(tiny_repository, "--trace-to", collector.url, "--trace-rate", "10") as server:
+    with serving(
+        tiny_repository, "--trace-to", collector.url, "--trace-rate", "10", "--no-supervise"
+    ) as server:
         for _ in range(40):
             ask(server, "tiny")
     # What was left is sent when the server ends.

@@ -25,7 +25,7 @@ def tiny_repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def triton(tiny_repository: Path) -> Iterator[Serving]:
-    with serving(tiny_repository) as running:
+    with serving(tiny_repository, "--no-supervise") as running:
         yield running
 
 
@@ -53,5 +53,5 @@ def video_repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def video_gateway(video_repository: Path) -> Iterator[Gateway]:
-    with serving(video_repository) as triton, gateway(triton.url) as running:
+    with serving(video_repository, "--no-supervise") as triton, gateway(triton.url) as running:
         yield running

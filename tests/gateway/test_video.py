@@ -173,7 +173,7 @@ def test_video_of_another_contract_is_refused_and_pictures_are_not(
 def test_a_stream_goes_on_when_triton_comes_back(video_repository: Path) -> None:
     _, packets = squares_on_film("h264", GOP)
     with (
-        serving(video_repository) as first,
+        serving(video_repository, "--no-supervise") as first,
         gateway(first.url, "--client-timeout", "5") as running,
         open_frames(running, "?codec=h264") as client,
     ):
