@@ -71,7 +71,7 @@ def listening_triton(url: str) -> int | None:
     host, _, port = url.rpartition(":")
     if not _is_loopback(host.strip("[]")) or not port.isdigit():
         return None
-    sockets = {f"socket:[{inode}]" for inode in _listening_inodes(int(port))}
+    sockets = {f"socket:[{inode}]" for inode in listening_inodes(int(port))}
     for process in Path("/proc").glob("[0-9]*"):
         with suppress(OSError):
             if (process / "comm").read_text().strip() != SERVER[:NAME_BYTES]:
@@ -88,7 +88,8 @@ def _is_loopback(host: str) -> bool:
         return host == "::1"
 
 
-def _listening_inodes(port: int) -> set[str]:
+def listening_inodes(port: int) -> set[str]:
+    """Return the inodes of the sockets that listen on a TCP port, as /proc has them."""
     found = set()
     for table in (Path("/proc/net/tcp"), Path("/proc/net/tcp6")):
         with suppress(OSError):
