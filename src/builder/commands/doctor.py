@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 from pathlib import Path
 
 from builder.commands.load import connections
@@ -65,9 +66,11 @@ def run_doctor(arguments: argparse.Namespace) -> None:
         )
     examination = examine(_case(arguments))
     if arguments.json:
-        print(json.dumps(as_json(examination), indent=1, ensure_ascii=False))
+        print(json.dumps(as_json(examination), indent=1))
     else:
-        print(report(examination))
+        # A terminal of another encoding gets question marks, never an error.
+        encoding = sys.stdout.encoding or "utf-8"
+        print(report(examination).encode(encoding, "replace").decode(encoding))
     if not examination.healthy:
         count = sum(each.severity.value != "hint" for each in examination.findings)
         was = "1 thing is" if count == 1 else f"{count} things are"

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from tritonclient.grpc import model_config_pb2 as pb
 
+from builder.benchmark.processes import SERVER
 from builder.doctor.case import Case
 from builder.doctor.finding import ELSEWHERE, CannotLook, Finding, Seen, hint, listed, warning
 from builder.doctor.processes import PROC, listener_of, name_of
@@ -169,11 +170,14 @@ def look_at_ports(case: Case) -> Seen | None:
         if owner is None and server is None and case.running is not None:
             continue  # a server behind Docker's proxy has all of its ports there
         who = f"{name_of(owner)} (process {owner})" if owner else "a program of somebody else"
+        mend = f"stop that program, or `framewire serve --{purpose}-port` with another number"
+        if owner and name_of(owner) == SERVER:
+            mend = f"`framewire doctor --url` with its address, grpcs:// if it wants TLS; or {mend}"
         findings.append(
             warning(
                 "port-taken",
                 f"port {port}, where `framewire serve` is to serve {purpose}, is taken by {who}",
-                f"stop that program, or `framewire serve --{purpose}-port` with another number",
+                mend,
             )
         )
     numbers = listed([str(port) for port in case.ports.values()])

@@ -4,14 +4,23 @@ from __future__ import annotations
 
 import shlex
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from builder.doctor.case import Case
-from builder.doctor.finding import ELSEWHERE, CannotLook, Finding, Seen, error, hint, warning
+from builder.doctor.finding import (
+    ELSEWHERE,
+    CannotLook,
+    Finding,
+    Seen,
+    error,
+    hint,
+    listed,
+    warning,
+)
 from builder.doctor.processes import option_of, state_of
 from builder.doctor.server import RunningTriton
 from builder.pipelines.manifest import active_version
-from builder.pipelines.pipeline_models import models_in
+from builder.pipelines.pipeline_models import models_in, models_of
 from builder.serving.model_processes import Served, stubs
 from thin_client.contract import model_names
 
@@ -63,32 +72,40 @@ def _not_ready(server: RunningTriton) -> Iterator[Finding]:
             "`framewire serve --repository` with the folder that `framewire build` made",
         )
     for name in server.pipelines:
-        for model in _needed(server, name):
-            if server.ready_versions(model):
-                continue
-            told = list(server.index[model].values())
-            reasons = [reason for _, reason in told if reason]
-            state = told[-1][0].lower() if told else "not loaded"
-            why = reasons[-1].splitlines()[0] if reasons else state or "not loaded"
-            yield _unready(server, name, model, why)
+        streams = model_names(name).stream in server.index
+        unready = {
+            model: _reason(server.index.get(model, {}))
+            for model in models_of(name, streams=streams)
+            if not server.ready_versions(model)
+        }
+        yield from _unready(server, name, unready)
 
 
-def _needed(server: RunningTriton, name: str) -> Iterator[str]:
-    names = model_names(name)
-    yield from (*names.all, *(each for each in names.streaming if each in server.index))
+def _reason(versions: Mapping[int, tuple[str, str]]) -> str:
+    reasons = [reason.splitlines()[0] for _, reason in versions.values() if reason]
+    states = [state.lower() for state, _ in versions.values() if state]
+    return (reasons or states or ["not loaded"])[-1]
 
 
 def _not_ready_of_repository(case: Case, server: RunningTriton) -> Iterator[Finding]:
+    why = "it says why only to those who have the admin key"
     for name in case.pipelines():
-        for model in models_in(case.the_repository(), name):
-            if not server.model_ready(model):
-                yield _unready(server, name, model, "it does not say why without the admin key")
+        models = models_in(case.the_repository(), name)
+        unready = {model: why for model in models if not server.model_ready(model)}
+        yield from _unready(server, name, unready)
 
 
-def _unready(server: RunningTriton, name: str, model: str, why: str) -> Finding:
-    return error(
+def _unready(server: RunningTriton, name: str, unready: Mapping[str, str]) -> Iterator[Finding]:
+    """Yield one finding for all models of a pipeline that are not ready, with why."""
+    if not unready:
+        return
+    # The last are steps, and what calls them is not ready because they are not.
+    (model, why), *others = reversed(unready.items())
+    more = f", nor {'is' if len(others) == 1 else 'are'} {listed([each for each, _ in others])}"
+    yield error(
         "pipeline-not-ready",
-        f"the pipeline {name} at {server.url} cannot answer, because {model} is not ready ({why})",
+        f"the pipeline {name} at {server.url} cannot answer, because {model} is not ready "
+        f"({why}){more if others else ''}",
         f"`framewire load {name} --url {server.url}` loads it, where Triton's control is explicit; "
         "else start the server again",
     )

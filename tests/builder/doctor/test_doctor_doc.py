@@ -14,7 +14,7 @@ ROWS = {
     for name, severities in re.findall(r"^\| `([a-z-]+)` \| ([a-z, ]+) \|", DOCUMENT, re.MULTILINE)
 }
 MAKERS = ("error", "warning", "hint", "kind")
-NAME = re.compile(r"[a-z]+(-[a-z]+)+")
+NAME = re.compile(r"[a-z]+(-[a-z]+)*")
 
 
 def names_made() -> set[str]:
@@ -26,7 +26,8 @@ def names_made() -> set[str]:
                 if node.func.id in {*MAKERS, "from_message", "_failed"}:
                     names |= {each for argument in node.args[:2] for each in texts(argument)}
             elif isinstance(node, ast.Assign) and isinstance(node.value, ast.IfExp):
-                names |= texts(node.value.body) | texts(node.value.orelse)
+                chosen = texts(node.value.body) | texts(node.value.orelse)
+                names |= {name for name in chosen if "-" in name}
     return {name for name in names if NAME.fullmatch(name)}
 
 

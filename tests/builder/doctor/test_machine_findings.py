@@ -21,8 +21,8 @@ def test_a_dev_shm_that_is_too_small(repository: Path) -> None:
     said = doctor("--repository", repository, before=with_shared_memory(64))
     told = said.the("shared-memory-small")
     assert told.startswith("error: /dev/shm has 64 MB and full batches")
-    assert "may need 96 MB" in told
-    assert "`docker run --shm-size 128m`" in told
+    assert "may need 224 MB" in told
+    assert "`docker run --shm-size 256m`" in told
     assert said.code == 1
 
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import onnx
@@ -17,6 +19,7 @@ from builder.doctor.examination import LOOKS
 from builder.pipelines.publication import left_overs
 from builder.pipelines.repository import build_pipeline
 from builder.settings import BuildSettings
+from builder.tensorrt.engine_options import EngineOptions
 from tests.builder.doctor.examining import command_line, doctor
 from tests.builder.engine_stand_ins import StandIns, engine, tensorrt_repository
 from tests.killing import Killer
@@ -38,18 +41,23 @@ def test_a_pipeline_that_lacks_a_file(repository: Path) -> None:
 
 
 def test_a_change_that_was_killed(tmp_path: Path, repository: Path) -> None:
-    build = ("build", str(tmp_path / "tiny.onnx"), "--repository", str(repository))
-    with Killer() as killer:
-        for step in range(MOST_STEPS):
-            assert killer.run(step, *build, "--name", "other") == -9
-            if left_overs(repository.resolve()):
-                break
+    kill_a_build(repository, tmp_path / "tiny.onnx")
     said = doctor("--repository", repository)
     told = said.the("half-published")
     assert f".{repository.name}.framewire-build-" in told
     mend = re.findall(r"`framewire ([^`]*)`", told)[0]
     assert main(mend.split()) == 0
     assert "half-published" not in doctor("--repository", repository).names()
+
+
+def kill_a_build(repository: Path, model: Path) -> None:
+    """Half-way: when it has begun to put something together beside the repository."""
+    build = ("build", str(model), "--repository", str(repository), "--name", "other")
+    with Killer() as killer:
+        for step in range(MOST_STEPS):
+            assert killer.run(step, *build) == -9
+            if left_overs(repository.resolve()):
+                return
 
 
 def test_a_change_that_somebody_is_making_is_no_leftover(
@@ -63,6 +71,31 @@ def test_a_change_that_somebody_is_making_is_no_leftover(
     settings = BuildSettings("other")
     build_pipeline(tmp_path / "tiny.onnx", repository, settings, approve=approve)
     assert "half-published" not in found[0].names()
+
+
+PLAN_IN_THE_MAKING = """
+import sys
+from pathlib import Path
+from builder.tensorrt.engine_cache import BUILDING, working_folder
+with working_folder(Path(sys.argv[1]), BUILDING):
+    print("begun", flush=True)
+    sys.stdin.read()
+"""
+
+
+def test_the_folder_of_a_plan_whose_compilation_was_killed(repository: Path) -> None:
+    cache = EngineOptions().cache_folder(repository)
+    with subprocess.Popen(
+        [sys.executable, "-c", PLAN_IN_THE_MAKING, str(cache)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "begun\n"
+        assert "leftover-plan-folder" not in doctor("--repository", repository).names()
+        process.kill()
+    assert f"{cache}/building-" in doctor("--repository", repository).the("leftover-plan-folder")
 
 
 def test_a_version_that_only_some_models_have(tmp_path: Path, repository: Path) -> None:
@@ -169,9 +202,7 @@ def test_a_network_that_the_embedded_triton_cannot_run(tmp_path: Path) -> None:
 
 
 def test_nothing_is_written(tmp_path: Path, repository: Path) -> None:
-    with Killer() as killer:
-        for step in range(MOST_STEPS):
-            killer.run(step, "rollback", "tiny", "--repository", str(repository))
+    kill_a_build(repository, tmp_path / "tiny.onnx")
     before = state(tmp_path)
     doctor("--repository", repository)
     assert state(tmp_path) == before
@@ -192,3 +223,17 @@ def test_what_cannot_be_looked_at_is_said_and_the_rest_goes_on(
     report = json.loads(capsys.readouterr().out)
     assert report["not_looked_at"]["labels"] == "ZeroDivisionError: division by zero"
     assert "contract" in report["looked_at"]
+
+
+def test_a_terminal_that_knows_ascii_only(repository: Path) -> None:
+    renamed = repository.rename(repository.with_name("modèles\x1b[31m"))
+    done = subprocess.run(
+        [word for word in command_line("--repository", renamed) if word != "--json"],
+        env={**os.environ, "PYTHONIOENCODING": "ascii", "PYTHONUTF8": "0"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert "Traceback" not in done.stderr
+    assert "mod?les" in done.stdout
+    assert "\x1b" not in done.stdout

@@ -19,18 +19,22 @@ class OldTriton(service_pb2_grpc.GRPCInferenceServiceServicer):
     """Says that it is of 2023; such a Triton is not to be had here."""
 
     version = "2.40.0"
+    ready = True
+    models: tuple[str, ...] = ()
 
     def ServerLive(self, *_: object) -> service_pb2.ServerLiveResponse:  # noqa: N802
         return service_pb2.ServerLiveResponse(live=True)
 
     def ServerReady(self, *_: object) -> service_pb2.ServerReadyResponse:  # noqa: N802
-        return service_pb2.ServerReadyResponse(ready=True)
+        return service_pb2.ServerReadyResponse(ready=self.ready)
 
     def ServerMetadata(self, *_: object) -> service_pb2.ServerMetadataResponse:  # noqa: N802
         return service_pb2.ServerMetadataResponse(name="triton", version=self.version)
 
     def RepositoryIndex(self, *_: object) -> service_pb2.RepositoryIndexResponse:  # noqa: N802
-        return service_pb2.RepositoryIndexResponse()
+        model = service_pb2.RepositoryIndexResponse.ModelIndex
+        models = [model(name=name, version="1", state="READY") for name in self.models]
+        return service_pb2.RepositoryIndexResponse(models=models)
 
 
 @contextmanager
@@ -58,6 +62,14 @@ def test_a_triton_that_is_too_old_and_has_known_holes() -> None:
 def test_a_server_without_models() -> None:
     with answering(OldTriton()) as url:
         assert "has no models" in doctor("--url", url).the("no-pipelines")
+
+
+def test_a_server_that_is_not_ready_for_another_reason() -> None:
+    servicer = OldTriton()
+    servicer.ready, servicer.models = False, ("somebody_elses",)
+    with answering(servicer) as url:
+        told = doctor("--url", url).the("server-not-ready")
+    assert told.startswith(f"error: the Triton at {url} runs and does not call itself ready")
 
 
 def test_a_triton_of_somebody_s_own_is_no_reason_to_guess() -> None:
