@@ -48,7 +48,7 @@ def look_at_allocator(case: Case) -> Seen | None:
             )
         )
     how = f"{other} is preloaded" if other else "as `framewire serve` sets it"
-    return Seen("" if findings else how, tuple(findings))
+    return Seen("not as `framewire serve` sets it" if findings else how, tuple(findings))
 
 
 def _start_with(variables: dict[str, str]) -> str:

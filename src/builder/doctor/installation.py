@@ -20,7 +20,7 @@ from builder.doctor.finding import (
     warning,
 )
 from builder.errors import EmbeddedUnavailableError, TritonNotFoundError
-from builder.serving.embedded import find_embedded_triton
+from builder.serving.embedded import DISTRIBUTION, find_embedded_triton
 from builder.serving.installed import find_installed_triton
 from builder.serving.server_options import check_backends
 from thin_client.contract import contract_fingerprint
@@ -58,7 +58,7 @@ def look_at_triton(case: Case) -> Seen:
         if installed is not None:
             found = find_installed_triton(installed)
             return Seen(f"{found.binary}, with its Python backend")
-        embedded = find_embedded_triton()
+        find_embedded_triton()
     except TritonNotFoundError as reason:
         return _failed("triton-missing", str(reason))
     except EmbeddedUnavailableError as reason:
@@ -66,7 +66,7 @@ def look_at_triton(case: Case) -> Seen:
             raise CannotLook(ELSEWHERE) from reason
         name = "library-missing" if _has_wheel() else "triton-missing"
         return _failed(name, str(reason))
-    return Seen(f"the embedded one of {embedded.binary.parent.parent.parent.name}, all libraries")
+    return Seen(f"the embedded one of {DISTRIBUTION} is here with all its libraries")
 
 
 def _failed(name: str, message: str) -> Seen:

@@ -35,14 +35,13 @@ def look_for_regions(case: Case) -> Seen:
     # In this order a region that is made meanwhile is not taken for a leftover.
     mapped = mapped_in(SHM_FOLDER)
     abandoned = [(name, size) for name, size in found if name not in mapped]
-    words = f"{len(found)} regions of models, each in use"
     if not abandoned:
-        return Seen(words)
+        return Seen(f"{len(found) or 'none'} of models, none that a killed server left")
     size = sum(size for _, size in abandoned)
     kind = warning if size >= MUCH_OF_SHARED_MEMORY else hint
     files = " ".join(f"{SHM_FOLDER}/{each}" for each in _patterns(abandoned, mapped))
     return Seen(
-        f"{len(found)} regions of models, {len(abandoned)} in nobody's use",
+        f"{len(found)} of models, {len(abandoned)} of them in nobody's use",
         (
             kind(
                 "leftover-shared-memory",
@@ -83,10 +82,10 @@ def look_for_scratch_folders(_case: Case) -> Seen:
     ]
     abandoned = [folder for folder in found if folder not in used]
     if not abandoned:
-        return Seen(f"{len(found)} folders of servers, each in use")
+        return Seen(f"{len(found) or 'none'} of servers, none that a killed one left")
     several = f"{len(abandoned)} folders" if len(abandoned) > 1 else "a folder"
     return Seen(
-        f"{len(found)} folders of servers, {len(abandoned)} in nobody's use",
+        f"{len(found)} of servers, {len(abandoned)} of them in nobody's use",
         (
             hint(
                 "leftover-scratch-folder",

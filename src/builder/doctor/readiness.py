@@ -100,7 +100,7 @@ def _unready(server: RunningTriton, name: str, unready: Mapping[str, str]) -> It
     if not unready:
         return
     # The last are steps, and what calls them is not ready because they are not.
-    (model, why), *others = reversed(unready.items())
+    (model, why), *others = reversed(list(unready.items()))
     more = f", nor {'is' if len(others) == 1 else 'are'} {listed([each for each, _ in others])}"
     yield error(
         "pipeline-not-ready",
@@ -145,7 +145,8 @@ def look_at_processes(case: Case) -> Seen | None:
                         "start the server again (`framewire serve` does so by itself)",
                     )
                 )
-    return Seen(f"{wanted} of Python models, all alive" if not findings else "", tuple(findings))
+    words = f"{wanted} of Python models are wanted"
+    return Seen(words if findings else f"{words}, and alive", tuple(findings))
 
 
 def look_at_served_versions(case: Case) -> Seen | None:
@@ -180,7 +181,7 @@ def look_at_served_versions(case: Case) -> Seen | None:
                 )
             )
     words = f"{running.url} serves {repository}"
-    return Seen(words if findings else f"{words}, in the versions of today", tuple(findings))
+    return Seen(words if findings else f"{words}, in its active versions", tuple(findings))
 
 
 def _reload(running: RunningTriton, repository: str, name: str) -> str:

@@ -16,7 +16,7 @@ def report(examination: Examination) -> str:
     """Return what was looked at, then what was found, then one line that sums it up."""
     lines = _table(examination.looked_at)
     if examination.not_looked_at:
-        lines += ["", "not looked at:", *_table(examination.not_looked_at)]
+        lines += ["", *_unseen(examination.not_looked_at)]
     for finding in examination.findings:
         head = f"{finding.severity.value}: {finding.name}: "
         lines += ["", *_wrapped(head + finding.sentence, "    ")]
@@ -33,13 +33,13 @@ def verdict(examination: Examination) -> str:
     if not examination.findings:
         return f"healthy: {looks}, found nothing wrong"
     count = Counter(finding.severity for finding in examination.findings)
-    found = " and ".join(
+    found = ", ".join(
         f"{count[severity]} {severity.value}{'s' if count[severity] > 1 else ''}"
         for severity in Severity
         if count[severity]
     )
     if examination.healthy:
-        return f"healthy: {looks}, found nothing wrong and has {found}"
+        return f"healthy: {looks}, found nothing wrong, {found}"
     return f"ill: {looks}, found {found}"
 
 
@@ -59,6 +59,18 @@ def as_json(examination: Examination) -> dict[str, Any]:
         "looked_at": examination.looked_at,
         "not_looked_at": examination.not_looked_at,
     }
+
+
+def _unseen(reasons: dict[str, str]) -> list[str]:
+    """Return a paragraph for each reason, with all that it kept from being looked at."""
+    by_reason: dict[str, list[str]] = {}
+    for what, reason in reasons.items():
+        by_reason.setdefault(reason, []).append(what)
+    return [
+        line
+        for reason, whats in by_reason.items()
+        for line in _wrapped(f"not looked at: {', '.join(whats)}: {reason}", "    ")
+    ]
 
 
 def _table(rows: dict[str, str]) -> list[str]:

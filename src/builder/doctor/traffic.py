@@ -150,7 +150,7 @@ def look_at_backlog(case: Case) -> Seen | None:
         _, lately = _backlog(names, watched.late)
         if decoded < FEWEST_REQUESTS:
             continue
-        words.append(f"the network of {name} keeps up with {decoded} frames")
+        words.append(f"{decoded} frames of {name} were decoded")
         if behind >= max(BEHIND_FRAMES, BEHIND_SHARE * decoded) and lately > 0:
             network = watched.work[names.network]
             findings.append(
@@ -165,7 +165,8 @@ def look_at_backlog(case: Case) -> Seen | None:
             )
     if not words:
         raise CannotLook(_idle(watched))
-    return Seen("; ".join(words), tuple(findings))
+    keeps_up = ", and the network keeps up" if not findings else ""
+    return Seen("; ".join(words) + keeps_up, tuple(findings))
 
 
 def _backlog(names: ModelNames, work: Mapping[str, ModelWork]) -> tuple[int, int]:
