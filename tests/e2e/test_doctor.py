@@ -19,9 +19,11 @@ from builder.serving.access import ADMIN_KEY_VARIABLE
 from builder.serving.embedded import find_embedded_triton
 from builder.serving.server_options import ModelControl
 from builder.serving.shared_memory import SHM_FOLDER
+from builder.serving.supervision.health_endpoint import health_endpoint
+from builder.serving.supervision.readiness_board import ReadinessBoard
 from builder.settings import BuildSettings
 from tests import images, serving
-from tests.builder.doctor.examining import Said, doctor, with_shared_memory
+from tests.builder.doctor.examining import PORT_OPTIONS, Said, doctor, with_shared_memory
 from tests.conftest import ROOT
 from tests.e2e.doctored import (
     bare_triton,
@@ -63,7 +65,7 @@ def test_a_healthy_pipeline_is_healthy(monkeypatch: pytest.MonkeyPatch) -> None:
         outside = doctor("--url", server.url)
     assert said.names() - NEVER_BAD == set(), said.report["findings"]
     assert said.report["not_looked_at"] == {}
-    for what in ("shared memory", "contract", "server", "served", "processes", "allocator"):
+    for what in ("shared memory", "contract", "server", "served", "processes", "allocator", "supervisor"):
         assert what in said.report["looked_at"]
     assert said.report["looked_at"]["server"].endswith("is ready, with codes")
     assert re.search(r"codes answers \d+ images a second", said.report["looked_at"]["queues"])
@@ -85,11 +87,9 @@ def report_of(*options: str, before: list[str] | None = None) -> subprocess.Comp
 
 
 def test_a_server_that_answers_here_is_looked_at_unasked(server: Serving, tmp_path: Path) -> None:
-    ports = (
-        *("--grpc-port", str(server.grpc_port), "--http-port", str(server.http_port)),
-        *("--metrics-port", str(server.metrics_port)),
-    )
-    said = doctor(*ports, folder=tmp_path)
+    ports = (server.grpc_port, server.http_port, server.metrics_port, server.health_port)
+    options = zip(PORT_OPTIONS, map(str, ports), strict=True)
+    said = doctor(*(word for pair in options for word in pair), folder=tmp_path)
     assert f"127.0.0.1:{server.grpc_port} is ready, with codes, tiny" in str(said.report)
     assert said.report["looked_at"]["ports"].endswith("are the server's")
     # And so is what it serves, wherever it is run.
@@ -135,6 +135,25 @@ def test_processes_that_died_or_were_stopped(tiny_repository: Path) -> None:
     assert "tiny_preprocess has 1 of its 2 processes left" in said.the("process-died")
     told = said.the("process-stopped")
     assert f"`kill -CONT {stubs['tiny_postprocess']}`" in told
+
+
+def test_what_a_supervisor_tells_probes_and_that_there_is_none(tiny_repository: Path) -> None:
+    (port,) = serving.free_ports(1)
+    board = ReadinessBoard(["tiny"])
+    with bare_triton(tiny_repository) as triton:
+        alone = doctor("--url", triton.grpc_url)
+        # Of this process, which is the Triton's parent as `framewire serve` is of its own.
+        with health_endpoint("127.0.0.1", port, board):
+            board.tell({"tiny": "tiny_preprocess does not answer"})
+            hanging = doctor("--url", triton.grpc_url)
+            board.tell({"tiny": None})
+            well = doctor("--url", triton.grpc_url)
+    told = alone.the("not-supervised")
+    assert told.startswith(f"hint: nobody watches over tritonserver (process {triton.pid})")
+    told = hanging.the("not-ready-for-probes")
+    assert f"supervisor on port {port} tells probes not to send" in told
+    assert "(tiny: tiny_preprocess does not answer)" in told
+    assert not well.names() & {"not-supervised", "not-ready-for-probes"}
 
 
 def model_of(stub: int) -> str:
@@ -319,8 +338,8 @@ def folders_in(said: Said, of: Path) -> list[Path]:
 
 def test_plain_words_for_people(tmp_path: Path, tiny_repository: Path) -> None:
     small = with_shared_memory(16)
-    ports = [str(port) for port in serving.free_ports(3)]
-    options = zip(("--grpc-port", "--http-port", "--metrics-port"), ports, strict=True)
+    ports = [str(port) for port in serving.free_ports(4)]
+    options = zip(PORT_OPTIONS, ports, strict=True)
     done = report_of(
         *("--repository", str(tiny_repository), "--watch-seconds", "0.1"),
         *(word for pair in options for word in pair),

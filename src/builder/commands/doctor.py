@@ -16,10 +16,11 @@ from builder.doctor.report import as_json, report
 from builder.doctor.server import RunningTriton
 from builder.errors import CheckError, SettingsError
 from builder.serving.server_options import LOOPBACK
+from builder.serving.supervision.supervisor import HEALTH_PORT
 
 WATCH_S = 2.0
 LONGEST_S = 3600.0
-PORTS = ("grpc", "http", "metrics")
+PORTS = ("grpc", "http", "metrics", "health")
 
 
 def add_doctor(commands: Commands[argparse.ArgumentParser]) -> None:
@@ -51,6 +52,9 @@ def add_doctor(commands: Commands[argparse.ArgumentParser]) -> None:
     )
     parser.add_argument("--json", action="store_true", help="one object for programs")
     add_port_options(parser)
+    parser.add_argument(
+        "--health-port", type=int, default=HEALTH_PORT, help="of the supervisor (%(default)s)"
+    )
     parser.set_defaults(run=run_doctor)
 
 

@@ -29,6 +29,7 @@ from builder.doctor.readiness import (
     look_at_served_versions,
 )
 from builder.doctor.shared_memory import look_at_shared_memory
+from builder.doctor.supervision import look_at_supervision
 from builder.doctor.traffic import (
     look_at_backlog,
     look_at_batches,
@@ -57,6 +58,7 @@ LOOKS: dict[str, Callable[[Case], Seen | None]] = {
     "server": look_at_readiness,
     "served": look_at_served_versions,
     "processes": look_at_processes,
+    "supervisor": look_at_supervision,
     "allocator": look_at_allocator,
     "access": look_at_access,
     "batches": look_at_batches,

@@ -13,7 +13,7 @@ from tritonclient.grpc import model_config_pb2 as pb
 from builder.benchmark.processes import SERVER
 from builder.doctor.case import Case
 from builder.doctor.finding import ELSEWHERE, CannotLook, Finding, Seen, hint, listed, warning
-from builder.doctor.processes import PROC, listener_of, name_of
+from builder.doctor.processes import listener_of, name_of, parent_of
 from builder.errors import BuilderError
 from builder.pipelines.config_files import read_config
 from builder.pipelines.manifest import read_manifest
@@ -165,7 +165,8 @@ def look_at_ports(case: Case) -> Seen | None:
             continue
         taken += 1
         owner = listener_of(port)
-        if owner is not None and (owner == server or _is_parent(owner, server)):
+        # `framewire serve` has the health port, and is the parent of its Triton.
+        if owner is not None and server is not None and owner in {server, parent_of(server)}:
             continue
         if owner is None and server is None and case.running is not None:
             continue  # a server behind Docker's proxy has all of its ports there
@@ -196,13 +197,3 @@ def _is_free(address: str, port: int) -> bool:
         except OSError:
             return False
     return True
-
-
-def _is_parent(pid: int, child: int | None) -> bool:
-    """Return whether a process started another, as `framewire serve` its Triton."""
-    if child is None:
-        return False
-    with suppress(OSError, IndexError, ValueError):
-        fields = (PROC / str(child) / "stat").read_text().rpartition(")")[2].split()
-        return int(fields[1]) == pid
-    return False

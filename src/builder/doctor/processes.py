@@ -7,12 +7,12 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
-from builder.benchmark.running import listening_inodes
+from builder.benchmark.running import listening_sockets
 
 PROC = Path("/proc")
 TICKS_PER_S = os.sysconf("SC_CLK_TCK")
-# Of /proc/PID/stat after the name: the state, and user and system time in ticks.
-STATE_FIELD, USER_FIELD, SYSTEM_FIELD = 0, 11, 12
+# Of /proc/PID/stat after the name: the state, the parent, user and system time in ticks.
+STATE_FIELD, PARENT_FIELD, USER_FIELD, SYSTEM_FIELD = 0, 1, 11, 12
 # Of a line of /proc/locks: the kind, and device and inode of the file as major:minor:inode.
 LOCK_KIND_FIELD, LOCK_FILE_FIELD = 1, 5
 
@@ -104,9 +104,25 @@ def is_locked(path: Path) -> bool:
     return False
 
 
+def parent_of(pid: int) -> int | None:
+    """Return the id of the process that started another; None when that is gone."""
+    fields = _stat(pid)
+    return int(fields[PARENT_FIELD]) if fields else None
+
+
+def listening_ports(pid: int | None) -> list[int]:
+    """Return the TCP ports on which a process listens, ascending."""
+    held = set()
+    with suppress(OSError):
+        for file in (PROC / str(pid) / "fd").iterdir():
+            with suppress(OSError):
+                held.add(str(file.readlink()))
+    return [port for port, inode in listening_sockets() if f"socket:[{inode}]" in held]
+
+
 def listener_of(port: int) -> int | None:
     """Return the id of the process that listens on a TCP port, or None where it is not seen."""
-    sockets = {f"socket:[{inode}]" for inode in listening_inodes(port)}
+    sockets = {f"socket:[{inode}]" for at, inode in listening_sockets() if at == port}
     for pid in all_pids() if sockets else ():
         with suppress(OSError):
             if any(str(file.readlink()) in sockets for file in (PROC / str(pid) / "fd").iterdir()):

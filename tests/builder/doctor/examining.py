@@ -14,6 +14,7 @@ from tests.serving import framewire, free_ports
 
 # Of a namespace of its own, whose mounts nobody else sees; as whoever runs the tests.
 PRIVATE_MOUNTS = ("unshare", "--user", "--map-root-user", "--mount")
+PORT_OPTIONS = ("--grpc-port", "--http-port", "--metrics-port", "--health-port")
 
 
 @dataclass(frozen=True)
@@ -68,7 +69,7 @@ def command_line(*options: str | Path) -> list[str]:
     """It, in JSON, with free ports unless a server is named, and a short look."""
     given = list(map(str, options))
     if "--url" not in given and "--grpc-port" not in given:
-        ports = zip(("--grpc-port", "--http-port", "--metrics-port"), free_ports(3), strict=True)
+        ports = zip(PORT_OPTIONS, free_ports(4), strict=True)
         given += [str(word) for pair in ports for word in pair]
     if "--watch-seconds" not in given:
         given += ["--watch-seconds", "0.2"]

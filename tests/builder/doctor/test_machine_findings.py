@@ -10,7 +10,7 @@ from pathlib import Path
 
 from builder.pipelines.repository import build_pipeline
 from builder.settings import BuildSettings
-from tests.builder.doctor.examining import doctor, with_shared_memory
+from tests.builder.doctor.examining import PORT_OPTIONS, doctor, with_shared_memory
 from tests.serving import free_ports
 from tests.tiny_detector import save_tiny_detector
 
@@ -75,10 +75,11 @@ def test_other_programs_that_keep_the_cores_busy(repository: Path) -> None:
 
 
 def test_a_port_that_somebody_has(repository: Path) -> None:
-    grpc_port, http_port, metrics_port = free_ports(3)
-    ports = ("--grpc-port", str(grpc_port), "--metrics-port", str(metrics_port))
+    ports = dict(zip(PORT_OPTIONS, map(str, free_ports(4)), strict=True))
+    http_port = int(ports["--http-port"])
+    options = [word for pair in ports.items() for word in pair]
     with socket.create_server(("127.0.0.1", http_port)):
-        said = doctor("--repository", repository, *ports, "--http-port", str(http_port))
+        said = doctor("--repository", repository, *options)
     told = said.the("port-taken")
     assert told.startswith(f"warning: port {http_port}, where `framewire serve` is to serve http")
     assert f"(process {os.getpid()})" in told
