@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import signal
 import socket
 import subprocess
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, closing, contextmanager, suppress
+from http.client import HTTPConnection
 from pathlib import Path
+from typing import Any
 
 from builder.serving.shared_memory import SHM_FOLDER
 
@@ -32,14 +35,22 @@ def free_ports(count: int) -> list[int]:
         return [each.getsockname()[1] for each in sockets]
 
 
+PORTS = ("--grpc-port", "--http-port", "--metrics-port")
+
+
 def port_options() -> tuple[list[str], int]:
     """Options for three free ports, and the gRPC port."""
     ports = free_ports(3)
-    return _port_options(ports), ports[0]
+    return _options(PORTS, ports), ports[0]
 
 
-def _port_options(ports: list[int]) -> list[str]:
-    options = ("--grpc-port", "--http-port", "--metrics-port")
+def serve_port_options() -> tuple[list[str], int]:
+    """The same for a command that serves and is supervised: one port more, for health."""
+    ports = free_ports(4)
+    return _options((*PORTS, "--health-port"), ports), ports[0]
+
+
+def _options(options: tuple[str, ...], ports: list[int]) -> list[str]:
     return [
         text for option, port in zip(options, ports, strict=True) for text in (option, str(port))
     ]
@@ -50,11 +61,14 @@ class Serving:
 
     def __init__(self, repository: Path, *options: str) -> None:
         self.repository = repository
-        ports = free_ports(3)
-        self.grpc_port, self.http_port, self.metrics_port = ports
+        ports = free_ports(4)
+        self.grpc_port, self.http_port, self.metrics_port, self.health_port = ports
+        port_options = _options(PORTS, ports[:3])
+        if "--no-supervise" not in options:
+            port_options += ["--health-port", str(self.health_port)]
         self.url = f"127.0.0.1:{self.grpc_port}"
         self.process = subprocess.Popen(
-            framewire("serve", "--repository", str(repository), *_port_options(ports), *options),
+            framewire("serve", "--repository", str(repository), *port_options, *options),
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
@@ -92,6 +106,18 @@ class Serving:
         """The process id of tritonserver."""
         return int(children(self.process.pid)[0])
 
+    def model_pids(self, model: str) -> list[int]:
+        """The process ids of a Python model."""
+        return [pid for pid in children(self.triton_pid()) if model_of(pid) == model]
+
+    def ready(self, path: str = "/readyz") -> tuple[int, dict[str, Any]]:
+        """What the supervisor's endpoint answers: status and JSON."""
+        connection = HTTPConnection("127.0.0.1", self.health_port, timeout=10)
+        with closing(connection):
+            connection.request("GET", path)
+            answer = connection.getresponse()
+            return answer.status, json.loads(answer.read())
+
     def stop(self) -> int:
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGTERM)
@@ -123,6 +149,13 @@ def children(pid: int) -> list[int]:
         with suppress(OSError):  # a thread that ended meanwhile
             found += [int(child) for child in (task / "children").read_text().split()]
     return found
+
+
+def model_of(stub: int) -> str:
+    """The model that a child of tritonserver runs; "" where it runs none."""
+    with suppress(OSError, IndexError):
+        return Path(Path(f"/proc/{stub}/cmdline").read_text().split("\0")[1]).parts[-3]
+    return ""
 
 
 def running(pid: int) -> bool:

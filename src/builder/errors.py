@@ -28,6 +28,7 @@
         ├── TritonNotFoundError       no Triton is installed where one was said to be
         ├── PortTakenError            another program listens on the port
         ├── ServerDiedError           Triton ended by itself
+        │   └── ServerKilledError     by a signal, another's or its own
         ├── ServerNotReadyError       Triton does not answer, or not every model is ready
         ├── VersionNotLoadedError     a running Triton refused a new version
         ├── ContainersUnavailableError  no containers can be started here
@@ -56,6 +57,7 @@ __all__ = [
     "RepositoryError",
     "ServerDiedError",
     "ServerError",
+    "ServerKilledError",
     "ServerNotReadyError",
     "SettingsError",
     "TensorRtMissingError",
@@ -170,6 +172,10 @@ class PortTakenError(ServerError):
 
 class ServerDiedError(ServerError):
     """Triton ended by itself."""
+
+
+class ServerKilledError(ServerDiedError):
+    """A signal ended Triton: somebody sent it, or Triton itself, where it has no other way out."""
 
 
 class ServerNotReadyError(ServerError):

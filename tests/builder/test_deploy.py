@@ -137,10 +137,11 @@ def test_the_three_forms_say_the_same(tmp_path: Path, capsys: pytest.CaptureFixt
     assert option["--gpus"] == str(limits["nvidia.com/gpu"]) == "1"
     assert service["ulimits"] == {"nofile": want.open_files, "memlock": -1, "stack": 2**26}
     published = {docker[n + 1] for n, each in enumerate(docker) if each == "--publish"}
-    assert published == set(service["ports"]) == {f"127.0.0.1:{n}:{n}" for n in (8000, 8001, 8002)}
+    ports = (8000, 8001, 8002, 8003)
+    assert published == set(service["ports"]) == {f"127.0.0.1:{n}:{n}" for n in ports}
 
 
-def test_several_pipelines_are_all_asked_for(
+def test_a_pod_is_ready_when_all_of_its_pipelines_answer(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     built(tmp_path)
@@ -148,8 +149,9 @@ def test_several_pipelines_are_all_asked_for(
     patch = yaml.safe_load(
         printed(capsys, "--repository", str(repository), "--print", "kubernetes")
     )
-    probe = patch["spec"]["template"]["spec"]["containers"][0]["readinessProbe"]
-    assert probe["exec"]["command"][:4] == ["framewire", "health", "other", "tiny"]
+    container = patch["spec"]["template"]["spec"]["containers"][0]
+    for probe in ("startupProbe", "readinessProbe"):
+        assert container[probe]["httpGet"] == {"path": "/readyz", "port": "health"}
 
 
 def test_every_number_has_a_comment(capsys: pytest.CaptureFixture[str]) -> None:

@@ -22,6 +22,7 @@ from builder.pipelines.manifest import active_version
 from builder.pipelines.version_changes import new_version
 from builder.pipelines.versions import loaded_versions
 from builder.serving.server_options import ServerOptions
+from builder.serving.supervision.supervisor import Supervision
 from builder.tensorrt.plan import Machine, check_plan
 from tests.builder.engine_stand_ins import (
     L4,
@@ -32,7 +33,7 @@ from tests.builder.engine_stand_ins import (
     tensorrt_repository,
 )
 from tests.e2e.conftest import build_tiny
-from tests.serving import framewire, port_options
+from tests.serving import framewire, serve_port_options
 
 Look = Callable[[Path], None]
 
@@ -44,7 +45,7 @@ class Served:
         self.repositories: list[Path] = []
         self.look: Look = lambda _repository: None
 
-    def __call__(self, options: ServerOptions) -> None:
+    def __call__(self, options: ServerOptions, _supervision: Supervision | None) -> None:
         self.repositories.append(options.repository)
         self.look(options.repository)
 
@@ -70,7 +71,7 @@ def triton(tmp_path: Path) -> Path:
 @pytest.fixture
 def start(tmp_path: Path, triton: Path) -> Callable[..., int]:
     def run(repository: Path, *options: str) -> int:
-        ports, _ = port_options()
+        ports, _ = serve_port_options()
         cache = ("--cache", str(tmp_path / "cache"))
         where = ("--repository", str(repository), "--triton", str(triton))
         return main(["start", *where, *cache, *ports, *options])
@@ -295,7 +296,7 @@ def hanging(stand_ins: StandIns) -> StandIns:
 def test_sigterm_ends_it_while_it_compiles(
     repository: Path, hanging: StandIns, triton: Path, tmp_path: Path
 ) -> None:
-    ports, _ = port_options()
+    ports, _ = serve_port_options()
     before = contents(repository)
     command = framewire("start", "--repository", str(repository), "--triton", str(triton), *ports)
     process = subprocess.Popen([*command, "--cache", str(tmp_path / "cache")])

@@ -98,7 +98,9 @@ def test_servers_have_what_triton_needs(profile: str) -> None:
         assert service["shm_size"]
         assert service["mem_limit"]
         assert int(service["stop_grace_period"].removesuffix("s")) > 60
-        assert service["healthcheck"]["test"][:3] == ["CMD", "framewire", "health"]
+        assert service["healthcheck"]["test"] == [
+            *("CMD", "framewire", "health", "--health-port", "8003")
+        ]
         assert [each.split(":")[0] for each in service["tmpfs"]] == ["/tmp"]  # noqa: S108
         assert list(service["networks"]) == ["inside"]
     assert COMPOSE["networks"]["inside"] == {"internal": True}

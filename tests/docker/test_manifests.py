@@ -92,14 +92,14 @@ def test_the_numbers_are_those_of_the_repository(
     assert committed.read_text() == capsys.readouterr().out, "run `make manifests`"
 
 
-def test_pods_are_asked_for_their_pipeline_and_restarted_for_their_server(
+def test_pods_are_asked_for_their_pipelines_and_restarted_for_their_supervisor(
     overlays: dict[str, list[Resource]],
 ) -> None:
     for resources in overlays.values():
         (container,) = pod_of(resources)["containers"]
         for probe in ("startupProbe", "readinessProbe"):
-            assert container[probe]["httpGet"]["path"] == "/v2/models/codes/ready"
-        assert container["livenessProbe"]["httpGet"]["path"] == "/v2/health/live"
+            assert container[probe]["httpGet"]["path"] == "/readyz"
+        assert container["livenessProbe"]["httpGet"]["path"] == "/livez"
         ports = {port["name"] for port in container["ports"]}
         assert {
             container[p]["httpGet"]["port"] for p in ("livenessProbe", "readinessProbe")

@@ -65,7 +65,15 @@ def test_a_healthy_pipeline_is_healthy(monkeypatch: pytest.MonkeyPatch) -> None:
         outside = doctor("--url", server.url)
     assert said.names() - NEVER_BAD == set(), said.report["findings"]
     assert said.report["not_looked_at"] == {}
-    for what in ("shared memory", "contract", "server", "served", "processes", "allocator", "supervisor"):
+    for what in (
+        "shared memory",
+        "contract",
+        "server",
+        "served",
+        "processes",
+        "allocator",
+        "supervisor",
+    ):
         assert what in said.report["looked_at"]
     assert said.report["looked_at"]["server"].endswith("is ready, with codes")
     assert re.search(r"codes answers \d+ images a second", said.report["looked_at"]["queues"])
@@ -164,12 +172,18 @@ def test_a_pipeline_that_is_not_ready_and_why(tiny_repository: Path) -> None:
     with bare_triton(tiny_repository, control=ModelControl.EXPLICIT) as triton:
         with InferenceServerClient(triton.grpc_url) as client:
             client.unload_model("tiny_network")
-            while "unloaded" not in str(client.get_model_repository_index()):
+            while state_of(client, "tiny_network") != "unloaded":
                 time.sleep(0.05)
         said = doctor("--url", triton.grpc_url)
     told = said.the("pipeline-not-ready")
     assert "tiny_network is not ready (unloaded), nor is tiny | " in told
     assert "`framewire load tiny --url" in told
+
+
+def state_of(client: InferenceServerClient, model: str) -> str:
+    """Why a model is not ready, as Triton has it."""
+    models = client.get_model_repository_index().models
+    return next(each.reason for each in models if each.name == model)
 
 
 def test_a_server_that_has_not_taken_the_new_version(repository: Path, tmp_path: Path) -> None:

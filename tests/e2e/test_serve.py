@@ -23,8 +23,8 @@ from tests.serving import (
     Serving,
     children,
     framewire,
-    port_options,
     running,
+    serve_port_options,
     serving,
     shared_memory_of,
 )
@@ -113,8 +113,10 @@ def wait_until_busy(url: str, network: str) -> None:
     raise AssertionError(f"{network} never began")
 
 
-def test_when_triton_is_killed_it_says_so_and_leaves_nothing(tiny_repository: Path) -> None:
-    server = Serving(tiny_repository)
+def test_unsupervised_it_tells_that_triton_was_killed_and_leaves_nothing(
+    tiny_repository: Path,
+) -> None:
+    server = Serving(tiny_repository, "--no-supervise")
     try:
         server.wait_until_ready()
         family = descendants(server.process.pid)
@@ -127,12 +129,14 @@ def test_when_triton_is_killed_it_says_so_and_leaves_nothing(tiny_repository: Pa
         server.stop()
 
 
-def test_when_the_process_of_a_model_is_killed_it_says_which(tiny_repository: Path) -> None:
-    server = Serving(tiny_repository)
+def test_unsupervised_it_tells_which_process_of_a_model_was_killed(
+    tiny_repository: Path,
+) -> None:
+    server = Serving(tiny_repository, "--no-supervise")
     try:
         server.wait_until_ready()
         # One of two: the other one goes on answering.
-        stubs = [pid for pid in children(server.triton_pid()) if model_of(pid) == "tiny_preprocess"]
+        stubs = server.model_pids("tiny_preprocess")
         assert len(stubs) == 2
         os.kill(stubs[0], signal.SIGKILL)
         assert server.wait() == 1
@@ -140,11 +144,6 @@ def test_when_the_process_of_a_model_is_killed_it_says_which(tiny_repository: Pa
         assert shared_memory_of(server.process.pid) == []
     finally:
         server.stop()
-
-
-def model_of(stub: int) -> str:
-    script = Path(f"/proc/{stub}/cmdline").read_text().split("\0")[1]
-    return Path(script).parts[-3]
 
 
 def test_a_path_that_a_shell_would_take_apart_is_served(
@@ -165,7 +164,7 @@ def test_a_model_folder_that_a_shell_would_take_apart_is_refused(
 ) -> None:
     shutil.copytree(tiny_repository, tmp_path / "repository")
     (tmp_path / "repository" / "a;b").mkdir()
-    ports, _ = port_options()
+    ports, _ = serve_port_options()
     assert "cannot be a model" in serve_and_fail(tmp_path / "repository", *ports)
 
 
@@ -218,7 +217,7 @@ def test_a_taken_port_is_refused_by_its_option(tiny_repository: Path, purpose: s
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         port = taken.getsockname()[1]
-        ports, _ = port_options()
+        ports, _ = serve_port_options()
         ports[ports.index(f"--{purpose}-port") + 1] = str(port)
         refused = serve_and_fail(tiny_repository, *ports)
     assert f"port {port} on 127.0.0.1 cannot be used for {purpose}" in refused
@@ -227,20 +226,20 @@ def test_a_taken_port_is_refused_by_its_option(tiny_repository: Path, purpose: s
 
 @pytest.mark.parametrize("port", ["0", "-1", "70000", "99999999999999999999"])
 def test_a_port_out_of_range_is_refused(tiny_repository: Path, port: str) -> None:
-    ports, _ = port_options()
+    ports, _ = serve_port_options()
     ports[1] = port
     assert "--grpc-port must be from 1 to 65535" in serve_and_fail(tiny_repository, *ports)
 
 
 @pytest.mark.parametrize("address", ["", "300.1.1.1", "::1"])
 def test_an_address_that_cannot_be_had_is_refused(tiny_repository: Path, address: str) -> None:
-    ports, _ = port_options()
+    ports, _ = serve_port_options()
     refused = serve_and_fail(tiny_repository, *ports, "--address", address)
     assert "IPv4 --address" in refused
 
 
 def test_output_that_nobody_reads_ends_it_without_a_traceback(tiny_repository: Path) -> None:
-    ports, _ = port_options()
+    ports, _ = serve_port_options()
     with Path("/dev/full").open("w") as full:
         done = subprocess.run(
             framewire("serve", "--repository", str(tiny_repository), *ports),
@@ -255,13 +254,13 @@ def test_output_that_nobody_reads_ends_it_without_a_traceback(tiny_repository: P
 
 
 def test_the_same_port_twice_is_refused(tiny_repository: Path) -> None:
-    ports, grpc = port_options()
+    ports, grpc = serve_port_options()
     ports[3] = str(grpc)
     assert "must differ" in serve_and_fail(tiny_repository, *ports)
 
 
 def test_a_repository_without_models_is_refused_with_the_way_to_make_some(tmp_path: Path) -> None:
-    ports, _ = port_options()
+    ports, _ = serve_port_options()
     assert "framewire build" in serve_and_fail(tmp_path, *ports)
     assert "there is no model repository" in serve_and_fail(tmp_path / "missing", *ports)
 

@@ -142,8 +142,9 @@ def test_after_the_server_was_started_again_the_stream_goes_on(
             options = zip(("--grpc-port", "--http-port", "--metrics-port"), ports, strict=True)
             second = subprocess.Popen(
                 [
-                    *(sys.executable, "-m", "builder.cli", "serve", "--repository"),
-                    *(str(repository), *(str(word) for pair in options for word in pair)),
+                    *(sys.executable, "-m", "builder.cli", "serve", "--no-supervise"),
+                    *("--repository", str(repository)),
+                    *(str(word) for pair in options for word in pair),
                 ],
                 stdout=subprocess.PIPE,
                 text=True,

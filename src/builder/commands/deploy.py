@@ -16,6 +16,7 @@ from builder.deployment.docker_run import compose_service, docker_run
 from builder.deployment.kubernetes import kubernetes_patch
 from builder.deployment.needs import needs_of
 from builder.deployment.wishes import Wishes
+from builder.serving.supervision.supervisor import HEALTH_PORT
 
 PRINTED = {"docker": docker_run, "compose": compose_service, "kubernetes": kubernetes_patch}
 
@@ -57,6 +58,9 @@ def add_deploy(commands: Commands[argparse.ArgumentParser]) -> None:
             help=f"{explained} ({default})",
         )
     add_port_options(parser)
+    parser.add_argument(
+        "--health-port", type=int, default=HEALTH_PORT, help="of the supervisor (%(default)s)"
+    )
     parser.set_defaults(run=run_deploy)
 
 
@@ -71,6 +75,6 @@ def run_deploy(arguments: argparse.Namespace) -> None:
         clients=arguments.clients,
         in_flight=arguments.in_flight,
         encoded_mib=arguments.encoded_mib,
-        published=server_options(arguments).ports,
+        published={**server_options(arguments).ports, "health": arguments.health_port},
     )
     print(PRINTED[arguments.print](needs_of(wishes)), end="")

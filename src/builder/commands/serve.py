@@ -16,8 +16,10 @@ from builder.commands.options import (
 )
 from builder.errors import SettingsError
 from builder.serving.access import ADMIN_KEY_VARIABLE, GRPC_ADMIN_HEADER, Access
-from builder.serving.server import serve
+from builder.serving.foreground import serve
 from builder.serving.server_options import ModelControl, ServerOptions
+from builder.serving.supervision.healing_limit import MOST_HEALINGS
+from builder.serving.supervision.supervisor import HEALTH_PORT, Supervision
 from builder.serving.tracing import Tracing
 
 
@@ -55,6 +57,7 @@ def add_serve_options(parser: argparse.ArgumentParser) -> None:
         "--triton", type=Path, metavar="PATH", help="`tritonserver` to run (the embedded one)"
     )
     _add_access_options(parser)
+    _add_supervision_options(parser)
     _add_tracing_options(parser)
     parser.add_argument("--verbose", action="store_true", help="show all of Triton's log")
 
@@ -80,6 +83,28 @@ def _add_access_options(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def _add_supervision_options(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("supervision")
+    group.add_argument(
+        "--no-supervise",
+        action="store_true",
+        help="end when Triton or the process of a model dies, and notice nothing else: for those "
+        "who have somebody to look after it",
+    )
+    group.add_argument(
+        "--health-port",
+        type=int,
+        metavar="PORT",
+        help=f"of HTTP /livez, /readyz and /readyz/NAME, for probes ({HEALTH_PORT})",
+    )
+    group.add_argument(
+        "--max-restarts",
+        type=int,
+        metavar="N",
+        help=f"of a Triton that broke, within ten minutes; then it ends ({MOST_HEALINGS})",
+    )
+
+
 def _add_tracing_options(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("tracing")
     group.add_argument(
@@ -97,7 +122,29 @@ def _add_tracing_options(parser: argparse.ArgumentParser) -> None:
 
 def run_serve(arguments: argparse.Namespace) -> None:
     """Serve a repository until a signal comes."""
-    serve(serve_options(arguments))
+    serve(serve_options(arguments), supervision(arguments))
+
+
+def supervision(arguments: argparse.Namespace) -> Supervision | None:
+    """Return how the server is to be watched, None where it is not.
+
+    Raises:
+        SettingsError: it is not, and an option says how.
+    """
+    given = {
+        "--health-port": arguments.health_port,
+        "--max-restarts": arguments.max_restarts,
+    }
+    if arguments.no_supervise:
+        if useless := [option for option, value in given.items() if value is not None]:
+            raise SettingsError(
+                f"{useless[0]} does nothing with --no-supervise: leave out one of the two"
+            )
+        return None
+    return Supervision(
+        HEALTH_PORT if arguments.health_port is None else arguments.health_port,
+        MOST_HEALINGS if arguments.max_restarts is None else arguments.max_restarts,
+    )
 
 
 def serve_options(arguments: argparse.Namespace) -> ServerOptions:

@@ -8,9 +8,10 @@ from pathlib import Path
 
 from builder.commands.engine import build_and_tell
 from builder.commands.options import Commands
-from builder.commands.serve import add_serve_options, serve_options
+from builder.commands.serve import add_serve_options, serve_options, supervision
+from builder.serving.foreground import serve
 from builder.serving.installed import find_installed_triton
-from builder.serving.server import serve, sigterm_interrupts
+from builder.serving.server import sigterm_interrupts
 from builder.serving.server_options import check_ports
 from builder.tensorrt.engine_options import EngineOptions
 from builder.tensorrt.fitting_plans import fitting_plans
@@ -33,9 +34,11 @@ def add_start(commands: Commands[argparse.ArgumentParser]) -> None:
 
 def run_start(arguments: argparse.Namespace) -> None:
     """Make the plans that are wanted, and serve until a signal comes."""
-    options = serve_options(arguments)
+    options, watched = serve_options(arguments), supervision(arguments)
     if options.triton is None:
-        serve(options)  # the embedded Triton has no use for plans, and refuses their pipelines
+        serve(
+            options, watched
+        )  # the embedded Triton has no use for plans, and refuses their pipelines
         return
     # Before minutes of compiling, not after.
     find_installed_triton(options.triton)
@@ -46,4 +49,4 @@ def run_start(arguments: argparse.Namespace) -> None:
             options.repository, EngineOptions(cache=arguments.cache), build_and_tell
         ) as repository,
     ):
-        serve(replace(options, repository=repository))
+        serve(replace(options, repository=repository), watched)

@@ -6,7 +6,6 @@ from typing import Any
 
 import yaml
 
-from builder.deployment.docker_run import REPOSITORY_IN_CONTAINER
 from builder.deployment.needs import Needs
 
 # As docker/kubernetes/base calls them.
@@ -32,13 +31,13 @@ def kubernetes_patch(needs: Needs) -> str:
         "name": NAME,
         "resources": _resources(needs),
         "startupProbe": {
-            **_pipelines_ready(needs),
+            **_pipelines_ready(),
             "periodSeconds": PROBE_S,
             "failureThreshold": startup_s // PROBE_S,
             "timeoutSeconds": PROBE_S,
         },
         "readinessProbe": {
-            **_pipelines_ready(needs),
+            **_pipelines_ready(),
             "periodSeconds": 5,
             "failureThreshold": 1,
             "timeoutSeconds": PROBE_S,
@@ -79,10 +78,6 @@ def _resources(needs: Needs) -> dict[str, Any]:
     }
 
 
-def _pipelines_ready(needs: Needs) -> dict[str, Any]:
-    """Ask for the pipelines, which Triton's own readiness does not."""
-    if len(needs.names) == 1:
-        path = f"/v2/models/{needs.names[0]}/ready"
-        return {"httpGet": {"path": path, "port": "http"}}
-    command = ["framewire", "health", *needs.names, "--repository", REPOSITORY_IN_CONTAINER]
-    return {"exec": {"command": command}}
+def _pipelines_ready() -> dict[str, Any]:
+    """Ask the supervisor, which sends images through the pipelines; Triton does not notice."""
+    return {"httpGet": {"path": "/readyz", "port": "health"}}

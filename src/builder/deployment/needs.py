@@ -12,6 +12,7 @@ from builder.deployment.pipeline_facts import MIB, PipelineFacts, facts_of
 from builder.deployment.wishes import CPU_IMAGE, GPU_IMAGE, Wishes
 from builder.serving.server_options import DRAIN_S, LOOPBACK, ServerOptions
 from builder.serving.shared_memory import shared_memory_bytes
+from builder.serving.supervision.supervisor import HEALTH_PORT
 from builder.serving.triton_process import KILL_AFTER_S
 from builder.settings import Runtime
 
@@ -148,7 +149,7 @@ def needs_of(wishes: Wishes) -> Needs:
         memory_mib=_rounded(processes.most) + shared_memory_mib,
         open_files=OWN_FILES + FILES_OF_CLIENT * wishes.clients,
         stop_s=round(DRAIN_S + KILL_AFTER_S) + STOP_MARGIN_S,
-        ports=ServerOptions(wishes.repository).ports,
+        ports={**ServerOptions(wishes.repository).ports, "health": HEALTH_PORT},
         wishes=wishes,
     )
 

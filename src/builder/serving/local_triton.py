@@ -8,6 +8,8 @@ from __future__ import annotations
 import http.client
 import json
 import time
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from builder.serving.running_server import AT_WORK, VersionStates
@@ -15,6 +17,27 @@ from builder.serving.server_options import ServerOptions
 
 ANSWER_S = 10
 LOOK_S = 0.05
+HEADER_LENGTH = "Inference-Header-Content-Length"
+
+
+@dataclass(frozen=True)
+class Work:
+    """What a model has done since it was loaded.
+
+    Attributes:
+        answered: requests.
+        failed: requests.
+        versions: that are loaded.
+    """
+
+    answered: int = 0
+    failed: int = 0
+    versions: frozenset[int] = frozenset()
+
+    @property
+    def ended(self) -> int:
+        """Requests that were answered in whatever way."""
+        return self.answered + self.failed
 
 
 class LocalTriton:
@@ -70,17 +93,70 @@ class LocalTriton:
             time.sleep(LOOK_S)
         return False
 
+    def work(self, timeout_s: float = ANSWER_S) -> Mapping[str, Work] | None:
+        """Return what every loaded model has done, or None where there is no answer in time."""
+        answer = self._ask("GET", "/v2/models/stats", timeout_s)
+        if answer is None:
+            return None
+        done: dict[str, Work] = {}
+        for each in answer.get("model_stats", ()):
+            before = done.get(each["name"], Work())
+            counts = each.get("inference_stats", {})
+            done[each["name"]] = Work(
+                before.answered + int(counts.get("success", {}).get("count", 0)),
+                before.failed + int(counts.get("fail", {}).get("count", 0)),
+                before.versions | {int(each["version"])},
+            )
+        return done
+
+    def infer(
+        self, model: str, header: Mapping[str, Any], data: bytes, timeout_s: float
+    ) -> tuple[int, bytes] | None:
+        """Send a request; see "Binary Tensor Data Extension" in Triton's documentation.
+
+        Args:
+            model: Triton's name of it.
+            header: of the request, as JSON.
+            data: of its binary tensors.
+            timeout_s: for each step of it.
+
+        Returns:
+            HTTP status and body, or None where there was no answer.
+        """
+        text = json.dumps(header).encode()
+        return self._exchange(
+            "POST",
+            f"/v2/models/{model}/infer",
+            text + data,
+            {HEADER_LENGTH: str(len(text))},
+            timeout_s,
+        )
+
     def _ask(self, method: str, path: str, timeout_s: float = ANSWER_S) -> Any:
         """Return the JSON of an answer; None when there is none, or it is a refusal."""
+        # A body, if an empty one: Triton waits for the body of every POST.
+        reply = self._exchange(method, path, b"" if method == "POST" else None, {}, timeout_s)
+        if reply is None or reply[0] != http.client.OK:
+            return None
+        try:
+            return json.loads(reply[1])
+        except ValueError:
+            return None
+
+    def _exchange(
+        self,
+        method: str,
+        path: str,
+        body: bytes | None,
+        headers: Mapping[str, str],
+        timeout_s: float,
+    ) -> tuple[int, bytes] | None:
         connection = http.client.HTTPConnection(self._address, self._port, timeout=timeout_s)
         try:
-            # A body, if an empty one: Triton waits for the body of every POST.
-            body = b"" if method == "POST" else None
-            connection.request(method, path, body=body, headers=self._headers)
+            connection.request(method, path, body=body, headers={**self._headers, **headers})
             answer = connection.getresponse()
-            text = answer.read()
-            return json.loads(text) if answer.status == http.client.OK and text else None
-        except (OSError, http.client.HTTPException, ValueError):
+            return answer.status, answer.read()
+        except (OSError, http.client.HTTPException):
             return None
         finally:
             connection.close()

@@ -39,6 +39,11 @@ class ModelProcesses:
         self._known = stubs(triton_pid)
         self._suspected: set[Served] = set()
 
+    @property
+    def suspects(self) -> bool:
+        """Whether another call of :meth:`died` would confirm what this one saw, or not."""
+        return bool(self._suspected)
+
     def died(
         self, states: Callable[[], VersionStates], instances: Callable[[str, int], int]
     ) -> Served | None:

@@ -6,6 +6,7 @@ A container's health check asks every few seconds, so this imports neither ONNX 
 from __future__ import annotations
 
 import http.client
+import json
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -74,3 +75,44 @@ def check_ready(
         ) from error
     finally:
         connection.close()
+
+
+def check_supervised(
+    names: Sequence[str], address: str, health_port: int, *, timeout_s: float = 5
+) -> tuple[str, ...]:
+    """Check what a server's supervisor says of some pipelines: that they answer, not only exist.
+
+    Args:
+        names: of the pipelines; all that the server has when empty.
+        address: of the server.
+        health_port: of its supervisor.
+        timeout_s: for the connection and for each answer.
+
+    Returns:
+        the names of the pipelines that are ready.
+
+    Raises:
+        ServerNotReadyError: with the supervisor's reason.
+    """
+    connection = http.client.HTTPConnection(address, health_port, timeout=timeout_s)
+    ready: list[str] = []
+    try:
+        for path in [f"/readyz/{name}" for name in names] or ["/readyz"]:
+            connection.request("GET", path)
+            answer = connection.getresponse()
+            told = json.loads(answer.read())
+            if answer.status != http.client.OK:
+                raise ServerNotReadyError(
+                    f"{path} of the server at {address}:{health_port} answered {answer.status} "
+                    f"({told.get('why')}): its log says more"
+                )
+            ready += told["pipelines"]
+            connection.close()
+    except (OSError, http.client.HTTPException, ValueError) as error:
+        raise ServerNotReadyError(
+            f"no answer from a supervisor at {address}:{health_port} ({error}): start the server, "
+            "without --no-supervise, or name its --address and --health-port"
+        ) from error
+    finally:
+        connection.close()
+    return tuple(ready)

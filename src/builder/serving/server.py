@@ -9,14 +9,13 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from builder.pipelines.publication import mend_repository
 from builder.pipelines.versions import prune_hints
-from builder.serving.embedded import find_embedded_triton
-from builder.serving.exposure import exposure_warning
-from builder.serving.installed import find_installed_triton
+from builder.serving.embedded import EmbeddedTriton, find_embedded_triton
+from builder.serving.installed import InstalledTriton, find_installed_triton
 from builder.serving.server_options import (
     SHELL_SAFE,
     ServerOptions,
@@ -36,6 +35,9 @@ FALLBACK_TEMPORARY = "/tmp"  # noqa: S108 - a folder of our own is made in it
 SCRATCH_PREFIX = "framewire-"
 
 
+Triton = EmbeddedTriton | InstalledTriton
+
+
 @contextmanager
 def triton_server(options: ServerOptions) -> Iterator[TritonServer]:
     """Start Triton; on the way out stop it and leave nothing behind.
@@ -45,6 +47,16 @@ def triton_server(options: ServerOptions) -> Iterator[TritonServer]:
         TritonNotFoundError: there is no installed one where the options say.
         RepositoryError: there is no repository with models.
         PortTakenError: another program has one of the ports.
+    """
+    with running_triton(checked_triton(options), options) as server:
+        yield server
+
+
+def checked_triton(options: ServerOptions) -> Triton:
+    """Check that a server can be started, mend its repository, and return what to start.
+
+    Raises:
+        as :func:`triton_server`.
     """
     triton = find_installed_triton(options.triton) if options.triton else find_embedded_triton()
     check_repository(options.repository)
@@ -56,6 +68,12 @@ def triton_server(options: ServerOptions) -> Iterator[TritonServer]:
         print(f"framewire: warning: {shortage}", file=sys.stderr)
     for hint in prune_hints(options.repository):
         print(f"framewire: {hint}", file=sys.stderr)
+    return triton
+
+
+@contextmanager
+def running_triton(triton: Triton, options: ServerOptions) -> Iterator[TritonServer]:
+    """Start a Triton that was checked; on the way out stop it and leave nothing behind."""
     # Process ids repeat where containers share /dev/shm.
     shm_prefix = f"framewire_{os.getpid()}_{secrets.token_hex(4)}_"
     with ExitStack() as stack:
@@ -119,22 +137,3 @@ def sigterm_interrupts() -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGTERM, before)
-
-
-def serve(options: ServerOptions) -> None:
-    """Serve in the foreground until a signal comes, printing one line when ready."""
-    with suppress(KeyboardInterrupt), sigterm_interrupts(), triton_server(options) as server:
-        try:
-            models = server.wait_until_ready()
-            print(
-                f"ready: {', '.join(models)} on gRPC {options.address}:{options.grpc_port}, "
-                f"HTTP {options.http_port}, metrics {options.metrics_port}",
-                flush=True,
-            )
-            if warning := exposure_warning(options, server.version):
-                print(f"framewire: warning: {warning}", file=sys.stderr, flush=True)
-            server.wait()
-        except KeyboardInterrupt:
-            # Triton may have taken requests before we called it ready. While this lasts a second
-            # signal ends it at once.
-            server.drain()

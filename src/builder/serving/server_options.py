@@ -3,26 +3,24 @@
 from __future__ import annotations
 
 import enum
-import errno
 import re
-import socket
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from builder.errors import (
     EmbeddedUnavailableError,
     InvalidPipelineError,
-    PortTakenError,
     RepositoryError,
     SettingsError,
 )
 from builder.pipelines.config_files import CONFIG_FILE, parse_config
 from builder.serving.access import Access
+from builder.serving.ports import check_free
 from builder.serving.shared_memory import SHM_DEFAULT_BYTES, SHM_GROWTH_BYTES
 from builder.serving.tracing import Tracing
 
 LOOPBACK = "127.0.0.1"
-MAX_PORT = 65535
 # Triton's Python backend starts its stubs through a shell and quotes nothing.
 SHELL_SAFE = re.compile(r"[A-Za-z0-9/._-]+")
 # What the networks of --runtime tensorrt and onnxruntime are to Triton.
@@ -115,6 +113,13 @@ class ServerOptions:
     def ports(self) -> dict[str, int]:
         """The ports by what they serve."""
         return {"grpc": self.grpc_port, "http": self.http_port, "metrics": self.metrics_port}
+
+    def ready_line(self, models: Sequence[str]) -> str:
+        """Return what is said of a server that has loaded some models."""
+        return (
+            f"ready: {', '.join(models)} on gRPC {self.address}:{self.grpc_port}, "
+            f"HTTP {self.http_port}, metrics {self.metrics_port}"
+        )
 
     @property
     def local_address(self) -> str:
@@ -221,28 +226,4 @@ def check_ports(options: ServerOptions) -> None:
     Raises:
         PortTakenError: naming the port and the option that chooses another.
     """
-    if not options.address:
-        raise PortTakenError("--address is empty: give an IPv4 --address of this machine")
-    if len(set(options.ports.values())) != len(options.ports):
-        raise PortTakenError(
-            f"the ports {options.ports} must differ: choose others with --grpc-port, --http-port "
-            "and --metrics-port"
-        )
-    for purpose, port in options.ports.items():
-        if not 1 <= port <= MAX_PORT:
-            raise PortTakenError(f"--{purpose}-port must be from 1 to {MAX_PORT}, got {port}")
-        with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
-            # As servers do: a connection that is still closing does not count as taken.
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                probe.bind((options.address, port))
-            except OSError as error:
-                way_out = f"choose another with --{purpose}-port"
-                if error.errno == errno.EADDRINUSE:
-                    way_out = f"stop the program that has it, or {way_out}"
-                else:
-                    way_out += ", or an IPv4 --address of this machine"
-                raise PortTakenError(
-                    f"port {port} on {options.address or 'an empty address'} cannot be used for "
-                    f"{purpose} ({error.strerror}): {way_out}"
-                ) from error
+    check_free(options.address, options.ports)

@@ -13,7 +13,7 @@ from collections import deque
 from collections.abc import Mapping
 from contextlib import suppress
 
-from builder.errors import ServerDiedError, ServerNotReadyError
+from builder.errors import ServerDiedError, ServerKilledError, ServerNotReadyError
 from builder.pipelines.manifest import pipelines
 from builder.pipelines.pipeline_models import has_streams, public_models
 from builder.serving.local_triton import LocalTriton
@@ -67,6 +67,20 @@ class TritonServer:
     def version(self) -> str | None:
         """Version of a Triton that is ready, as ``2.51.0``; None when it does not say."""
         return self._local.version()
+
+    @property
+    def local(self) -> LocalTriton:
+        """What this machine asks it."""
+        return self._local
+
+    def death(self) -> ServerDiedError | None:
+        """Return why it ended, or None while it runs."""
+        return None if self._process.poll() is None else self._death()
+
+    def kill(self) -> None:
+        """End Triton and its stubs at once; requests in flight get no answer."""
+        with suppress(ProcessLookupError):
+            os.killpg(self._process.pid, signal.SIGKILL)
 
     def wait_until_ready(self, timeout_s: float = 120) -> tuple[str, ...]:
         """Wait until every model is ready; return the models' names.
@@ -145,8 +159,7 @@ class TritonServer:
             pass
         finally:
             # Stubs outlive a Triton that was killed; they are in its session and so in its group.
-            with suppress(ProcessLookupError):
-                os.killpg(self._process.pid, signal.SIGKILL)
+            self.kill()
             self._process.wait()
             self._reader.join(timeout=5)
 
@@ -162,8 +175,11 @@ class TritonServer:
     def _death(self) -> ServerDiedError:
         self._reader.join(timeout=5)
         code = self._process.returncode
-        how = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"exited with {code}"
-        return ServerDiedError(f"Triton {how}: {_reason(list(self._log))}")
+        reason = _reason(list(self._log))
+        if code < 0:
+            how = f"was killed by {signal.Signals(-code).name}"
+            return ServerKilledError(f"Triton {how}: {reason}")
+        return ServerDiedError(f"Triton exited with {code}: {reason}")
 
 
 def _is_ready(versions: Mapping[int, str]) -> bool:

@@ -1,0 +1,97 @@
+"""Whether the pipelines of a running Triton answer."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from builder.pipelines.manifest import pipelines
+from builder.pipelines.pipeline_models import has_streams, public_models
+from builder.serving.local_triton import LocalTriton, Work
+from builder.serving.supervision.fault import Fault
+from builder.serving.supervision.process_watch import ProcessWatch
+from builder.serving.supervision.public_model_watch import PublicModelWatch
+from thin_client.contract import model_names
+
+
+class PipelinesWatch:
+    """All pipelines of a repository that its Triton has loaded.
+
+    Args:
+        triton: that serves them.
+        repository: that it serves.
+    """
+
+    def __init__(self, triton: LocalTriton, repository: Path) -> None:
+        self._triton = triton
+        self._repository = repository
+        self._loaded: frozenset[str] = frozenset()
+        self._watches: dict[str, dict[str, PublicModelWatch]] = {}
+        # What it was started with must have been loaded; what is built later comes when it is.
+        for name in pipelines(repository):
+            self._watch(name)
+
+    def look(self, now: float, work: Mapping[str, Work], processes: ProcessWatch) -> Fault | None:
+        """Send canaries where they are due, and say what is wrong, if anything.
+
+        Args:
+            now: on the monotonic clock.
+            work: what all models have done, as Triton told it just now.
+            processes: of the same moment.
+        """
+        if self._loaded != (loaded := frozenset(work)):
+            self._loaded = loaded
+            self._take_up()
+        faults = []
+        for watches in self._watches.values():
+            # Each canary costs a run of the network that they share, so they go round; only at the
+            # start all of them are asked at once.
+            turn = min(watches.values(), key=lambda watch: watch.idle_since)
+            due = now - max(each.sent_at for each in watches.values()) >= turn.every_s
+            for watch in list(watches.values()):
+                mine = not watch.works or (due and watch is turn)
+                faults.append(watch.look(now, work, processes, may_send=mine))
+        return next((fault for fault in faults if fault), None)
+
+    def forgive(self, now: float) -> None:
+        """Begin all waiting anew: we were not running ourselves."""
+        for watch in self._each():
+            watch.forgive(now)
+
+    def states(self) -> dict[str, str | None]:
+        """Return, for each pipeline, why it is not ready, or None where it is."""
+        return {
+            name: next(
+                (f"{watch.model} {watch.why}" for watch in watches.values() if watch.why), None
+            )
+            for name, watches in self._watches.items()
+        }
+
+    def _take_up(self) -> None:
+        there = pipelines(self._repository)
+        for name in there:
+            if name in self._loaded:
+                self._watch(name)
+        for name in set(self._watches) - set(there) - self._loaded:
+            del self._watches[name]
+
+    def _watch(self, name: str) -> None:
+        streams = has_streams(self._repository, name)
+        names = model_names(name)
+        steps = {
+            names.ensemble: {names.preprocess, names.network, names.postprocess},
+            names.bls: {names.network},
+            names.stream: {names.decode, names.network, names.postprocess},
+        }
+        watches = self._watches.setdefault(name, {})
+        for model in public_models(name, streams=streams):
+            if model not in watches:
+                watches[model] = PublicModelWatch(
+                    self._triton,
+                    model,
+                    frozenset({model, *steps[model]}),
+                    stream=model == names.stream,
+                )
+
+    def _each(self) -> list[PublicModelWatch]:
+        return [watch for watches in self._watches.values() for watch in watches.values()]

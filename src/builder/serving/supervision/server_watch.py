@@ -1,0 +1,110 @@
+"""Watching one running Triton: its processes, its pipelines, and whether it answers at all."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+
+from builder.serving.local_triton import Work
+from builder.serving.server_options import ServerOptions
+from builder.serving.supervision.fault import TRITON, Fault
+from builder.serving.supervision.pipeline_watch import PipelinesWatch
+from builder.serving.supervision.process_signs import TICKS_PER_S
+from builder.serving.supervision.process_watch import ProcessWatch
+from builder.serving.supervision.readiness_board import ReadinessBoard
+from builder.serving.triton_process import TritonServer
+
+# A request that is with a process that died, or was stopped, fails after a second with INTERNAL,
+# which no client repeats. Where Triton is killed before, the connection breaks, and clients do.
+LOOK_S = 0.1
+# A look at the processes costs a fraction of a millisecond, Triton's counts are a request to it.
+COUNTS_EVERY_S = 0.5
+COUNTS_S = 1.0
+# Without an answer to a question that needs no model; longer while Triton computes.
+SILENT_S = 2.0
+SILENT_AT_WORK_S = 30.0
+# Longer than this for one look, and it was us who were not running.
+GAP_S = COUNTS_S + 1.0
+# From all models loaded to all pipelines having answered.
+FIRST_ANSWERS_S = 60.0
+
+
+class ServerWatch:
+    """A Triton that has loaded its models.
+
+    Args:
+        server: to watch.
+        options: it was started with.
+        board: to tell whether its pipelines are ready.
+    """
+
+    def __init__(self, server: TritonServer, options: ServerOptions, board: ReadinessBoard) -> None:
+        self._server = server
+        self._board = board
+        self._processes = ProcessWatch(server.pid, server.local)
+        self._pipelines = PipelinesWatch(server.local, options.repository)
+        self._work: Mapping[str, Work] = {}
+        self._looked_at = self._counted_at = self._answered_at = time.monotonic()
+        self._ticks: Mapping[int, int] = {}
+
+    def until_all_answer(self) -> Fault | None:
+        """Watch until every pipeline has answered; return what is wrong before, or None.
+
+        A pipeline that does not answer in time is no fault: it never has.
+        """
+        deadline = time.monotonic() + FIRST_ANSWERS_S
+        while time.monotonic() < deadline:
+            if fault := self._look():
+                return fault
+            if not self.unready():
+                return None
+            time.sleep(LOOK_S / 2)
+        return None
+
+    def until_fault(self) -> Fault:
+        """Watch until something is wrong, and return it."""
+        while True:
+            if fault := self._look():
+                return fault
+            time.sleep(LOOK_S)
+
+    def unready(self) -> dict[str, str]:
+        """Return why pipelines are not ready, by their names."""
+        return {name: why for name, why in self._pipelines.states().items() if why}
+
+    def ready(self) -> frozenset[str]:
+        """Return the names of the pipelines that are ready."""
+        return frozenset(name for name, why in self._pipelines.states().items() if not why)
+
+    def _look(self) -> Fault | None:
+        now = time.monotonic()
+        if now - self._looked_at > GAP_S:
+            self._processes.forgive(now)
+            self._pipelines.forgive(now)
+            self._answered_at = now
+        self._looked_at = now
+        if death := self._server.death():
+            return Fault(TRITON, str(death).removeprefix(f"{TRITON} "))
+        fault = self._processes.look(now, self._work)
+        if fault is None and now - self._counted_at >= COUNTS_EVERY_S:
+            fault = self._look_at_pipelines(now)
+        if fault is None:
+            self._board.tell(self._pipelines.states())
+        return fault
+
+    def _look_at_pipelines(self, now: float) -> Fault | None:
+        self._counted_at = now
+        work = self._server.local.work(COUNTS_S)
+        if work is None:
+            return self._silent(time.monotonic())
+        self._work, self._answered_at = work, now
+        self._ticks = self._processes.ticks()
+        return self._pipelines.look(now, work, self._processes)
+
+    def _silent(self, now: float) -> Fault | None:
+        silent_s = now - self._answered_at
+        spent = self._processes.ticks().get(self._server.pid, 0)
+        spent_s = (spent - self._ticks.get(self._server.pid, 0)) / TICKS_PER_S
+        if silent_s < SILENT_S or (spent_s > silent_s / 10 and silent_s < SILENT_AT_WORK_S):
+            return None
+        return Fault(TRITON, f"it has not answered for {silent_s:.1f} s", self._server.pid)
