@@ -116,8 +116,8 @@ def _breaches(promise: Promise) -> Iterator[Finding]:
             f"{promise.model} in {promise.where} was built by framewire {built_by} and speaks "
             f"contract {theirs or 'none'}, framewire-client {thin_client.__version__} speaks "
             f"{promise.fingerprint}: clients refuse it",
-            f"`framewire build MODEL --name {promise.pipeline} --replace`, or on the clients "
-            f"`pip install framewire-client=={built_by}`",
+            f"`framewire build MODEL --name {promise.pipeline} --replace`, or install the "
+            f"framewire-client of version {built_by}",
         )
     elif built_by != __version__ and promise.model == promise.pipeline:
         yield hint(

@@ -114,7 +114,7 @@ def look_at_versions(_case: Case) -> Seen:
                 "versions-differ",
                 f"framewire is {ours} and framewire-client beside it {client}: they are made to be "
                 "of one version",
-                f"`pip install framewire=={ours} framewire-client=={ours}`",
+                "install both from one clone, `pip install ./thin_client -e .`, or one release",
             ),
         ),
     )

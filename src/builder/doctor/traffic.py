@@ -188,9 +188,10 @@ def look_at_failures(case: Case) -> Seen | None:
         names = model_names(name)
         for model in (names.ensemble, names.bls, names.stream):
             work = watched.work.get(model)
-            if work is None or not (work.requests or work.failures):
+            asked = work.requests + work.failures if work else 0
+            # A supervisor's canaries are no traffic.
+            if work is None or (asked < FEWEST_REQUESTS and not work.failures):
                 continue
-            asked = work.requests + work.failures
             words.append(f"{model} answered {work.requests} of {asked}")
             if work.failures:
                 kind = warning if work.failures >= FAILING_SHARE * asked else hint
