@@ -23,7 +23,8 @@ from builder.gateway.page_headers import PageHeaders
 from builder.gateway.posts import BodyTooLarge, read_body
 from builder.gateway.session import CLOSE_SERVICE_RESTART, Answering, Session
 from thin_client.contract import Codec
-from thin_client.errors import FramewireError, InvalidRequestParameter
+from thin_client.errors import ContractMismatch, FramewireError, InvalidRequestParameter
+from thin_client.pipeline import Pipeline
 
 PAGE = Path(__file__).parent / "page"
 CODECS = tuple(codec.value for codec in Codec)
@@ -119,7 +120,7 @@ class _Endpoints:
             return self._turned_away(*refused)
         try:
             pipeline = await gateway.upstream.pipeline()
-            video = await gateway.upstream.video.find(pipeline)
+            with_video = await _takes_video(gateway, pipeline)
         except FramewireError as error:
             gateway.upstream.observe(error)
             return _error(answers.meaning(error)[1], answers.failed(error))
@@ -135,7 +136,7 @@ class _Endpoints:
             "in_flight": limits.in_flight,
             "max_message_bytes": limits.message_bytes,
             "max_frames_per_second": limits.frames_per_s,
-            "codecs": CODECS if video else (),
+            "codecs": CODECS if with_video else (),
         }
         return JSONResponse(described)
 
@@ -171,3 +172,11 @@ def _error(status: HTTPStatus, answer: dict[str, Any]) -> Response:
     if status is HTTPStatus.UNAUTHORIZED:
         headers["WWW-Authenticate"] = "Bearer"
     return JSONResponse(answer, status, headers)
+
+
+async def _takes_video(gateway: Gateway, pipeline: Pipeline) -> bool:
+    try:
+        return await gateway.upstream.video.find(pipeline) is not None
+    except ContractMismatch:
+        # Pictures are taken all the same; whoever sends video is told why not.
+        return False
