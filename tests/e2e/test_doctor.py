@@ -216,16 +216,22 @@ def test_what_the_server_serves_counts_too(repository: Path) -> None:
     assert "3 of the 3 classes of tiny in" in said.the("labels-missing")
 
 
-def test_too_many_processes_of_a_running_server(repository: Path, tmp_path: Path) -> None:
-    cores = len(os.sched_getaffinity(0))
+def test_too_many_processes_of_a_running_server(repository: Path) -> None:
     config = read_config(repository / "tiny_preprocess")
-    config.instance_group[0].count = 2 * cores + 1
+    config.instance_group[0].count = 3
     (repository / "tiny_preprocess" / "config.pbtxt").write_text(config_text(config))
-    with bare_triton(repository) as triton:
-        said = doctor("--url", triton.grpc_url, "--repository", ROOT / "model_repository")
-    assert f"tiny_preprocess decodes in {2 * cores + 1} processes" in said.the(
-        "cores-oversubscribed"
-    )
+    cores = os.sched_getaffinity(0)
+    # The server inherits it, and it is the server's that counts.
+    os.sched_setaffinity(0, [min(cores)])
+    try:
+        with bare_triton(repository) as triton:
+            os.sched_setaffinity(0, cores)
+            other = ROOT / "model_repository"
+            said = doctor("--url", triton.grpc_url, "--repository", other)
+    finally:
+        os.sched_setaffinity(0, cores)
+    told = said.the("cores-oversubscribed")
+    assert "tiny_preprocess decodes in 3 processes, 3 threads on 1 core" in told
 
 
 def test_requests_that_wait_and_are_not_taken_together(repository: Path) -> None:
