@@ -60,8 +60,13 @@ def test_a_healthy_pipeline_is_healthy(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(serving, "framewire", lambda *words: [*apart, *framewire(*words)])
     with serving.serving(ROOT / "model_repository") as server:
         with traffic(server.url, "codes", SMALL, at_once=2):
-            said = doctor("--url", server.url, "--watch-seconds", "2", before=inside(server))
-            told = report_of("--url", server.url, "--watch-seconds", "2", before=inside(server))
+            # A busy machine may need longer for ten answers.
+            for seconds in ("2", "8", "30"):
+                watching = ("--url", server.url, "--watch-seconds", seconds)
+                said = doctor(*watching, before=inside(server))
+                if not said.report["not_looked_at"]:
+                    break
+            told = report_of(*watching, before=inside(server))
         outside = doctor("--url", server.url)
     assert said.names() - NEVER_BAD == set(), said.report["findings"]
     assert said.report["not_looked_at"] == {}
