@@ -71,7 +71,7 @@ def listening_triton(url: str) -> int | None:
     host, _, port = url.rpartition(":")
     if not _is_loopback(host.strip("[]")) or not port.isdigit():
         return None
-    sockets = {f"socket:[{inode}]" for inode in _listening_inodes(int(port))}
+    sockets = {f"socket:[{inode}]" for at, inode in listening_sockets() if at == int(port)}
     for process in Path("/proc").glob("[0-9]*"):
         with suppress(OSError):
             if (process / "comm").read_text().strip() != SERVER[:NAME_BYTES]:
@@ -88,13 +88,14 @@ def _is_loopback(host: str) -> bool:
         return host == "::1"
 
 
-def _listening_inodes(port: int) -> set[str]:
+def listening_sockets() -> list[tuple[int, str]]:
+    """Return port and inode of each TCP socket of this machine that listens, by port."""
     found = set()
     for table in (Path("/proc/net/tcp"), Path("/proc/net/tcp6")):
         with suppress(OSError):
             for line in table.read_text().splitlines()[1:]:
                 fields = line.split()
-                listens = fields[STATE_FIELD] == LISTENING
-                if listens and int(fields[ADDRESS_FIELD].rpartition(":")[2], 16) == port:
-                    found.add(fields[INODE_FIELD])
-    return found
+                if fields[STATE_FIELD] == LISTENING:
+                    port = int(fields[ADDRESS_FIELD].rpartition(":")[2], 16)
+                    found.add((port, fields[INODE_FIELD]))
+    return sorted(found)

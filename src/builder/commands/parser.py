@@ -10,6 +10,7 @@ from builder.commands.build import add_build
 from builder.commands.check import add_check
 from builder.commands.demo import add_demo
 from builder.commands.deploy import add_deploy
+from builder.commands.doctor import add_doctor
 from builder.commands.engine import add_engine
 from builder.commands.gateway import add_gateway
 from builder.commands.health import add_health
@@ -49,6 +50,7 @@ def build_parser() -> argparse.ArgumentParser:
         add_model_analyzer,
         add_engine,
         add_check,
+        add_doctor,
     ):
         add_command(commands)
     return parser

@@ -99,7 +99,7 @@ def publishing(repository: Path) -> Iterator[Publication]:
             )
         resolved = repository.resolve()
         with _locked(resolved):
-            for left_over in _left_overs(resolved):
+            for left_over in left_overs(resolved):
                 _mend(resolved, left_over)
             parent = _staging_parent(resolved)
             staging = Path(tempfile.mkdtemp(prefix=_staging_prefix(resolved), dir=parent))
@@ -120,7 +120,7 @@ def mend_repository(repository: Path) -> None:
         RepositoryError: something is broken and cannot be mended by this process.
     """
     resolved = repository.resolve()
-    if not _left_overs(resolved):
+    if not left_overs(resolved):
         return
     try:
         with publishing(repository):
@@ -129,7 +129,8 @@ def mend_repository(repository: Path) -> None:
         return  # not left over: somebody is at work
 
 
-def _left_overs(repository: Path) -> list[Path]:
+def left_overs(repository: Path) -> list[Path]:
+    """Return the staging folders of a resolved repository: of a command at work, or killed."""
     return sorted(_staging_parent(repository).glob(f"{_staging_prefix(repository)}*"))
 
 

@@ -32,6 +32,7 @@ ASK_AND_BECOME = (
     "import ctypes, os, sys; ctypes.CDLL(None).prctl(1, 15); os.execv(sys.argv[1], sys.argv[1:])"
 )
 FALLBACK_TEMPORARY = "/tmp"  # noqa: S108 - a folder of our own is made in it
+SCRATCH_PREFIX = "framewire-"
 
 
 Triton = EmbeddedTriton | InstalledTriton
@@ -109,7 +110,7 @@ def _scratch_folder() -> Iterator[Path]:
     """Make a folder whose path a shell takes as it is."""
     chosen = tempfile.gettempdir()
     parent = chosen if SHELL_SAFE.fullmatch(chosen) else FALLBACK_TEMPORARY
-    with tempfile.TemporaryDirectory(prefix="framewire-", dir=parent) as folder:
+    with tempfile.TemporaryDirectory(prefix=SCRATCH_PREFIX, dir=parent) as folder:
         yield Path(folder)
 
 

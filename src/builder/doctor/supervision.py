@@ -1,0 +1,64 @@
+"""Whether somebody watches over a running Triton, and what that somebody tells probes."""
+
+from __future__ import annotations
+
+import http.client
+import json
+from contextlib import closing
+from typing import Any
+
+from builder.doctor.case import Case
+from builder.doctor.finding import Seen, error, hint
+from builder.doctor.processes import listening_ports, parent_of
+from builder.serving.server_options import LOOPBACK
+
+ANSWER_S = 5
+
+
+def look_at_supervision(case: Case) -> Seen | None:
+    """Look for the supervisor of `framewire serve`, and ask it what it tells probes."""
+    running = case.running
+    if running is None:
+        return None
+    pid = running.process
+    for port in listening_ports(parent_of(pid)):
+        told = _readiness(port)
+        if told is None:
+            continue
+        if told["ready"]:
+            return Seen(f"a supervisor on port {port} tells probes that all is ready")
+        return Seen(
+            f"a supervisor on port {port} tells probes that not all is ready",
+            (
+                error(
+                    "not-ready-for-probes",
+                    f"the supervisor on port {port} tells probes not to send requests to "
+                    f"{running.url} ({told.get('why', 'it does not say why')})",
+                    "wait: it mends what it can by itself; its log says what it does, and "
+                    "`framewire serve --verbose` what Triton does",
+                ),
+            ),
+        )
+    return Seen(
+        "nobody whom probes can ask",
+        (
+            hint(
+                "not-supervised",
+                f"nobody watches over tritonserver (process {pid}): when the process of a model "
+                "dies or hangs, its requests fail until somebody starts the server again",
+                "`framewire serve` without --no-supervise does (docs/serving.md)",
+            ),
+        ),
+    )
+
+
+def _readiness(port: int) -> dict[str, Any] | None:
+    """Return what a supervisor on a port tells; None where there is none."""
+    with closing(http.client.HTTPConnection(LOOPBACK, port, timeout=ANSWER_S)) as connection:
+        try:
+            connection.request("GET", "/readyz")
+            told = json.loads(connection.getresponse().read())
+        except (OSError, http.client.HTTPException, ValueError):
+            return None
+    ours = isinstance(told, dict) and {"ready", "pipelines"} <= told.keys()
+    return told if ours else None

@@ -1,0 +1,223 @@
+"""What requests did while the server was watched: batches, queues, failures.
+
+All of it is from Triton's statistics, which count what was done and how long it waited. Where no
+requests came nothing can be said.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+from builder.benchmark.server_work import ModelWork
+from builder.doctor.case import Case
+from builder.doctor.finding import CannotLook, Finding, Seen, hint, warning
+from builder.doctor.server import RunningTriton
+from builder.doctor.watching import Watched
+from thin_client.contract import ModelNames, model_names
+
+# Fewer requests are no load.
+FEWEST_REQUESTS = 10
+# A part of its time that a request spends waiting for one step, and at least so long.
+WAITING_SHARE, WAITING_MS = 1 / 3, 5.0
+# Requests in a batch, on average, below which none form.
+FORMING = 1.1
+# Of the frames that were decoded, how many the network did not get to; and at least so many.
+BEHIND_SHARE, BEHIND_FRAMES = 0.1, 8
+# Failures of so many requests are more than a bad image now and then.
+FAILING_SHARE = 0.05
+
+
+def look_at_batches(case: Case) -> Seen | None:
+    """Look whether requests that wait are taken together."""
+    running, watched = _under_load(case)
+    if running is None:
+        return None
+    findings, sizes = list[Finding](), list[str]()
+    for name in running.pipelines:
+        names = model_names(name)
+        for model in (names.preprocess, names.network, names.bls):
+            work = watched.work.get(model)
+            if work is None or work.requests < FEWEST_REQUESTS or not work.executions:
+                continue
+            sizes.append(f"{model} takes {work.requests / work.executions:.1f} requests at once")
+            findings += _no_batches(running, name, model, work)
+    if not sizes:
+        raise CannotLook(_idle(watched))
+    return Seen("; ".join(sizes), tuple(findings))
+
+
+def _no_batches(
+    running: RunningTriton, name: str, model: str, work: ModelWork
+) -> Iterator[Finding]:
+    config = running.config(model)
+    if config is None:
+        return
+    waits = work.queue_ms >= max(WAITING_MS, WAITING_SHARE * work.total_ms)
+    room = work.images / work.requests <= max(1, config.max_batch_size / 2)
+    if not waits or not room or work.requests / work.executions >= FORMING:
+        return
+    if config.max_batch_size <= 1:
+        why = "its config allows batches of 1 only"
+        mend = "export the detector with a batch that is open (`dynamic=True`) and "
+    elif not config.HasField("dynamic_batching"):
+        why, mend = "its config has no dynamic_batching", ""
+    else:
+        why, mend = "its config allows them", "`framewire check` says whether it is damaged, or "
+    yield warning(
+        "no-batches",
+        f"{work.requests} requests waited {work.queue_ms:.0f} ms each for {model}, and it took "
+        f"them one by one ({work.executions} batches): {why}",
+        f"{mend}`framewire build MODEL --name {name} --replace`",
+    )
+
+
+def look_at_queues(case: Case) -> Seen | None:
+    """Look for the step that requests wait for."""
+    running, watched = _under_load(case)
+    if running is None:
+        return None
+    findings, words = list[Finding](), list[str]()
+    for name in running.pipelines:
+        names = model_names(name)
+        for model in (names.ensemble, names.bls):
+            whole = watched.work.get(model)
+            if whole is None or whole.requests < FEWEST_REQUESTS:
+                continue
+            rate = whole.images / watched.seconds
+            words.append(f"{model} answers {rate:.0f} images a second in {whole.total_ms:.0f} ms")
+            findings += _bottleneck(running, names, whole, watched.work, rate)
+    if not words:
+        raise CannotLook(_idle(watched))
+    return Seen("; ".join(words), tuple(findings))
+
+
+def _bottleneck(
+    running: RunningTriton,
+    names: ModelNames,
+    whole: ModelWork,
+    work: Mapping[str, ModelWork],
+    rate: float,
+) -> Iterator[Finding]:
+    steps = (
+        (names.preprocess, names.network, names.postprocess)
+        if whole.model == names.ensemble
+        else (names.bls, names.network)
+    )
+    waits = {step: work[step].queue_ms for step in steps if step in work}
+    if not waits:
+        return
+    slowest = max(waits, key=lambda step: waits[step])
+    if waits[slowest] < max(WAITING_MS, WAITING_SHARE * whole.total_ms):
+        return
+    yield warning(
+        "bottleneck",
+        f"requests to {whole.model} spend {waits[slowest]:.0f} of their {whole.total_ms:.0f} ms "
+        f"waiting for {slowest}, which holds all to {rate:.0f} images a second",
+        _relief(running, names, slowest),
+    )
+
+
+def _relief(running: RunningTriton, names: ModelNames, step: str) -> str:
+    name = names.ensemble
+    if step == names.network:
+        config = running.config(step)
+        if config is not None and config.backend == "python":
+            return (
+                f"a GPU (`framewire build MODEL --name {name} --runtime tensorrt`), a smaller "
+                "`--size`, or one server more (docs/scaling.md)"
+            )
+        return (
+            f"`framewire build MODEL --name {name} --precision fp16`, a smaller `--size`, or one "
+            "server more (docs/scaling.md)"
+        )
+    if step == names.postprocess:
+        return f"`framewire build MODEL --name {name} --nms graph`, or fewer `--candidates`"
+    return (
+        f"`framewire tune IMAGES --name {name}` searches --instances and --decode-threads; more "
+        "cores, smaller pictures or `--decoder scaled` decode faster (docs/scaling.md)"
+    )
+
+
+def look_at_backlog(case: Case) -> Seen | None:
+    """Look whether frames are decoded faster than the network takes them."""
+    running, watched = _under_load(case)
+    if running is None:
+        return None
+    findings, words = list[Finding](), list[str]()
+    for name in running.pipelines:
+        names = model_names(name)
+        decoded, behind = _backlog(names, watched.work)
+        _, lately = _backlog(names, watched.late)
+        if decoded < FEWEST_REQUESTS:
+            continue
+        words.append(f"{decoded} frames of {name} were decoded")
+        if behind >= max(BEHIND_FRAMES, BEHIND_SHARE * decoded) and lately > 0:
+            network = watched.work[names.network]
+            findings.append(
+                warning(
+                    "network-behind",
+                    f"in {watched.seconds:.1f} s {decoded} frames of {name} were decoded and the "
+                    f"network took {decoded - behind}: {behind} more wait in its queue or were "
+                    f"refused there, and those it took had waited {network.queue_ms:.0f} ms",
+                    "send fewer requests at once (`framewire-client --in-flight`), or relieve the "
+                    f"network: {_relief(running, names, names.network)}",
+                )
+            )
+    if not words:
+        raise CannotLook(_idle(watched))
+    keeps_up = ", and the network keeps up" if not findings else ""
+    return Seen("; ".join(words) + keeps_up, tuple(findings))
+
+
+def _backlog(names: ModelNames, work: Mapping[str, ModelWork]) -> tuple[int, int]:
+    """Return the frames that were decoded, and how many more than the network took."""
+    # The variant in one process counts a frame when it is all done with it.
+    decoded = sum(work[model].images for model in (names.preprocess, names.decode) if model in work)
+    done = work[names.bls].images if names.bls in work else 0
+    taken = work[names.network].images if names.network in work else 0
+    return decoded, decoded - (taken - done)
+
+
+def look_at_failures(case: Case) -> Seen | None:
+    """Look for requests that failed or were refused."""
+    running, watched = _under_load(case)
+    if running is None:
+        return None
+    findings, words = list[Finding](), list[str]()
+    for name in running.pipelines:
+        names = model_names(name)
+        for model in (names.ensemble, names.bls, names.stream):
+            work = watched.work.get(model)
+            asked = work.requests + work.failures if work else 0
+            # A supervisor's canaries are no traffic.
+            if work is None or (asked < FEWEST_REQUESTS and not work.failures):
+                continue
+            words.append(f"{model} answered {work.requests} of {asked}")
+            if work.failures:
+                kind = warning if work.failures >= FAILING_SHARE * asked else hint
+                findings.append(
+                    kind(
+                        "requests-failing",
+                        f"{work.failures} of {asked} requests to {model} failed or were refused in "
+                        f"{watched.seconds:.1f} s",
+                        f"`framewire-client image PICTURE --model {name} --url {running.url}` says "
+                        "why; the server's log has the others",
+                    )
+                )
+    if not words:
+        raise CannotLook(_idle(watched))
+    return Seen("; ".join(words), tuple(findings))
+
+
+def _under_load(case: Case) -> tuple[RunningTriton | None, Watched]:
+    watched = case.watched
+    if case.running is not None and watched.unseen:
+        raise CannotLook(watched.unseen)
+    return case.running, watched
+
+
+def _idle(watched: Watched) -> str:
+    return (
+        f"fewer than {FEWEST_REQUESTS} requests came in {watched.seconds:.1f} s: run this while "
+        "cameras send, or longer with --watch-seconds"
+    )

@@ -1,0 +1,86 @@
+"""Shared memory, cores and ports, as they are where something is wrong with them."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+from builder.pipelines.repository import build_pipeline
+from builder.settings import BuildSettings
+from tests.builder.doctor.examining import PORT_OPTIONS, doctor, with_shared_memory
+from tests.serving import free_ports
+from tests.tiny_detector import save_tiny_detector
+
+CORES = len(os.sched_getaffinity(0))
+
+
+def test_a_dev_shm_that_is_too_small(repository: Path) -> None:
+    said = doctor("--repository", repository, before=with_shared_memory(64))
+    told = said.the("shared-memory-small")
+    assert told.startswith("error: /dev/shm has 64 MB and full batches")
+    assert "may need 224 MB" in told
+    assert "`docker run --shm-size 256m`" in told
+    assert said.code == 1
+
+
+def test_a_dev_shm_that_is_large_enough_and_full(repository: Path) -> None:
+    full = with_shared_memory(256, "fallocate -l 200M /dev/shm/somebody_elses")
+    told = doctor("--repository", repository, before=full).the("shared-memory-full")
+    assert "only 56 MB of /dev/shm are free" in told
+    assert "somebody_elses has 200 MB" in told
+    assert "`ls -lS /dev/shm`" in told
+
+
+def test_regions_of_a_running_server_do_not_make_it_full(repository: Path) -> None:
+    ours = with_shared_memory(256, "fallocate -l 200M /dev/shm/framewire_1_00_x")
+    said = doctor("--repository", repository, before=ours)
+    assert not said.names() & {"shared-memory-full", "shared-memory-small"}
+
+
+def test_more_processes_that_decode_than_cores(tmp_path: Path) -> None:
+    model = save_tiny_detector(tmp_path / "tiny.onnx")
+    settings = BuildSettings("tiny", instances=2, decode_threads=CORES + 1)
+    build_pipeline(model, tmp_path / "models", settings)
+    said = doctor("--repository", tmp_path / "models")
+    models = {told.split()[1] for told in said.all_of("cores-oversubscribed")}
+    assert models == {"tiny_preprocess", "tiny_bls"}
+    told = said.all_of("cores-oversubscribed")[0]
+    assert f"2 processes of {CORES + 1} threads each, {2 * CORES + 2} threads on {CORES}" in told
+    assert "--name tiny --instances" in told
+
+
+def test_cores_count_as_far_as_the_process_may_use_them(tmp_path: Path) -> None:
+    model = save_tiny_detector(tmp_path / "tiny.onnx")
+    build_pipeline(model, tmp_path / "models", BuildSettings("tiny", instances=3))
+    (core, *_) = os.sched_getaffinity(0)
+    said = doctor("--repository", tmp_path / "models", before=["taskset", "-c", str(core)])
+    assert "3 threads on 1 core" in said.all_of("cores-oversubscribed")[0]
+
+
+def test_other_programs_that_keep_the_cores_busy(repository: Path) -> None:
+    endless = [sys.executable, "-c", "while True: pass"]
+    busy = [subprocess.Popen(endless) for _ in range(2 * CORES)]
+    try:
+        said = doctor("--repository", repository, "--watch-seconds", "1")
+    finally:
+        for process in busy:
+            process.kill()
+            process.wait()
+    told = said.the("machine-busy")
+    assert told.startswith("hint: other programs keep ")
+    assert any(f"(process {process.pid})" in told for process in busy)
+
+
+def test_a_port_that_somebody_has(repository: Path) -> None:
+    ports = dict(zip(PORT_OPTIONS, map(str, free_ports(4)), strict=True))
+    http_port = int(ports["--http-port"])
+    options = [word for pair in ports.items() for word in pair]
+    with socket.create_server(("127.0.0.1", http_port)):
+        said = doctor("--repository", repository, *options)
+    told = said.the("port-taken")
+    assert told.startswith(f"warning: port {http_port}, where `framewire serve` is to serve http")
+    assert f"(process {os.getpid()})" in told
+    assert "`framewire serve --http-port`" in told

@@ -1,0 +1,111 @@
+"""Servers that are not there, or not Triton as we know it; the rest is in tests/e2e."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+
+import grpc
+import pytest
+from tritonclient.grpc import service_pb2, service_pb2_grpc
+
+from builder.cli import main
+from tests.builder.doctor.examining import doctor
+from tests.serving import free_ports
+
+
+class OldTriton(service_pb2_grpc.GRPCInferenceServiceServicer):
+    """Says that it is of 2023; such a Triton is not to be had here."""
+
+    version = "2.40.0"
+    ready = True
+    models: tuple[str, ...] = ()
+
+    def ServerLive(self, *_: object) -> service_pb2.ServerLiveResponse:  # noqa: N802
+        return service_pb2.ServerLiveResponse(live=True)
+
+    def ServerReady(self, *_: object) -> service_pb2.ServerReadyResponse:  # noqa: N802
+        return service_pb2.ServerReadyResponse(ready=self.ready)
+
+    def ServerMetadata(self, *_: object) -> service_pb2.ServerMetadataResponse:  # noqa: N802
+        return service_pb2.ServerMetadataResponse(name="triton", version=self.version)
+
+    def RepositoryIndex(self, *_: object) -> service_pb2.RepositoryIndexResponse:  # noqa: N802
+        model = service_pb2.RepositoryIndexResponse.ModelIndex
+        models = [model(name=name, version="1", state="READY") for name in self.models]
+        return service_pb2.RepositoryIndexResponse(models=models)
+
+
+@contextmanager
+def answering(servicer: OldTriton) -> Iterator[str]:
+    server = grpc.server(ThreadPoolExecutor(2))
+    service_pb2_grpc.add_GRPCInferenceServiceServicer_to_server(servicer, server)
+    port = server.add_insecure_port("127.0.0.1:0")
+    server.start()
+    try:
+        yield f"127.0.0.1:{port}"
+    finally:
+        server.stop(None).wait()
+
+
+def test_a_triton_that_is_too_old_and_has_known_holes() -> None:
+    with answering(OldTriton()) as url:
+        said = doctor("--url", url)
+    assert "is 2.40.0, of container 23.11, and pipelines need 24.10" in said.the("triton-too-old")
+    told = said.the("triton-vulnerable")
+    assert told.startswith("warning: ")
+    assert "CVE-2025-23310" in told or "CVE-2026-" in told
+    assert "`make image-gpu`" in told
+
+
+def test_a_server_without_models() -> None:
+    with answering(OldTriton()) as url:
+        assert "has no models" in doctor("--url", url).the("no-pipelines")
+
+
+def test_a_server_that_is_not_ready_for_another_reason() -> None:
+    servicer = OldTriton()
+    servicer.ready, servicer.models = False, ("somebody_elses",)
+    with answering(servicer) as url:
+        told = doctor("--url", url).the("server-not-ready")
+    assert told.startswith(f"error: the Triton at {url} runs and does not call itself ready")
+
+
+def test_a_triton_of_somebody_s_own_is_no_reason_to_guess() -> None:
+    servicer = OldTriton()
+    servicer.version = "nightly"
+    with answering(servicer) as url:
+        said = doctor("--url", url)
+    assert "'nightly' is no version" in said.report["not_looked_at"]["version"]
+    assert "triton-vulnerable" not in said.names()
+
+
+def test_what_is_another_machine_s_is_not_looked_at_here() -> None:
+    # A process that is not called tritonserver is as invisible as one of another machine.
+    with answering(OldTriton()) as url:
+        said = doctor("--url", url)
+    for what in ("shared memory", "cores", "load", "regions", "packages", "allocator"):
+        assert "run this on its machine" in said.report["not_looked_at"][what]
+
+
+def test_nobody_answers_where_somebody_should() -> None:
+    (port,) = free_ports(1)
+    told = doctor("--url", f"127.0.0.1:{port}").the("server-unreachable")
+    assert told.startswith(f"error: no Triton answers on gRPC at 127.0.0.1:{port} (")
+    assert "`framewire serve`" in told
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--watch-seconds", "0"], "--watch-seconds"),
+        (["--url", "http://127.0.0.1:8000"], "speaks gRPC"),
+        (["--url", "127.0.0.1:1", "--root-certificates", "x.pem"], "without TLS"),
+    ],
+)
+def test_options_that_make_no_sense(
+    options: list[str], words: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["doctor", *options]) == 1
+    assert words in capsys.readouterr().err
