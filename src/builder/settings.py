@@ -85,6 +85,8 @@ class BuildSettings:
         instances: processes that decode at once, of each variant; they share the cores.
         decode_threads: of each of these processes; 0 for its share of the cores, or more where a
             client's batch is large.
+        max_queue: requests that wait at each step at most; one more is refused at once.
+        queue_timeout_ms: that a request waits at a step at most; then it is refused.
         stream: whether the pipeline takes streams of video packets too.
         max_streams: open at once on a server.
         max_stream_pixels: a stream of larger frames is refused.
@@ -117,6 +119,11 @@ class BuildSettings:
     decoder: Decoder = Decoder.EXACT
     instances: int = 2
     decode_threads: int = 0
+    # As many as `framewire bench` has in flight at most: a full queue is 1.4 s of the 180 images a
+    # second that two cores were measured to carry, 0.2 s of a GPU's assumed 1,400.
+    max_queue: int = 256
+    # As long as framewire-client waits for an answer: later nobody does.
+    queue_timeout_ms: int = 30_000
     stream: bool = False
     max_streams: int = 64
     max_stream_pixels: int = 4096 * 2304
@@ -134,6 +141,8 @@ class BuildSettings:
         _check_range("--instances", self.instances, 1, 256)
         _check_range("--decode-threads", self.decode_threads, 0, 256)
         _check_range("--max-batch", self.max_batch, 1, 1024)
+        _check_range("--max-queue", self.max_queue, 1, 2**20)
+        _check_range("--queue-timeout-ms", self.queue_timeout_ms, 1, 3_600_000)
         # TensorRT's TopK takes at most 3840.
         _check_range("--candidates", self.candidates, 1, 3840)
         if self.max_det is not None:

@@ -54,7 +54,7 @@ def test_the_numbers_of_the_demo_pipeline_are_todays(tmp_path: Path) -> None:
         f"The demo pipeline gets {demo.cores} cores, {demo.shared_memory_mib} MiB of shared memory "
         f"and {demo.usual_memory_mib} MiB of memory, {demo.memory_mib} MiB at most."
     ) in FLAT
-    settings = BuildSettings("codes", max_image_pixels=9_000_000)
+    settings = BuildSettings("codes", max_image_pixels=9_000_000, stream=True)
     build_pipeline(DETECTOR, tmp_path / "small", settings)
     small = needs_of(Wishes(tmp_path / "small"))
     assert f"`--max-image-pixels 9000000` it gets {small.memory_mib} MiB at most" in FLAT

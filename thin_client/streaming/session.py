@@ -28,8 +28,8 @@ __all__ = ["Session"]
 STALLED_S = 5.0
 # Errors of one request after which the stream can go on: the server forgot it, is full, or stops.
 _PASSING = re.compile(
-    r"must specify|is not open|maximum queue|no available version|ready state|not ready|unload"
-    r"|stopp",
+    r"must specify|is not open|maximum queue|timeout expired|no available version|ready state"
+    r"|not ready|unload|stopp",
     re.IGNORECASE,
 )
 

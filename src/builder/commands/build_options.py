@@ -68,6 +68,8 @@ def add_pipeline_options(parser: argparse.ArgumentParser) -> None:
         ("--max-batch", "max_batch", "largest batch"),
         ("--instances", "instances", "processes that decode, of each variant"),
         ("--decode-threads", "decode_threads", "of each of them, 0 for its share of the cores"),
+        ("--max-queue", "max_queue", "requests that wait at each step; one more is refused"),
+        ("--queue-timeout-ms", "queue_timeout_ms", "that one waits at a step; then it is refused"),
         ("--max-image-bytes", "max_image_bytes", "a larger file is refused"),
         ("--max-image-pixels", "max_image_pixels", "an image with more pixels is refused"),
         ("--max-streams", "max_streams", "with --stream: streams open at once"),

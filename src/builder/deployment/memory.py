@@ -17,6 +17,9 @@ TRITON_MIB = 45
 # Measured: Triton's growth with the images under way, encoded and as frames; its buffers for what
 # comes in, for what the steps pass on, and what its allocator keeps of them.
 COPIES_IN_TRITON = 3
+# Steps at which an image may wait as the client sent it: the three of the ensemble, which keeps it
+# until it has answered, and the other variant. A frame waits before the network alone.
+STEPS_WITH_QUEUES = 4
 # Measured: a connection on which nothing happens.
 CONNECTION_MIB = 0.02
 # Measured: a process that decodes before its first request, with what its allocator keeps later,
@@ -52,8 +55,8 @@ class ProcessMemory:
 
     Attributes:
         usual: with full batches of pictures of up to 4K, one version of each pipeline.
-        most: with the largest pictures that the pipelines accept, in all processes at once, and
-            the further versions beside.
+        most: with the largest pictures that the pipelines accept, in all processes at once, every
+            queue full, and the further versions beside.
     """
 
     usual: float
@@ -92,9 +95,21 @@ def process_memory(
     usual = networks + sum(
         _steps_mib(each, cores, encoded_mib, accepted=False) for each in pipelines
     )
-    most = networks + sum(_steps_mib(each, cores, encoded_mib, accepted=True) for each in pipelines)
+    most = networks + sum(
+        _steps_mib(each, cores, encoded_mib, accepted=True) + waiting_mib(each, encoded_mib)
+        for each in pipelines
+    )
     # Hardly anybody calls the version that is on its way out.
     return ProcessMemory(server + usual, server + most + (versions - 1) * usual)
+
+
+def waiting_mib(pipeline: PipelineFacts, encoded_mib: float) -> float:
+    """Return what requests of one image take in a pipeline's queues when all of them are full.
+
+    What is beyond is refused, so this bounds it: max_queue x (4 x encoded + frame). Clients that
+    send batches need it as often as there are images in theirs.
+    """
+    return (pipeline.max_queue or 0) * (STEPS_WITH_QUEUES * encoded_mib + pipeline.frame_mib)
 
 
 def _steps_mib(pipeline: PipelineFacts, cores: int, encoded_mib: float, accepted: bool) -> float:

@@ -84,8 +84,9 @@ class Needs:
             f"memory {self.usual_memory_mib} MiB: in use with pictures up to 4K and "
             f"{wishes.in_flight} images under way, shared memory in it",
             f"memory {self.memory_mib} MiB at most: every process with pictures of "
-            f"{biggest / 1e6:g} megapixels, which the pipelines accept (build with a smaller "
-            "--max-image-pixels for less)",
+            f"{biggest / 1e6:g} megapixels, which the pipelines accept, and every queue full of "
+            "requests of one image (build with a smaller --max-image-pixels or --max-queue for "
+            "less)",
             *(
                 (
                     "memory for streams: their decoders may take all that --max-stream-memory "

@@ -34,6 +34,8 @@ class PipelineFacts:
         runtime: of the network.
         wants_gpu: whether the network runs on a GPU, at least where Triton finds one.
         network_bytes: size of the network's file.
+        max_queue: requests that wait at each step at most; None where nothing bounds them, as in
+            pipelines of older builders.
         stream_memory: bytes that the decoders of its streams may take; None where it takes none.
     """
 
@@ -47,6 +49,7 @@ class PipelineFacts:
     runtime: Runtime
     wants_gpu: bool
     network_bytes: int
+    max_queue: int | None = None
     stream_memory: int | None = None
 
     @property
@@ -114,5 +117,10 @@ def _facts(repository: Path, name: str) -> PipelineFacts:
             for group in read_config(repository / names.network).instance_group
         ),
         network_bytes=network_bytes,
+        max_queue=_max_queue(read_config(repository / names.preprocess)),
         stream_memory=stream_memory,
     )
+
+
+def _max_queue(config: pb.ModelConfig) -> int | None:
+    return config.dynamic_batching.default_queue_policy.max_queue_size or None

@@ -41,7 +41,9 @@ _FORGOTTEN = re.compile(r"sequence|stream is not open", re.IGNORECASE)
 # The server stops, and waits with that for calls that are open.
 _GOING = re.compile(r"no available version|ready state|not ready|unload|stopp", re.IGNORECASE)
 # The server is full; what it says to clients of gRPC is not for those of a gateway.
-_FULL = re.compile(r"as many streams open|decoder may need", re.IGNORECASE)
+_FULL = re.compile(
+    r"as many streams open|decoder may need|maximum queue|timeout expired", re.IGNORECASE
+)
 
 
 class VideoChannel:

@@ -64,6 +64,22 @@ def in_python(config: pb.ModelConfig, instances: int = 1) -> pb.ModelConfig:
     return config
 
 
+def bounded_batching(config: pb.ModelConfig, spec: PipelineSpec) -> pb.ModelConfig:
+    """Have Triton take together what waits, and refuse with UNAVAILABLE what waits too long.
+
+    No delay: only what waits anyway is taken together, and an idle model starts at once. A client
+    may give a request less time than the build does (``timeout`` of KServe, microseconds).
+    """
+    batching = config.dynamic_batching
+    batching.max_queue_delay_microseconds = 0
+    policy = batching.default_queue_policy
+    policy.timeout_action = pb.ModelQueuePolicy.REJECT
+    policy.default_timeout_microseconds = spec.settings.queue_timeout_ms * 1000
+    policy.allow_timeout_override = True
+    policy.max_queue_size = spec.settings.max_queue
+    return config
+
+
 def data_type(tensor: Tensor) -> int:
     """Return Triton's data type of a tensor."""
     name = KSERVE_TO_TRITON.get(tensor.datatype, f"TYPE_{tensor.datatype}")

@@ -13,7 +13,13 @@ import json
 from tritonclient.grpc import model_config_pb2 as pb
 
 from builder import __version__
-from builder.pipelines.config_parts import in_python, public_model_config, step, step_config
+from builder.pipelines.config_parts import (
+    bounded_batching,
+    in_python,
+    public_model_config,
+    step,
+    step_config,
+)
 from builder.pipelines.pipeline_spec import PipelineSpec
 from builder.settings import ExecutionProvider, Precision, Runtime
 from thin_client.contract import (
@@ -72,18 +78,13 @@ def network_config(spec: PipelineSpec) -> pb.ModelConfig:
             _in_onnxruntime(config, spec)
         else:
             _in_tensorrt(config)
-    # No delay: a batch forms while the network is busy, and an idle network starts at once.
-    config.dynamic_batching.max_queue_delay_microseconds = 0
-    return config
+    return bounded_batching(config, spec)
 
 
 def postprocess_config(spec: PipelineSpec) -> pb.ModelConfig:
     """Config of ``NAME_postprocess``: candidates to boxes in source pixels."""
-    config = in_python(
-        step_config(spec, spec.names.postprocess, [CANDIDATES, GEOMETRY], DETECTIONS)
-    )
-    config.dynamic_batching.max_queue_delay_microseconds = 0
-    return config
+    config = step_config(spec, spec.names.postprocess, [CANDIDATES, GEOMETRY], DETECTIONS)
+    return bounded_batching(in_python(config), spec)
 
 
 def version_settings(spec: PipelineSpec) -> dict[str, dict[str, str]]:
@@ -158,10 +159,7 @@ def _public_config(spec: PipelineSpec, name: str) -> pb.ModelConfig:
 
 
 def _decoding(config: pb.ModelConfig, spec: PipelineSpec) -> pb.ModelConfig:
-    in_python(config, spec.settings.instances)
-    # No delay: only what waits anyway, because every process is busy, is taken together.
-    config.dynamic_batching.max_queue_delay_microseconds = 0
-    return config
+    return bounded_batching(in_python(config, spec.settings.instances), spec)
 
 
 def _in_onnxruntime(config: pb.ModelConfig, spec: PipelineSpec) -> pb.ModelConfig:

@@ -38,6 +38,11 @@ class LocalTriton:
             states.setdefault(model["name"], {})[version] = model.get("state", "")
         return states
 
+    def version(self) -> str | None:
+        """Return Triton's version, as ``2.51.0``; None when it does not say."""
+        metadata = self._ask("GET", "/v2")
+        return metadata.get("version") if isinstance(metadata, dict) else None
+
     def model_instances(self, model: str, version: int) -> int:
         """Return how many instances a version of a model is to have, 0 if it does not answer."""
         config = self._ask("GET", f"/v2/models/{model}/versions/{version}/config") or {}

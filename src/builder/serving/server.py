@@ -15,6 +15,7 @@ from pathlib import Path
 from builder.pipelines.publication import mend_repository
 from builder.pipelines.versions import prune_hints
 from builder.serving.embedded import find_embedded_triton
+from builder.serving.exposure import exposure_warning
 from builder.serving.installed import find_installed_triton
 from builder.serving.server_options import (
     SHELL_SAFE,
@@ -129,6 +130,8 @@ def serve(options: ServerOptions) -> None:
                 f"HTTP {options.http_port}, metrics {options.metrics_port}",
                 flush=True,
             )
+            if warning := exposure_warning(options, server.version):
+                print(f"framewire: warning: {warning}", file=sys.stderr, flush=True)
             server.wait()
         except KeyboardInterrupt:
             # Triton may have taken requests before we called it ready. While this lasts a second

@@ -63,6 +63,11 @@ class TritonServer:
         """Address for a client on this machine."""
         return f"{self._options.local_address}:{self._options.grpc_port}"
 
+    @property
+    def version(self) -> str | None:
+        """Version of a Triton that is ready, as ``2.51.0``; None when it does not say."""
+        return self._local.version()
+
     def wait_until_ready(self, timeout_s: float = 120) -> tuple[str, ...]:
         """Wait until every model is ready; return the models' names.
 
