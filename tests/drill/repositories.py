@@ -24,7 +24,9 @@ def tiny_repository(folder: Path, *, stream: bool = False, conf: float = 0.1) ->
     )
 
 
-def waiting_repository(folder: Path, *, delay_ms: float, max_batch: int, rows: int = 16) -> Path:
+def waiting_repository(
+    folder: Path, *, delay_ms: float, max_batch: int, rows: int = 16, max_queue: int = 256
+) -> Path:
     """Build ``tiny`` with a network that computes nothing and takes its time.
 
     Args:
@@ -32,9 +34,16 @@ def waiting_repository(folder: Path, *, delay_ms: float, max_batch: int, rows: i
         delay_ms: of every run of the network, whatever its batch.
         max_batch: images of such a run.
         rows: of an answer.
+        max_queue: requests that wait at each step at most.
     """
     settings = BuildSettings(
-        NAME, conf=0.1, max_batch=max_batch, candidates=rows, max_det=rows, instances=1
+        NAME,
+        conf=0.1,
+        max_batch=max_batch,
+        candidates=rows,
+        max_det=rows,
+        instances=1,
+        max_queue=max_queue,
     )
     repository = _build(folder, settings)
     return stub_pipeline(
