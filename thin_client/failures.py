@@ -42,8 +42,12 @@ _TRANSPORT = re.compile(
     re.IGNORECASE,
 )
 _NOT_READY = re.compile(
-    r"ready state|not ready|no available version|stopp(ing|ed)|shutting down|unload", re.IGNORECASE
+    r"ready state|not ready|not healthy|no available version|stopp(ing|ed)|shutting down|unload",
+    re.IGNORECASE,
 )
+
+# Triton's words for every request to a model whose process died, until it is started again.
+_DEAD_PROCESS = re.compile(r"stub process .*is not healthy", re.IGNORECASE)
 
 # Triton's word for an endpoint that wants a key, under the code of a server that is away.
 _RESTRICTED = "This protocol is restricted"
@@ -133,6 +137,8 @@ def is_transient(error: grpc.RpcError) -> bool:
     if code is grpc.StatusCode.CANCELLED:
         # Not by us: a call that we give up never comes here. A server that stops does that.
         return True
+    if code is grpc.StatusCode.INTERNAL:
+        return _DEAD_PROCESS.search(_details(error)) is not None
     return code is grpc.StatusCode.UNAVAILABLE and not _is_restricted(error)
 
 

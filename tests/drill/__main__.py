@@ -54,6 +54,8 @@ def _injected(name: str, scale: Scale) -> Outcome:
     outcome.seconds = time.monotonic() - begun
     held = "held" if outcome.held else "did not hold"
     print(f"drill: {name} {held} ({outcome.seconds:.0f} s)", file=sys.stderr, flush=True)
+    for why in outcome.broken:
+        print(f"drill: {name}: {why}", file=sys.stderr, flush=True)
     return outcome
 
 

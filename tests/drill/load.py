@@ -18,6 +18,8 @@ Answer = tuple[bytes, bytes, bytes, int, int]
 SQUARES = tuple(images.encoded(coloured_square(colour), ".png") for colour in LABELS)
 AT_ONCE = RetryPolicy(attempts=1)
 PATIENCE_S = 60
+# So many lost calls tell enough.
+GIVEN_UP_CALLS = 20
 KEPT_SENTENCES = 5
 
 
@@ -145,9 +147,11 @@ class Load:
         self._detector.close()
 
     def wait_for_more(self, calls: int) -> None:
-        """Wait until so many more calls were answered, or for a minute."""
-        enough = self.tally.answered + calls
-        seconds_until(lambda: self.tally.answered >= enough, PATIENCE_S)
+        """Wait until so many more calls were answered, or many were lost, or for a minute."""
+        enough, given_up = self.tally.answered + calls, self.tally.lost + GIVEN_UP_CALLS
+        seconds_until(
+            lambda: self.tally.answered >= enough or self.tally.lost >= given_up, PATIENCE_S
+        )
 
     def wait_until_refused(self) -> None:
         """Wait until every thread has been refused, or for a minute."""

@@ -12,6 +12,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
+#include <semaphore.h>
 #include <stdarg.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -84,16 +85,41 @@ time_t time(time_t *kept)
 /* No machine has been up for so long, so a time beyond it is one of day. */
 #define MONOTONIC_BEFORE 500000000
 
+static struct timespec machine_time(const struct timespec *until)
+{
+    struct timespec machine = *until;
+    if (machine.tv_sec > MONOTONIC_BEFORE)
+        machine.tv_sec -= settings->clock_s;
+    return machine;
+}
+
 int pthread_cond_timedwait(pthread_cond_t *condition, pthread_mutex_t *mutex,
                            const struct timespec *until)
 {
     static int (*real)(pthread_cond_t *, pthread_mutex_t *, const struct timespec *);
-    struct timespec machine = *until;
+    struct timespec machine = machine_time(until);
+    /* Without a version it would be the one of 1999, for other conditions. */
     if (!real && !(real = dlvsym(RTLD_NEXT, "pthread_cond_timedwait", "GLIBC_2.3.2")))
         real = next("pthread_cond_timedwait");
-    if (machine.tv_sec > MONOTONIC_BEFORE)
-        machine.tv_sec -= settings->clock_s;
     return real(condition, mutex, &machine);
+}
+
+int pthread_mutex_timedlock(pthread_mutex_t *mutex, const struct timespec *until)
+{
+    static int (*real)(pthread_mutex_t *, const struct timespec *);
+    struct timespec machine = machine_time(until);
+    if (!real)
+        real = next("pthread_mutex_timedlock");
+    return real(mutex, &machine);
+}
+
+int sem_timedwait(sem_t *semaphore, const struct timespec *until)
+{
+    static int (*real)(sem_t *, const struct timespec *);
+    struct timespec machine = machine_time(until);
+    if (!real)
+        real = next("sem_timedwait");
+    return real(semaphore, &machine);
 }
 
 /* The disk. */
