@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import signal
 import sys
 import tempfile
 import time
@@ -21,6 +22,8 @@ from tests.drill.scale import Scale
 def main() -> int:
     """Run the drill; 0 when every fault held."""
     arguments = _arguments()
+    # So that servers are ended and disks unmounted.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     scale = Scale(short=arguments.short)
     outcomes = {name: _injected(name, scale) for name in arguments.only or FAULTS}
     for line in [*table(outcomes), "", *remarks(outcomes), last_line(outcomes)]:

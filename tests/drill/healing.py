@@ -16,6 +16,9 @@ PATIENCE = 6
 # first few: to each server not more is done before a new one takes its place.
 HEALINGS_OF_A_SERVER = 2
 CALLS_BETWEEN = 30
+# Of each client, between two calls. Two servers and their clients share the cores of one machine
+# here, and one that starts again must find some.
+PAUSE_S = 0.02
 
 
 class Patient:

@@ -14,12 +14,12 @@ from tests.tiny_detector import save_tiny_detector
 NAME = "tiny"
 
 
-def tiny_repository(folder: Path, *, stream: bool = False, conf: float = 0.1) -> Path:
+def tiny_repository(folder: Path, *, stream: bool = False, max_image_bytes: int = 2**20) -> Path:
     """Build the pipeline ``tiny``; its narrow limits make bombs of small files."""
     return _build(
         folder,
         BuildSettings(
-            NAME, conf=conf, stream=stream, max_image_bytes=2**20, max_image_pixels=10**6
+            NAME, conf=0.1, stream=stream, max_image_bytes=max_image_bytes, max_image_pixels=10**6
         ),
     )
 

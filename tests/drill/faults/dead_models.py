@@ -6,7 +6,7 @@ import os
 import signal
 from pathlib import Path
 
-from tests.drill.healing import Patient
+from tests.drill.healing import PAUSE_S, Patient
 from tests.drill.load import Load
 from tests.drill.memory import MemoryWatch
 from tests.drill.outcome import Outcome
@@ -31,8 +31,8 @@ def run(scale: Scale, folder: Path) -> Outcome:
     with (
         Pair(tiny_repository(folder, stream=True)) as pair,
         MemoryWatch(lambda: pair.servers) as watch,
-        Load(pair.url, threads=2) as load,
-        Load(pair.url, bls=True, threads=2) as load_bls,
+        Load(pair.url, threads=2, pause_s=PAUSE_S) as load,
+        Load(pair.url, bls=True, threads=2, pause_s=PAUSE_S) as load_bls,
     ):
         patient = Patient(pair, load, scale, outcome)
         for _ in range(times):

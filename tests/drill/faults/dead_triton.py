@@ -7,7 +7,7 @@ import signal
 from pathlib import Path
 
 from builder.serving.shared_memory import SHM_FOLDER
-from tests.drill.healing import Patient
+from tests.drill.healing import PAUSE_S, Patient
 from tests.drill.load import Load
 from tests.drill.memory import MemoryWatch
 from tests.drill.outcome import Outcome
@@ -29,7 +29,7 @@ def run(scale: Scale, folder: Path) -> Outcome:
     with (
         Pair(tiny_repository(folder)) as pair,
         MemoryWatch(lambda: pair.servers) as watch,
-        Load(pair.url, threads=4) as load,
+        Load(pair.url, threads=4, pause_s=PAUSE_S) as load,
     ):
         patient = Patient(pair, load, scale, outcome)
         for _ in range(times):

@@ -19,7 +19,7 @@ SECONDS_LONG, SECONDS_SHORT = 60.0, 5.0
 TIMES_CAPACITY = 10
 # A network that takes so long for up to so many images: what limits the server is known and needs
 # no core, of which clients and server share few.
-DELAY_MS, MAX_BATCH = 100, 4
+DELAY_MS, MAX_BATCH = 250, 4
 # Requests that wait at each step: two runs of this network. The default of a build is about a
 # second's work of the pipelines that were measured.
 MAX_QUEUE = 2 * MAX_BATCH
@@ -28,6 +28,8 @@ MEASURED_LONG_S, MEASURED_SHORT_S = 5.0, 2.0
 WORTH_IT = 1.05
 MOST_IN_FLIGHT = 256
 SLOWER_AT_MOST = 2.0
+# What the clocks of the short form may be late by, on machines that others use too.
+LATE_S = 0.5
 NORMAL_S = 5.0
 # "Flat": the second half of the flood against its first, of all processes.
 MEMORY_GROWTH = 1.05
@@ -51,7 +53,7 @@ def run(scale: Scale, folder: Path) -> Outcome:
         ):
             begun_ms = int(time.monotonic() * 1e3)
             calls = flood.calls()
-            normal_s = _back_to_normal(server, max(p99_s * SLOWER_AT_MOST, 1.0))
+            normal_s = _back_to_normal(server, SLOWER_AT_MOST * p99_s)
         outcome.peak_mb = watch.peak_mb
     answered = [call.took_s for call in calls if call.became == "answered"]
     refused = [call.took_s for call in calls if call.became == "refused"]
@@ -62,7 +64,7 @@ def run(scale: Scale, folder: Path) -> Outcome:
     outcome.expect(not others, f"{outcome.lost} calls were lost: {others[:2]}")
     flooded_s = percentile(answered, 99)
     outcome.expect(
-        flooded_s <= SLOWER_AT_MOST * scale.limit(p99_s),
+        flooded_s <= SLOWER_AT_MOST * p99_s + scale.of(0.0, LATE_S),
         f"p99 of the accepted is {flooded_s * 1e3:.0f} ms, at capacity {p99_s * 1e3:.0f} ms",
     )
     outcome.expect(bool(refused), "nothing was refused: the queues have no end")

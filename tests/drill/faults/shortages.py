@@ -38,7 +38,7 @@ SENTENCE = re.compile(r"framewire: \S.*")
 def run(scale: Scale, folder: Path) -> Outcome:
     """Take away one thing after the other; all is refused or survived in words."""
     outcome = Outcome("little /dev/shm, full disk, clock jumps, slow disk")
-    repository = tiny_repository(folder)
+    repository = tiny_repository(folder, max_image_bytes=4 * MB)
     for fault in (_shared_memory, _full_disk, _clock, _slow_disk):
         try:
             fault(scale, repository, folder, outcome)
@@ -59,7 +59,7 @@ def _shared_memory(scale: Scale, repository: Path, _folder: Path, outcome: Outco
         )
     finally:
         server.stop()
-    picture = images.encoded(images.photograph(580, 580), ".bmp")
+    picture = images.encoded(images.photograph(900, 700), ".bmp")
     for _ in range(scale.of(5, 1)):
         with (
             served(repository, before=with_shared_memory(ENOUGH)) as server,
@@ -77,7 +77,7 @@ def _fill_up(server: Server, picture: bytes, scale: Scale, outcome: Outcome) -> 
         with suppress(OSError), ballast.open("wb", buffering=0) as file:
             while True:
                 file.write(bytes(MB))
-        # Sixteen pictures of a megabyte do not fit into a region as it is.
+        # Sixteen pictures of almost two megabytes do not fit into a region as it is.
         for _ in range(scale.of(20, 5)):
             for batch in ([picture] * 16, list(SQUARES)):
                 outcome.sent += len(batch)
