@@ -3,13 +3,14 @@
 # make test-containers  tests of the images, in Docker; make test-gpu  of that for GPUs, on one
 # make drill  known failures, caused on purpose: a table of what they lost; SHORT=1 in minutes
 # make heads  a table of every head: built, served, equal to the reference, known to TensorRT
+# make fuzz   parsers of what comes from outside, each on strange inputs for FUZZ_SECONDS
 # make bench  how fast: the sweep, the comparison, the targets; build/bench/report.html
 # make stream-bench  ways to send video over links of 2 to 100 Mbit/s; needs root
 # make manifests  the Kubernetes manifests, with today's numbers, valid
 # make check  ruff, mypy --strict, the import rule
 # make image  images framewire-cpu and framewire-client; make image-gpu  the one for GPU servers
 .DEFAULT_GOAL := demo
-.PHONY: demo test test-containers test-gpu bench stream-bench drill heads check manifests \
+.PHONY: demo test test-containers test-gpu bench stream-bench drill heads fuzz check manifests \
     model_repository image image-gpu clean
 
 PORTS := $(if $(GRPC_PORT),--grpc-port $(GRPC_PORT)) $(if $(HTTP_PORT),--http-port $(HTTP_PORT)) \
@@ -52,6 +53,13 @@ stream-bench: .venv/.embedded
 drill: .venv/.test
 	@.venv/bin/python -m tests.drill $(if $(SHORT),--short) $(if $(ONLY),--only $(ONLY)) \
 	    $(if $(JSON),--json $(JSON))
+
+# make fuzz FUZZ_SECONDS=600: each target for as long; what it finds lies in build/fuzz.
+FUZZ_SECONDS ?= 60
+fuzz: .venv/.test
+	@.venv/bin/python -c "import atheris" 2>/dev/null || \
+	    .venv/bin/python -m pip install --quiet --disable-pip-version-check -e ".[fuzz]"
+	@.venv/bin/python -m tests.fuzz.run $(FUZZ_SECONDS) $(FUZZ_TARGETS)
 
 heads: .venv/.test
 	@.venv/bin/python -m tests.heads.table

@@ -6,13 +6,13 @@ import contextlib
 import threading
 from collections.abc import Callable, Generator, Iterable, Sequence
 from dataclasses import replace
-from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import grpc
 from tritonclient.grpc import service_pb2_grpc
 
 from thin_client import conversation
+from thin_client.closing import Closing
 from thin_client.connection import DEFAULT_URL, Connection
 from thin_client.conversation import Call, Conversation
 from thin_client.detections import Detections
@@ -26,7 +26,7 @@ from thin_client.server_report import ServerReport
 from thin_client.wire import EncodedImage
 
 if TYPE_CHECKING:
-    from typing_extensions import Self, Unpack
+    from typing_extensions import Unpack
 
     from thin_client.streaming.stream import VideoStream
 
@@ -35,7 +35,7 @@ __all__ = ["Detector"]
 T = TypeVar("T")
 
 
-class Detector:
+class Detector(Closing):
     """A pipeline on a Triton server; give it encoded images and get boxes.
 
     Nothing is sent before the first call, which also reads the pipeline's config. Methods may be
@@ -231,19 +231,6 @@ class Detector:
         """Close the connection; requests still in flight in other threads fail at once."""
         self._closed.set()
         self._channel.close()
-
-    def __enter__(self) -> Self:
-        """Return the detector itself."""
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        """Close the connection."""
-        self.close()
 
     def _budget(self) -> Budget:
         return Budget(self._retry, self._timeout_s)

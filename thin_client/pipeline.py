@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -89,7 +90,7 @@ def pipeline_from_config(config: Any) -> Pipeline:
             " expected at least 1); rebuild it with 'framewire build'"
         )
     try:
-        return Pipeline(
+        pipeline = Pipeline(
             model=config.name,
             labels=_labels(parameters[PipelineParameter.LABELS.value]),
             input_width=int(parameters[PipelineParameter.INPUT_WIDTH.value]),
@@ -102,6 +103,8 @@ def pipeline_from_config(config: Any) -> Pipeline:
             max_batch_size=config.max_batch_size,
             builder_version=parameters[PipelineParameter.VERSION.value],
         )
+        _check_numbers(pipeline)
+        return pipeline
     except KeyError as error:
         problem = f"has no parameter {error.args[0]}"
     except ValueError as error:
@@ -189,8 +192,18 @@ def _check_fingerprint(model: str, parameters: dict[str, str]) -> None:
         )
 
 
+def _check_numbers(pipeline: Pipeline) -> None:
+    if min(pipeline.input_width, pipeline.input_height, pipeline.max_det) < 1:
+        raise ValueError("a size or max_det is less than 1")
+    if not (math.isfinite(pipeline.conf) and math.isfinite(pipeline.iou)):
+        raise ValueError("a threshold is no number")
+
+
 def _labels(text: str) -> tuple[str, ...]:
-    labels = json.loads(text)
+    try:
+        labels = json.loads(text)
+    except RecursionError as error:
+        raise ValueError("labels is nested too deeply") from error
     if not isinstance(labels, list):
         raise ValueError("labels is not a JSON array")
     return tuple(str(label) for label in labels)

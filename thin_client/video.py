@@ -7,17 +7,14 @@ import os
 from collections.abc import Generator
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from thin_client.closing import Closing
 from thin_client.errors import OutputUnwritable, SourceUnreadable
 from thin_client.opencv import load_opencv
-
-if TYPE_CHECKING:
-    from typing_extensions import Self
 
 __all__ = ["Frame", "VideoReader", "VideoWriter", "encode_jpeg"]
 
@@ -39,7 +36,7 @@ class Frame:
     pixels_bgr: npt.NDArray[np.uint8]
 
 
-class VideoReader:
+class VideoReader(Closing):
     """An open video file, stream or camera.
 
     Args:
@@ -96,21 +93,8 @@ class VideoReader:
         """Let go of the file or the camera."""
         self._capture.release()
 
-    def __enter__(self) -> Self:
-        """Return the reader itself."""
-        return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        """Let go of the file or the camera."""
-        self.close()
-
-
-class VideoWriter:
+class VideoWriter(Closing):
     """A video file in the making; opened by its first frame, whose size it takes.
 
     Args:
@@ -163,19 +147,6 @@ class VideoWriter:
         """Finish the file; without this it has no index and most players refuse it."""
         if self._writer is not None:
             self._writer.release()
-
-    def __enter__(self) -> Self:
-        """Return the writer itself."""
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        """Finish the file."""
-        self.close()
 
 
 def encode_jpeg(pixels_bgr: npt.NDArray[np.uint8], quality: int) -> bytes:

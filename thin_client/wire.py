@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import struct
 from collections.abc import Sequence
 from typing import Any
@@ -96,14 +97,20 @@ def _tensor(response: Any, tensor: Tensor, pipeline: Pipeline, batch_size: int) 
         if output.name != tensor.name:
             continue
         shape = tuple(output.shape)
-        if output.datatype == tensor.datatype and shape == expected:
-            # Read-only, as it looks into the response's own bytes.
-            return np.frombuffer(raw, dtype).reshape(shape)
-        raise ContractMismatch(
-            f"the pipeline {pipeline.model!r} answered {tensor.name} as {output.datatype}"
-            f" {list(shape)}, expected {tensor.datatype} {list(expected)};"
-            " connect again if it was rebuilt meanwhile"
-        )
+        if output.datatype != tensor.datatype or shape != expected:
+            raise ContractMismatch(
+                f"the pipeline {pipeline.model!r} answered {tensor.name} as {output.datatype}"
+                f" {list(shape)}, expected {tensor.datatype} {list(expected)};"
+                " connect again if it was rebuilt meanwhile"
+            )
+        size = dtype.itemsize * math.prod(expected)
+        if len(raw) != size:
+            raise ContractMismatch(
+                f"the pipeline {pipeline.model!r} answered {tensor.name} in {len(raw)} bytes,"
+                f" expected {size}; what stands between may have cut them"
+            )
+        # Read-only, as it looks into the response's own bytes.
+        return np.frombuffer(raw, dtype).reshape(shape)
     raise ContractMismatch(
         f"the pipeline {pipeline.model!r} answered without {tensor.name};"
         " connect again if it was rebuilt meanwhile"

@@ -28,8 +28,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-# Without this package OpenVINO's import tells nobody; with it, it tells Intel from a process that it
-# forks beside other threads, and such a fork may hang.
+# Without this package OpenVINO's import tells nobody; with it, it tells Intel, from a process that
+# it forks beside other threads, and such a fork may hang.
 sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
 
 import openvino as ov  # noqa: E402 - not before that

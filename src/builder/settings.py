@@ -122,8 +122,9 @@ class BuildSettings:
     # As many as `framewire bench` has in flight at most: a full queue is 1.4 s of the 180 images a
     # second that two cores were measured to carry, 0.2 s of a GPU's assumed 1,400.
     max_queue: int = 256
-    # As long as framewire-client waits for an answer: later nobody does.
-    queue_timeout_ms: int = 30_000
+    # Twice as long as framewire-client waits for an answer: what is older nobody waits for. Full
+    # queues of slow networks must not reach it: 256 requests took 25 s on two busy cores.
+    queue_timeout_ms: int = 60_000
     stream: bool = False
     max_streams: int = 64
     max_stream_pixels: int = 4096 * 2304

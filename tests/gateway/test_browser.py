@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from tests.gateway.browsing import (
     detected_in_packets,
     drawn_wrong,
     sent_frames,
+    still_film,
 )
 from tests.gateway.chromium import Page, chromium, find_chromium
 from tests.gateway.running import Gateway, gateway
@@ -27,6 +29,11 @@ SAMPLES = ROOT / "samples"
 TOKEN = "only.pages-that~know+this"  # noqa: S105
 CONNECTED = "document.getElementById('state')?.textContent === 'connected'"
 FOUND = "document.querySelector('#classes .found')"
+CHOOSE = """(kind) => {
+    const codec = document.getElementById("codec");
+    codec.value = kind;
+    codec.dispatchEvent(new Event("change"));
+}"""
 TROUBLE = "document.getElementById('trouble')?.textContent"
 
 
@@ -149,8 +156,7 @@ def test_the_browser_encodes_video_where_the_pipeline_takes_it(page: Page, demo:
     page.evaluate("document.getElementById('camera').click()")
     page.wait_for(FOUND)
     as_pictures = len(sent_frames(page)[0][1])
-    choose = "(codec) => { codec.value = 'h264'; codec.dispatchEvent(new Event('change')); }"
-    page.evaluate(f"({choose})(document.getElementById('codec'))")
+    page.evaluate(f"({CHOOSE})('h264')")
     page.sent.clear()
     page.wait_until(lambda: page.received[-1].get("frame_index", -1) >= 12, "frames of video")
     answer = wait_for_drawing(page, least=15)
@@ -161,6 +167,52 @@ def test_the_browser_encodes_video_where_the_pipeline_takes_it(page: Page, demo:
     assert sum(len(packet) for _, packet in packets[1:]) / len(packets) < as_pictures / 5
     # The same packets to the server without browser and gateway.
     assert detected_in_packets(demo.url, "codes_stream", packets)[-1] == answer["detections"]
+
+
+def test_frames_go_where_their_kind_is_expected_whenever_it_is_changed(page: Page) -> None:
+    page.evaluate("document.getElementById('camera').click()")
+    page.wait_for(FOUND)
+    page.evaluate(
+        f"""new Promise((done) => {{
+            let turns = 0;
+            const turn = () => {{
+                ({CHOOSE})(turns % 2 ? "jpeg" : "h264");
+                turns += 1;
+                turns < 60 ? setTimeout(turn, 50 + 7 * (turns % 11)) : done();
+            }};
+            turn();
+        }})"""
+    )
+    kinds = set()
+    for message in page.sent:
+        line, _, frame = message.partition(b"\n")
+        video = "timestamp" in json.loads(line)
+        assert frame.startswith(b"\0\0\0\1" if video else b"\xff\xd8")
+        kinds.add(video)
+    assert kinds == {True, False}
+
+
+def test_a_video_file_plays_and_its_frames_are_sent(
+    page: Page, demo: Serving, tmp_path: Path
+) -> None:
+    film = tmp_path / "film.mp4"
+    still_film(SAMPLES / "warehouse.jpg", film)
+    page.choose_file("#file", film)
+    page.wait_for(FOUND)
+    page.wait_until(lambda: len(page.received) >= 8, "eight answers")
+    answer = wait_for_drawing(page, least=20)
+    header, jpeg = sent_frames(page)[answer["id"]]
+    assert answer["detections"] == expected(demo, jpeg, header["conf"])
+    assert page.evaluate("document.getElementById('video').currentTime") > 0
+    page.evaluate("document.getElementById('stop').click()")
+    assert not canvas_rgba(page).any()
+
+
+def test_a_file_that_the_browser_cannot_play_is_called_that(page: Page, tmp_path: Path) -> None:
+    broken = tmp_path / "broken.mp4"
+    broken.write_bytes(b"no film at all")
+    page.choose_file("#file", broken)
+    page.wait_for(f"{TROUBLE} === 'this browser cannot play broken.mp4.'")
 
 
 def test_it_fits_a_phone(page: Page) -> None:

@@ -39,6 +39,8 @@ def test_every_limit_has_its_default() -> None:
         ("max-frames-per-second", f"{limits.frames_per_s:g}"),
         ("max-message-bytes", f"{limits.message_bytes // 2**20} MiB"),
         ("max-connections", f"{limits.connections}"),
+        ("client-connections", f"{limits.client_connections}"),
+        ("client-frames-per-second", f"{limits.client_frames_per_s:g}"),
         ("drain-seconds", f"{limits.drain_s:g}"),
     ):
         assert f"| `--{option}` | {default} |" in DOCUMENT

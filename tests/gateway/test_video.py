@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import time
 from pathlib import Path
@@ -18,7 +19,7 @@ from tests.gateway.running import Gateway, gateway
 from tests.serving import serving
 from tests.tiny_detector import coloured_square
 from tests.videos import encoded
-from thin_client.contract import Codec
+from thin_client.contract import Codec, stream_fingerprint
 
 COLOURS = ("red", "green", "blue")
 SIDE, SQUARE = 128, 32
@@ -147,6 +148,26 @@ def test_it_says_which_codecs_the_pipeline_takes(
         reply = answer(client)
     assert reply["status"] == "refused"
     assert "no video" in reply["error"]
+
+
+def test_video_of_another_contract_is_refused_and_pictures_are_not(
+    video_repository: Path, squares: dict[str, bytes], tmp_path: Path
+) -> None:
+    repository = tmp_path / "repository"
+    shutil.copytree(video_repository, repository)
+    config = repository / "tiny_stream" / "config.pbtxt"
+    text = config.read_text()
+    config.write_text(text.replace(stream_fingerprint(), "another"))
+    assert config.read_text() != text
+    with serving(repository) as triton, gateway(triton.url) as running:
+        status, described = running.get("/pipeline")
+        assert (status, json.loads(described)["codecs"]) == (200, [])
+        assert labels(running.post(squares["red"])[1])[0] == "red"
+        with open_frames(running, "?codec=h264") as client:
+            client.send(b"a packet")
+            assert answer(client)["status"] == "misconfigured"
+        running.stop()
+        assert "tiny_stream' speaks contract another" in running.error_text()
 
 
 def test_a_stream_goes_on_when_triton_comes_back(video_repository: Path) -> None:

@@ -191,6 +191,27 @@ def test_ordinary_progressive_pictures_are_no_bombs() -> None:
         decode_image(images.scan_bomb(101), LIMITS)
 
 
+@pytest.mark.parametrize("kind", [b"tEXt", b"prVt"])
+def test_a_png_of_nothing_but_chunks_is_refused_before_they_are_parsed(kind: bytes) -> None:
+    whole = images.encoded(images.photograph(16, 16), ".png")
+    header = 8 + 12 + 13
+    few = whole[:header] + images.png_chunk(kind, b"a\0b") * 400 + whole[header:]
+    many = whole[:header] + images.png_chunk(kind, b"a\0b") * 600 + whole[header:]
+    np.testing.assert_array_equal(decode_image(few, LIMITS).bgr, reference(whole))
+    with pytest.raises(UnreadableImageError, match="too many chunks") as refused:
+        decode_image(many, LIMITS)
+    assert refused.value.status is ImageStatus.CORRUPT
+
+
+def test_a_png_chunk_that_claims_gigabytes_is_refused_before_they_are_set_aside() -> None:
+    whole = images.encoded(images.photograph(16, 16), ".png")
+    data = whole.index(b"IDAT") - 4
+    liar = whole[:data] + (0xFE000000).to_bytes(4, "big") + whole[data + 4 :]
+    with pytest.raises(UnreadableImageError, match="a chunk is longer than the file") as refused:
+        decode_image(liar, LIMITS)
+    assert refused.value.status is ImageStatus.CORRUPT
+
+
 def test_scans_count_for_more_in_a_large_picture() -> None:
     large = images.scan_bomb(40, side=7000)
     with pytest.raises(UnreadableImageError, match="too many scans"):

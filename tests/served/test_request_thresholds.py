@@ -121,3 +121,11 @@ def test_nms_that_runs_in_the_network_cannot_be_changed_by_a_request(
     # A head without NMS gives the same boxes whatever the overlap: nothing to refuse.
     without = ThresholdDefaults(thresholds, num_classes=3, nms="none")
     assert thresholds_of_request(json.dumps(parameters), without).suppressed
+
+
+@pytest.mark.parametrize("name", ["conf", "iou", "max_det", "classes"])
+@pytest.mark.parametrize("text", ["1" * 200_000 + "x", "0," * 200_000, "." * 200_000])
+def test_a_text_without_end_is_refused_before_it_is_parsed(name: str, text: str) -> None:
+    # A pattern that went back and forth over the digits took minutes for it.
+    with pytest.raises(BadParameterError):
+        thresholds_of_request(json.dumps({name: text}), DEFAULTS)

@@ -8,18 +8,15 @@ from collections.abc import Iterator
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
-from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from thin_client.closing import Closing
 from thin_client.contract import Codec
 from thin_client.errors import SourceUnreadable
 from thin_client.streaming.inbox import Item
 from thin_client.streaming.pyav import load_pyav
 from thin_client.streaming.units import Unit, is_disposable, is_key, with_parameter_sets
 from thin_client.streaming.wishes import Source
-
-if TYPE_CHECKING:
-    from typing_extensions import Self
 
 __all__ = ["VideoSource"]
 
@@ -36,7 +33,7 @@ _HUFFMAN_TABLES = b"\xff\xc4"
 _RTSP = {"rtsp_transport": "tcp", "fflags": "nobuffer", "flags": "low_delay"}
 
 
-class VideoSource:
+class VideoSource(Closing):
     """An open source.
 
     Args:
@@ -124,19 +121,6 @@ class VideoSource:
     def close(self) -> None:
         """Let go of the file, the camera or the connection."""
         self._container.close()
-
-    def __enter__(self) -> Self:
-        """Return the source itself."""
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        """Let go of it."""
-        self.close()
 
     def _open(self, name: str, options: dict[str, str], is_camera: bool) -> Any:
         try:

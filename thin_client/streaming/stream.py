@@ -9,11 +9,11 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import grpc
 
+from thin_client.closing import Closing
 from thin_client.contract import ImageStatus
 from thin_client.detections import Detections
 from thin_client.errors import FramewireError, SourceUnreadable
@@ -32,9 +32,6 @@ from thin_client.streaming.source import VideoSource
 from thin_client.streaming.target import Target, wait_until_ready
 from thin_client.streaming.units import Unit
 from thin_client.streaming.wishes import Source, Wishes
-
-if TYPE_CHECKING:
-    from typing_extensions import Self
 
 __all__ = ["StreamResult", "VideoStream"]
 
@@ -80,7 +77,7 @@ class _Way:
     picture: Any
 
 
-class VideoStream:
+class VideoStream(Closing):
     """Detections in the frames of a video, as fast as link and server take them and no later.
 
     Iterating yields a StreamResult for every frame that was answered, in order. Made by
@@ -197,19 +194,6 @@ class VideoStream:
             if isinstance(result, FramewireError):
                 raise result
             yield result
-
-    def __enter__(self) -> Self:
-        """Return the stream itself."""
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        """End the stream."""
-        self.close()
 
     # The thread that sends.
 

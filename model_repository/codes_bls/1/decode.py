@@ -22,6 +22,7 @@ from contract import STATUS_SENTENCES, ImageStatus
 from PIL import ExifTags, Image, PngImagePlugin
 
 from jpeg import JpegMarkers, has_too_many_scans, read_markers, unsupported_coding
+from png import fault_of_chunks
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -235,6 +236,8 @@ def _decode_odd_jpeg(data: bytes, markers: JpegMarkers, limits: DecodeLimits) ->
 
 
 def _decode_with_opencv(data: bytes, file_format: str, limits: DecodeLimits) -> NDArray[np.uint8]:
+    if file_format == "PNG" and (fault := fault_of_chunks(data)):
+        raise UnreadableImageError(ImageStatus.CORRUPT, fault)
     width, height, orientation = _header(data, file_format)
     _check_size(width, height, limits)
     with _turn_for(width * height):

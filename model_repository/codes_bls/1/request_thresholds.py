@@ -15,7 +15,12 @@ from nms import Thresholds
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-NUMBER = re.compile(r"\s*[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?\s*", re.ASCII)
+NUMBER = re.compile(r"\s*[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?\s*", re.ASCII)
+# No number is longer; who sends a megabyte of digits wants to see a parser suffer.
+MAX_NUMBER_CHARACTERS = 64
+# Of ``classes``, for each class that there is: its number, a comma and some room.
+MAX_CHARACTERS_OF_CLASS = 16
+MOST_WHOLE = 2**64
 NMS_IN_PYTHON, NMS_IN_GRAPH = "python", "graph"
 TRUE_WORDS = frozenset({"true", "1", "yes", "on"})
 FALSE_WORDS = frozenset({"false", "0", "no", "off"})
@@ -90,7 +95,11 @@ def _parse(parameters_json: str) -> dict[str, object]:
 def _number(name: str, value: object) -> float:
     if isinstance(value, str):
         # float() also reads underscores and digits of other scripts, which are likelier a mistake.
-        value = float(value) if NUMBER.fullmatch(value) else value
+        short = len(value) <= MAX_NUMBER_CHARACTERS
+        value = float(value) if short and NUMBER.fullmatch(value) else value
+    # More than a float's is no number either, and math.isfinite would raise.
+    if isinstance(value, int) and abs(value) >= MOST_WHOLE:
+        value = math.inf
     if isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value):
         return value
     raise BadParameterError(f"parameter {name} must be a number, got {_shown(value)}")
@@ -124,6 +133,11 @@ def _classes(
     if "classes" not in parameters:
         return default
     value = parameters["classes"]
+    most = MAX_NUMBER_CHARACTERS + MAX_CHARACTERS_OF_CLASS * num_classes
+    if isinstance(value, str) and len(value) > most:
+        raise BadParameterError(
+            f"parameter classes has {len(value)} characters where at most {most} are allowed"
+        )
     texts = value.split(",") if isinstance(value, str) else [value]
     chosen = []
     for text in texts:

@@ -79,12 +79,13 @@ def nal_units(packet: bytes, codec: Codec) -> list[NalUnit]:
         NotAnnexBError: it does not begin with a start code, or has more units than any picture.
     """
     units = []
-    for data in _split(packet):
+    for number, data in enumerate(_split(packet)):
+        # Those of further layers count too: a packet may hold millions of them.
+        if number >= MOST_UNITS:
+            raise NotAnnexBError("it has too many NAL units")
         unit = _h264_unit(data) if codec is Codec.H264 else _h265_unit(data)
         if unit is not None:
             units.append(unit)
-        if len(units) > MOST_UNITS:
-            raise NotAnnexBError("it has too many NAL units")
     return units
 
 

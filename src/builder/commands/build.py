@@ -85,7 +85,9 @@ def run_build(arguments: argparse.Namespace) -> None:
         )
     wanted = settings_of(arguments)
     labels = read_labels(arguments.labels) if arguments.labels else None
-    with onnx_of(arguments.model, arguments.size, arguments.head) as model_file:
+    with onnx_of(
+        arguments.model, arguments.size, arguments.head, trust_pickle=arguments.trust_pickle
+    ) as model_file:
         detector = read_detector(
             model_file,
             head=arguments.head,

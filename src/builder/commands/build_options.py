@@ -9,6 +9,7 @@ from dataclasses import fields
 from pathlib import Path
 
 from builder.detectors.heads import Head, known_layouts
+from builder.detectors.source_model import TRUST_OPTION
 from builder.pipelines.runtime_choice import choose_runtime
 from builder.settings import (
     PREDICT_DEFAULTS,
@@ -51,6 +52,16 @@ def add_reading_options(parser: argparse.ArgumentParser) -> None:
         "--number-classes",
         action="store_true",
         help="call the classes class_0, class_1, ... where nobody names them",
+    )
+    add_trust_option(parser)
+
+
+def add_trust_option(parser: argparse.ArgumentParser) -> None:
+    """Add what lets a checkpoint be loaded."""
+    parser.add_argument(
+        TRUST_OPTION,
+        action="store_true",
+        help="load a .pt, which is a pickle: loading it runs the code that it carries",
     )
 
 

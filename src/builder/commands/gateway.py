@@ -74,6 +74,18 @@ def add_gateway(commands: Commands[argparse.ArgumentParser]) -> None:
         help="WebSockets at once, and as many requests of HTTP (%(default)s)",
     )
     group.add_argument(
+        "--client-connections",
+        type=positive,
+        default=limits.client_connections,
+        help="of one address, WebSockets and requests of HTTP together (%(default)s)",
+    )
+    group.add_argument(
+        "--client-frames-per-second",
+        type=float,
+        default=limits.client_frames_per_s,
+        help="of one address, all its connections together (%(default)g)",
+    )
+    group.add_argument(
         "--drain-seconds",
         type=float,
         default=limits.drain_s,
@@ -126,6 +138,8 @@ def run_gateway_command(arguments: argparse.Namespace) -> None:
             message_bytes=arguments.max_message_bytes,
             frames_per_s=arguments.max_frames_per_second,
             connections=arguments.max_connections,
+            client_connections=arguments.client_connections,
+            client_frames_per_s=arguments.client_frames_per_second,
             drain_s=arguments.drain_seconds,
         ),
         token=token_from_environment(),

@@ -27,7 +27,9 @@ def add_inspect(commands: Commands[argparse.ArgumentParser]) -> None:
 def run_inspect(arguments: argparse.Namespace) -> None:
     """Print what a model is; nothing is written."""
     labels = read_labels(arguments.labels) if arguments.labels else None
-    with onnx_of(arguments.model, arguments.size, arguments.head) as model_file:
+    with onnx_of(
+        arguments.model, arguments.size, arguments.head, trust_pickle=arguments.trust_pickle
+    ) as model_file:
         inspection = inspect_model(
             model_file,
             head=arguments.head,

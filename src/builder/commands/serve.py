@@ -16,6 +16,7 @@ from builder.commands.options import (
 )
 from builder.errors import SettingsError
 from builder.serving.access import ADMIN_KEY_VARIABLE, GRPC_ADMIN_HEADER, Access
+from builder.serving.repository_paths import check_paths
 from builder.serving.server import serve
 from builder.serving.server_options import ModelControl, ServerOptions
 from builder.serving.tracing import Tracing
@@ -97,7 +98,9 @@ def _add_tracing_options(parser: argparse.ArgumentParser) -> None:
 
 def run_serve(arguments: argparse.Namespace) -> None:
     """Serve a repository until a signal comes."""
-    serve(serve_options(arguments))
+    options = serve_options(arguments)
+    check_paths(options.repository)
+    serve(options)
 
 
 def serve_options(arguments: argparse.Namespace) -> ServerOptions:

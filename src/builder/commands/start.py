@@ -10,6 +10,7 @@ from builder.commands.engine import build_and_tell
 from builder.commands.options import Commands
 from builder.commands.serve import add_serve_options, serve_options
 from builder.serving.installed import find_installed_triton
+from builder.serving.repository_paths import check_paths
 from builder.serving.server import serve, sigterm_interrupts
 from builder.serving.server_options import check_ports
 from builder.tensorrt.engine_options import EngineOptions
@@ -34,6 +35,7 @@ def add_start(commands: Commands[argparse.ArgumentParser]) -> None:
 def run_start(arguments: argparse.Namespace) -> None:
     """Make the plans that are wanted, and serve until a signal comes."""
     options = serve_options(arguments)
+    check_paths(options.repository)
     if options.triton is None:
         serve(options)  # the embedded Triton has no use for plans, and refuses their pipelines
         return

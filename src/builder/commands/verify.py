@@ -7,6 +7,7 @@ import json
 from contextlib import ExitStack
 from pathlib import Path
 
+from builder.commands.build_options import add_trust_option
 from builder.commands.options import Commands, add_repository_option
 from builder.detectors.detector import read_detector
 from builder.detectors.heads import Head
@@ -36,6 +37,7 @@ def add_verify(commands: Commands[argparse.ArgumentParser]) -> None:
     )
     parser.add_argument("model", help="the file the pipeline was built from")
     parser.add_argument("images", nargs="+", help="files, folders or patterns")
+    add_trust_option(parser)
     add_repository_option(parser, "that holds the pipeline")
     parser.add_argument("--name", help="of the pipeline (the repository's only one)")
     parser.add_argument(
@@ -83,7 +85,14 @@ def _verification(arguments: argparse.Namespace) -> Verification:
     _check_same_file(Path(arguments.model), manifest)
     size = (manifest.width, manifest.height)
     with ExitStack() as stack:
-        model_file = stack.enter_context(onnx_of(arguments.model, size, Head(manifest.head)))
+        model_file = stack.enter_context(
+            onnx_of(
+                arguments.model,
+                size,
+                Head(manifest.head),
+                trust_pickle=arguments.trust_pickle,
+            )
+        )
         # As the build read it, whatever it was told then.
         detector = read_detector(
             model_file,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from pathlib import Path
+from pathlib import Path, PurePath
 
 import onnx
 import onnx.inliner
@@ -83,13 +83,19 @@ def _load_external_weights(path: Path, model: onnx.ModelProto) -> None:
     try:
         outside = {
             ExternalDataInfo(tensor).location
-            for tensor in model.graph.initializer
+            for tensor in _tensors(model)
             if uses_external_data(tensor)
         }
     except ValueError as error:
         raise ModelFileError(
             f"{path.name} does not say where its weights are ({first_line(error)}): export it again"
         ) from error
+    for name in sorted(outside):
+        if PurePath(name).is_absolute() or ".." in PurePath(name).parts:
+            raise ModelFileError(
+                f"{path.name} keeps its weights in {name}, outside of its own folder: export it "
+                "with the weights inside"
+            )
     missing = sorted(name for name in outside if not (path.parent / name).is_file())
     if missing:
         raise ModelFileError(
@@ -118,14 +124,17 @@ def _check(path: Path, model: onnx.ModelProto) -> None:
 
 def _check_types(model: onnx.ModelProto) -> None:
     """Raise ValueError for an element type that is none, which the checker lets pass."""
-    tensors = [*model.graph.initializer]
-    tensors += [attribute.t for node in model.graph.node for attribute in node.attribute]
     values = (*model.graph.input, *model.graph.output)
     for kind in (
-        *(tensor.data_type for tensor in tensors),
+        *(tensor.data_type for tensor in _tensors(model)),
         *(value.type.tensor_type.elem_type for value in values),
     ):
         onnx.TensorProto.DataType.Name(kind)
+
+
+def _tensors(model: onnx.ModelProto) -> list[onnx.TensorProto]:
+    attributes = (attribute for node in model.graph.node for attribute in node.attribute)
+    return [*model.graph.initializer, *(attribute.t for attribute in attributes)]
 
 
 def _without_plugins(model: onnx.ModelProto) -> onnx.ModelProto:

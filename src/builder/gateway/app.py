@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from starlette.applications import Starlette
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import ClientDisconnect, HTTPConnection, Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Mount, Route, WebSocketRoute
 from starlette.staticfiles import StaticFiles
@@ -16,6 +16,7 @@ from starlette.websockets import WebSocket
 
 from builder.gateway import answers
 from builder.gateway.admission import SUBPROTOCOL, refusal
+from builder.gateway.clients import Client, TooManyConnections
 from builder.gateway.frames import CLOSE_UNSUPPORTED_DATA, Frame, parameters_from_query
 from builder.gateway.gateway import Gateway
 from builder.gateway.metrics import CONTENT_TYPE
@@ -23,11 +24,18 @@ from builder.gateway.page_headers import PageHeaders
 from builder.gateway.posts import BodyTooLarge, read_body
 from builder.gateway.session import CLOSE_SERVICE_RESTART, Answering, Session
 from thin_client.contract import Codec
-from thin_client.errors import FramewireError, InvalidRequestParameter
+from thin_client.errors import ContractMismatch, FramewireError, InvalidRequestParameter
+from thin_client.pipeline import Pipeline
 
 PAGE = Path(__file__).parent / "page"
 CODECS = tuple(codec.value for codec in Codec)
 CLOSE_TRY_AGAIN_LATER = 1013
+TOO_MANY = (
+    HTTPStatus.TOO_MANY_REQUESTS,
+    "client",
+    "this address has all the requests under way that it may have",
+)
+TOO_FAST = (HTTPStatus.TOO_MANY_REQUESTS, "client", "this address sends too fast; send fewer")
 
 
 def make_app(gateway: Gateway) -> ASGIApp:
@@ -70,21 +78,40 @@ class _Endpoints:
                 CLOSE_TRY_AGAIN_LATER, "the gateway has all the connections it may have"
             )
             return
+        try:
+            with gateway.clients.entering(_address(websocket)) as client:
+                await self._serve(websocket, client)
+        except TooManyConnections:
+            gateway.metrics.refused["client"] += 1
+            await websocket.close(
+                CLOSE_TRY_AGAIN_LATER, "this address has all the connections it may have"
+            )
+
+    async def _serve(self, websocket: WebSocket, client: Client) -> None:
+        gateway = self._gateway
         codec = websocket.query_params.get("codec")
         if codec is None:
-            await self._keep(websocket, gateway.answer_image)
+            await self._keep(websocket, client, gateway.answer_image)
         elif codec in CODECS:
             async with gateway.packets(Codec(codec)) as answer:
-                await self._keep(websocket, answer)
+                await self._keep(websocket, client, answer)
         else:
             await websocket.close(
                 CLOSE_UNSUPPORTED_DATA, f"the codecs are {', '.join(CODECS)}; none sends images"
             )
 
-    async def _keep(self, websocket: WebSocket, answer: Answering) -> None:
+    async def _keep(self, websocket: WebSocket, client: Client, answer: Answering) -> None:
         gateway = self._gateway
-        limits, metrics = gateway.settings.limits, gateway.metrics
-        await gateway.keep(Session(websocket, answer, limits, metrics, gateway.stopping))
+        await gateway.keep(
+            Session(
+                websocket,
+                answer,
+                gateway.settings.limits,
+                gateway.metrics,
+                gateway.stopping,
+                shared=client.pace,
+            )
+        )
 
     async def detect(self, request: Request) -> Response:
         gateway = self._gateway
@@ -97,18 +124,27 @@ class _Endpoints:
                 "connections",
                 "the gateway stops" if gateway.stopping.is_set() else "the gateway is busy",
             )
-        with gateway.post():
-            try:
-                parameters = parameters_from_query(request.query_params)
-                image = await read_body(request, gateway.settings.limits)
-            except InvalidRequestParameter as error:
-                return _error(HTTPStatus.BAD_REQUEST, answers.failed(error))
-            except BodyTooLarge as error:
-                gateway.metrics.refused["size"] += 1
-                return _error(error.status, {"status": error.word, "error": str(error)})
-            except ClientDisconnect:
-                return Response(status_code=HTTPStatus.BAD_REQUEST)
-            status, answer = await gateway.answer_post(Frame(0, image, parameters))
+        try:
+            with gateway.clients.entering(_address(request)) as client, gateway.post():
+                if not client.pace.take():
+                    return self._turned_away(*TOO_FAST)
+                return await self._detected(request)
+        except TooManyConnections:
+            return self._turned_away(*TOO_MANY)
+
+    async def _detected(self, request: Request) -> Response:
+        gateway = self._gateway
+        try:
+            parameters = parameters_from_query(request.query_params)
+            image = await read_body(request, gateway.settings.limits)
+        except InvalidRequestParameter as error:
+            return _error(HTTPStatus.BAD_REQUEST, answers.failed(error))
+        except BodyTooLarge as error:
+            gateway.metrics.refused["size"] += 1
+            return _error(error.status, {"status": error.word, "error": str(error)})
+        except ClientDisconnect:
+            return Response(status_code=HTTPStatus.BAD_REQUEST)
+        status, answer = await gateway.answer_post(Frame(0, image, parameters))
         return JSONResponse(answer, status) if status is HTTPStatus.OK else _error(status, answer)
 
     async def pipeline(self, request: Request) -> Response:
@@ -119,7 +155,7 @@ class _Endpoints:
             return self._turned_away(*refused)
         try:
             pipeline = await gateway.upstream.pipeline()
-            video = await gateway.upstream.video.find(pipeline)
+            with_video = await _takes_video(gateway, pipeline)
         except FramewireError as error:
             gateway.upstream.observe(error)
             return _error(answers.meaning(error)[1], answers.failed(error))
@@ -135,7 +171,7 @@ class _Endpoints:
             "in_flight": limits.in_flight,
             "max_message_bytes": limits.message_bytes,
             "max_frames_per_second": limits.frames_per_s,
-            "codecs": CODECS if video else (),
+            "codecs": CODECS if with_video else (),
         }
         return JSONResponse(described)
 
@@ -164,10 +200,22 @@ class _Endpoints:
         return _error(status, {"status": reason, "error": sentence})
 
 
+def _address(connection: HTTPConnection) -> str:
+    return connection.client.host if connection.client else ""
+
+
 def _error(status: HTTPStatus, answer: dict[str, Any]) -> Response:
     headers = {}
-    if status is HTTPStatus.SERVICE_UNAVAILABLE:
+    if status in (HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.TOO_MANY_REQUESTS):
         headers["Retry-After"] = "1"
     if status is HTTPStatus.UNAUTHORIZED:
         headers["WWW-Authenticate"] = "Bearer"
     return JSONResponse(answer, status, headers)
+
+
+async def _takes_video(gateway: Gateway, pipeline: Pipeline) -> bool:
+    try:
+        return await gateway.upstream.video.find(pipeline) is not None
+    except ContractMismatch:
+        # Pictures are taken all the same; whoever sends video is told why not.
+        return False

@@ -10,6 +10,7 @@ from http import HTTPStatus
 from typing import Any
 
 from builder.gateway import answers
+from builder.gateway.clients import Clients
 from builder.gateway.frames import Frame
 from builder.gateway.metrics import Metrics
 from builder.gateway.session import Answering, Session
@@ -29,6 +30,7 @@ class Gateway:
         settings: how it serves.
         upstream: the pipeline.
         metrics: counted so far.
+        clients: who has how much of it.
         stopping: set when it is told to stop: nothing new is taken, what was accepted is answered.
         posts: requests of HTTP that are under way.
     """
@@ -37,6 +39,7 @@ class Gateway:
         self.settings = settings
         self.upstream = upstream
         self.metrics = Metrics()
+        self.clients = Clients(settings.limits)
         self.stopping = asyncio.Event()
         self.posts = 0
         self._sessions: set[asyncio.Task[int]] = set()

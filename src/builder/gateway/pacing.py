@@ -1,4 +1,4 @@
-"""How fast frames of one connection are taken."""
+"""How fast frames of one connection, or of one address, are taken."""
 
 from __future__ import annotations
 
@@ -21,7 +21,20 @@ class Pace:
         self._interval_s = 1 / rate
         self._leeway_s = (burst - 1) / rate
         self._clock = clock
-        self._next = clock()
+        self._next = clock() - self._leeway_s
+
+    @property
+    def rested(self) -> bool:
+        """Whether all of the leeway is there again, so that a new pace would be no other."""
+        return self._next <= self._clock() - self._leeway_s
+
+    def take(self) -> bool:
+        """Take a place if there is one at once; return whether."""
+        now = self._clock()
+        if self._next > now:
+            return False
+        self.wait_s()
+        return True
 
     def wait_s(self) -> float:
         """Take the next place and return the seconds until it comes, 0 for at once."""

@@ -17,6 +17,7 @@ from builder.errors import PortTakenError
 from builder.gateway.app import make_app
 from builder.gateway.gateway import Gateway
 from builder.gateway.settings import GatewaySettings
+from builder.gateway.silence import ImpatientProtocol
 from builder.gateway.upstream import Upstream
 from thin_client.errors import FramewireError
 
@@ -121,7 +122,7 @@ def _config(settings: GatewaySettings, gateway: Gateway) -> uvicorn.Config:
     access = settings.access
     return uvicorn.Config(
         make_app(gateway),
-        http="h11",
+        http=ImpatientProtocol,
         ws="websockets-sansio",
         ws_max_size=settings.limits.message_bytes,
         ws_ping_interval=PING_INTERVAL_S,

@@ -40,6 +40,7 @@ class Session:
         limits: what the client may ask.
         metrics: of the gateway.
         stopping: set when the gateway is told to stop.
+        shared: the pace of everything that comes from the client's address.
     """
 
     def __init__(
@@ -49,13 +50,15 @@ class Session:
         limits: Limits,
         metrics: Metrics,
         stopping: asyncio.Event,
+        *,
+        shared: Pace,
     ) -> None:
         self._websocket = websocket
         self._answer = answer
         self._metrics = metrics
         self._stopping = stopping
         self._places = asyncio.Semaphore(limits.in_flight)
-        self._pace = Pace(limits.frames_per_s, limits.in_flight)
+        self._paces = (Pace(limits.frames_per_s, limits.in_flight), shared)
         self._pending: asyncio.Queue[_Pending | None] = asyncio.Queue()
         self._tasks: set[asyncio.Task[dict[str, Any]]] = set()
 
@@ -94,7 +97,7 @@ class Session:
         position = 0
         while True:
             await self._places.acquire()
-            await asyncio.sleep(self._pace.wait_s())
+            await asyncio.sleep(max(pace.wait_s() for pace in self._paces))
             message = await self._next_message()
             if message is None:
                 return CLOSE_SERVICE_RESTART, "the gateway stops; connect again shortly"

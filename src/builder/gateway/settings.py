@@ -31,6 +31,8 @@ class Limits:
         message_bytes: of one message or one body.
         frames_per_s: of one connection; faster ones are read more slowly.
         connections: WebSockets at once, and as many requests of HTTP.
+        client_connections: of one address, WebSockets and requests of HTTP together.
+        client_frames_per_s: of one address, all its connections together.
         drain_s: time for what was accepted when the gateway is told to stop.
 
     Raises:
@@ -41,6 +43,8 @@ class Limits:
     message_bytes: int = 8 * 2**20
     frames_per_s: float = 60.0
     connections: int = 64
+    client_connections: int = 16
+    client_frames_per_s: float = 240.0
     drain_s: float = 30.0
 
     def __post_init__(self) -> None:
@@ -50,6 +54,8 @@ class Limits:
             ("--max-message-bytes", self.message_bytes),
             ("--max-frames-per-second", self.frames_per_s),
             ("--max-connections", self.connections),
+            ("--client-connections", self.client_connections),
+            ("--client-frames-per-second", self.client_frames_per_s),
             ("--drain-seconds", self.drain_s),
         ):
             if not 0 < value < math.inf:

@@ -134,7 +134,7 @@ def read_manifest(repository: Path, name: str, version: int | None = None) -> Ma
             else values[field.name]
             for field in fields(Manifest)
         }
-        return Manifest(
+        manifest = Manifest(
             **{
                 **known,
                 "precision": Precision(known["precision"]),
@@ -143,6 +143,10 @@ def read_manifest(repository: Path, name: str, version: int | None = None) -> Ma
                 "decoder": Decoder(known["decoder"]),
             }
         )
+        # Paths are made of both.
+        if (manifest.name, manifest.version) != (name, chosen):
+            raise ValueError(f"it is of version {manifest.version} of {manifest.name!r}")
+        return manifest
     except FileNotFoundError as error:
         kept = ", ".join(map(str, version_folders(repository / name))) or "none"
         raise RepositoryError(

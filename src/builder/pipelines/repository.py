@@ -47,6 +47,7 @@ PREPROCESS_FILES = (
     "preprocess/image_counts.py",
     "preprocess/jpeg.py",
     "preprocess/letterbox.py",
+    "preprocess/png.py",
 )
 POSTPROCESS_FILES = (
     "shared/metrics.py",
@@ -64,6 +65,7 @@ STREAM_FILES = (
     "preprocess/frames.py",
     "preprocess/jpeg.py",
     "preprocess/letterbox.py",
+    "preprocess/png.py",
     "stream/bits.py",
     "stream/h264_slices.py",
     "stream/known_sets.py",

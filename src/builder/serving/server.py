@@ -125,13 +125,13 @@ def serve(options: ServerOptions) -> None:
     with suppress(KeyboardInterrupt), sigterm_interrupts(), triton_server(options) as server:
         try:
             models = server.wait_until_ready()
+            if warning := exposure_warning(options, server.version):
+                print(f"framewire: warning: {warning}", file=sys.stderr, flush=True)
             print(
                 f"ready: {', '.join(models)} on gRPC {options.address}:{options.grpc_port}, "
                 f"HTTP {options.http_port}, metrics {options.metrics_port}",
                 flush=True,
             )
-            if warning := exposure_warning(options, server.version):
-                print(f"framewire: warning: {warning}", file=sys.stderr, flush=True)
             server.wait()
         except KeyboardInterrupt:
             # Triton may have taken requests before we called it ready. While this lasts a second

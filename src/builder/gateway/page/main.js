@@ -28,7 +28,10 @@ let link = null;
 let source = null; // {element, stop(), send()}
 let capturing = false;
 const encoder = new Encoder(
-  (packet, capturedMs) => { if (source && link.open) sendBytes(packet, capturedMs); },
+  (packet, capturedMs) => {
+    // The encoder may give a packet after somebody chose pictures.
+    if (source && link.codec === "h264" && link.open) sendBytes(packet, capturedMs);
+  },
   (sentence) => say(`${sentence}.`),
 );
 
@@ -117,8 +120,10 @@ async function sendVideoFrame() {
       encoder.encode(video, maxSide, capturedMs);
       return;
     }
+    const asked = link;
     const jpeg = await captureJpeg(video, maxSide);
-    if (source && link.open) sendBytes(jpeg, capturedMs);
+    // Meanwhile somebody may have stopped the source, or chosen video for another link.
+    if (source && link === asked && link.open) sendBytes(jpeg, capturedMs);
   } catch (error) {
     say(`${error.message}.`);
   } finally {

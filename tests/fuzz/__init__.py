@@ -1,0 +1,3 @@
+"""Fuzzing: every parser that sees bytes from outside."""
+
+import tests.conftest  # noqa: F401 - served models are found through it

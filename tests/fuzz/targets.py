@@ -1,0 +1,254 @@
+"""Every parser that sees bytes from outside, as a function of bytes.
+
+A target returns when its parser did what it must: gave a result that keeps its promises, or refused
+in its own words. Whatever else it raises is a finding.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+
+import numpy as np
+from contract import Codec, ImageStatus
+from google.protobuf.message import DecodeError
+from tritonclient.grpc import model_config_pb2, service_pb2
+
+from builder.gateway.frames import ProtocolMisuse, parameters_from_query, read_frame
+from decode import DecodeLimits, UnreadableImageError, decode_image, format_of
+from frames import FrameFormat, load_frame
+from jpeg import has_too_many_scans, read_markers, unsupported_coding
+from nal_units import NotAnnexBError, nal_units
+from nms import Thresholds
+from png import fault_of_chunks
+from refusals import RefusedPacketError
+from request_thresholds import BadParameterError, ThresholdDefaults, thresholds_of_request
+from stream import Stream
+from tests.conftest import ROOT
+from thin_client.contract import (
+    PIPELINE_INPUTS,
+    REQUEST_PARAMETERS,
+    PipelineParameter,
+    contract_fingerprint,
+)
+from thin_client.errors import (
+    ContractMismatch,
+    FramewireError,
+    InvalidRequestParameter,
+)
+from thin_client.parameters import wire_parameters
+from thin_client.pipeline import Pipeline, pipeline_from_config
+from thin_client.streaming.packets import read_answer
+from thin_client.streaming.units import is_disposable, is_key, with_parameter_sets
+from thin_client.wire import read_response
+
+# Small, so that what is found is a fault of a parser and not the time that pixels take.
+LIMITS = DecodeLimits(max_bytes=2**16, max_pixels=2**16)
+WANTED = FrameFormat(64, 48, LIMITS)
+LABELS = ("red", "green", "blue")
+DEFAULTS = ThresholdDefaults(
+    Thresholds(conf=0.25, iou=0.7, max_det=5, class_agnostic=False, suppressed=False), len(LABELS)
+)
+# Between the parts of an input that is several things: packets of a stream, values of parameters.
+SEPARATOR = b"\xf0\x0f|"
+MOST_PARTS = 16
+PIPELINE = Pipeline(
+    model="tiny",
+    labels=LABELS,
+    input_width=64,
+    input_height=48,
+    head="yolov8",
+    conf=0.25,
+    iou=0.7,
+    max_det=5,
+    class_agnostic=False,
+    max_batch_size=4,
+    builder_version="0",
+)
+
+
+def image_headers(data: bytes) -> None:
+    """What is read of a picture before it is decoded."""
+    format_of(data)
+    markers = read_markers(data)
+    unsupported_coding(markers)
+    has_too_many_scans(data, markers, 1000)
+    fault_of_chunks(data)
+
+
+def image(data: bytes) -> None:
+    """A picture, in every format, decoded whole and scaled."""
+    for drawn in (None, WANTED.drawn_size):
+        try:
+            decoded = decode_image(data, LIMITS, drawn)
+        except UnreadableImageError as refusal:
+            _assert_a_sentence(str(refusal))
+            continue
+        assert decoded.bgr.dtype == np.uint8
+        assert decoded.bgr.ndim == 3
+        assert decoded.width * decoded.height <= LIMITS.max_pixels
+    frame = np.empty(WANTED.shape, np.uint8)
+    loaded = load_frame(data, frame, WANTED)
+    assert (loaded.status is ImageStatus.OK) == (loaded.size != (0, 0))
+    assert np.isfinite(loaded.geometry).all()
+
+
+def request_parameters(data: bytes) -> None:
+    """Parameters of a request, as Triton hands them on: a JSON object of texts and numbers."""
+    names = (*REQUEST_PARAMETERS, "other")
+    given: dict[str, object] = {}
+    for name, part in zip(names, _parts(data), strict=False):
+        text = part.decode("utf-8", "surrogateescape").encode("utf-8", "replace").decode()
+        given[name] = text
+        # KServe's parameters are texts, booleans, and numbers of 64 bits.
+        if part[:1] == b"#" and len(part) >= 9:
+            given[name] = int.from_bytes(part[1:9], "big", signed=True)
+    for nms in ("python", "graph"):
+        defaults = ThresholdDefaults(DEFAULTS.thresholds, DEFAULTS.num_classes, nms)
+        try:
+            found = thresholds_of_request(json.dumps(given), defaults)
+        except BadParameterError as refusal:
+            _assert_a_sentence(str(refusal))
+            continue
+        assert 0 <= found.conf <= 1
+        assert 0 <= found.iou <= 1
+        assert 1 <= found.max_det <= DEFAULTS.thresholds.max_det
+        assert all(0 <= each < len(LABELS) for each in found.classes or ())
+
+
+def gateway_message(data: bytes) -> None:
+    """A message of a WebSocket: a header, or none, and a frame."""
+    try:
+        frame = read_frame(data, 3)
+    except ProtocolMisuse as misuse:
+        _assert_closes(str(misuse))
+        return
+    assert data.endswith(frame.image)
+    json.dumps(frame.frame_id)
+    if frame.refusal is None:
+        with suppress(InvalidRequestParameter):
+            wire_parameters(LABELS, **frame.parameters)
+
+
+def gateway_query(data: bytes) -> None:
+    """The query of a POST."""
+    names = (*REQUEST_PARAMETERS, "other")
+    texts = [part.decode("utf-8", "replace") for part in _parts(data)]
+    with suppress(InvalidRequestParameter):
+        parameters = parameters_from_query(dict(zip(names, texts, strict=False)))
+        wire_parameters(LABELS, **parameters)
+
+
+def h264(data: bytes) -> None:
+    """Packets of a stream."""
+    _stream(Codec.H264, data)
+
+
+def h265(data: bytes) -> None:
+    """Packets of a stream."""
+    _stream(Codec.H265, data)
+
+
+def mjpeg(data: bytes) -> None:
+    """Packets of a stream."""
+    _stream(Codec.MJPEG, data)
+
+
+def client_config(data: bytes) -> None:
+    """What a server says of its pipeline, and a client reads."""
+    config = model_config_pb2.ModelConfig()
+    with suppress(DecodeError):
+        config.ParseFromString(data)
+        _read_config(config)
+    # The same with a config that gets past the first looks, of which the values are strange.
+    config = model_config_pb2.ModelConfig(name="tiny", max_batch_size=4)
+    for tensor in PIPELINE_INPUTS:
+        config.input.add(name=tensor.name)
+    names = [each.value for each in PipelineParameter]
+    for name, part in zip(names, _parts(data), strict=False):
+        config.parameters[name].string_value = part.decode("utf-8", "replace")
+    config.parameters[PipelineParameter.CONTRACT.value].string_value = contract_fingerprint()
+    _read_config(config)
+
+
+def client_answer(data: bytes) -> None:
+    """What a server answers, and a client reads."""
+    response = service_pb2.ModelInferResponse()
+    try:
+        response.ParseFromString(data)
+    except DecodeError:
+        return
+    with suppress(ContractMismatch):
+        for detections in read_response(response, PIPELINE, 2):
+            assert len(detections) <= PIPELINE.max_det
+            detections.to_dict()
+    with suppress(ContractMismatch):
+        read_answer(response, PIPELINE, None)
+
+
+TARGETS: dict[str, Callable[[bytes], None]] = {
+    target.__name__: target
+    for target in (
+        image_headers,
+        image,
+        request_parameters,
+        gateway_message,
+        gateway_query,
+        h264,
+        h265,
+        mjpeg,
+        client_config,
+        client_answer,
+    )
+}
+
+
+def _parts(data: bytes) -> list[bytes]:
+    return data.split(SEPARATOR)[:MOST_PARTS]
+
+
+def _stream(codec: Codec, data: bytes) -> None:
+    stream = Stream(codec, WANTED, lambda _: None)
+    frame = np.empty(WANTED.shape, np.uint8)
+    for number, packet in enumerate([*_parts(data), b""]):
+        with suppress(RefusedPacketError):
+            answer = stream.push(packet, number, frame)
+            assert (answer.index >= 0) == (answer.status is ImageStatus.OK)
+        if codec is not Codec.MJPEG:
+            with suppress(NotAnnexBError):
+                nal_units(packet, codec)
+        # What the client does with packets of a camera.
+        is_key(packet, codec)
+        is_disposable(packet, codec)
+        with_parameter_sets(packet, codec, b"\0\0\0\1\x67")
+    stream.close()
+
+
+def _read_config(config: model_config_pb2.ModelConfig) -> None:
+    with suppress(FramewireError):
+        found = pipeline_from_config(config)
+        assert found.max_det >= 1
+        assert found.input_width >= 1
+        found.label(0)
+
+
+def _assert_a_sentence(text: str) -> None:
+    assert text
+    assert "\n" not in text
+    assert "Traceback" not in text
+
+
+def _assert_closes(reason: str) -> None:
+    # What may go with the close of a WebSocket (RFC 6455, 5.5.1).
+    assert len(reason.encode()) <= 123
+
+
+def seeds(name: str) -> Iterator[bytes]:
+    """The inputs of a target that are kept: files of seeds, and what was found."""
+    for folder in ("seeds", "findings"):
+        for file in sorted((HERE / folder / name).glob("*")):
+            yield file.read_bytes()
+
+
+HERE = ROOT / "tests" / "fuzz"
