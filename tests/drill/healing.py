@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 
 from tests.drill.load import Load
@@ -12,9 +13,10 @@ from tests.drill.servers import Pair, Server, seconds_until
 UNREADY_S, HEALED_S = 2.0, 5.0
 # A server that does not heal is waited for so long, times the limit, before it is given up.
 PATIENCE = 6
-# A supervisor ends after five healings within ten minutes, and pauses before those after the
-# first few: to each server not more is done before a new one takes its place.
-HEALINGS_OF_A_SERVER = 2
+# A supervisor ends after five healings within ten minutes unless it is told otherwise, and pauses
+# before it heals a server that was well for less than five seconds.
+SUPERVISION = ("--max-restarts", "1000000")
+WELL_S = 6.0
 CALLS_BETWEEN = 30
 # Of each client, between two calls. Two servers and their clients share the cores of one machine
 # here, and one that starts again must find some.
@@ -33,7 +35,7 @@ class Patient:
 
     def __init__(self, pair: Pair, load: Load, scale: Scale, outcome: Outcome) -> None:
         self._pair, self._load, self._scale, self._outcome = pair, load, scale, outcome
-        self._healings = [0, 0]
+        self._well_since = [0.0, 0.0]
         self._turn = 0
 
     def hurt(self, what: str, hurt: Callable[[Server], None]) -> None:
@@ -45,10 +47,8 @@ class Patient:
         """
         self._turn = 1 - self._turn
         number = self._turn
-        if self._healings[number] == HEALINGS_OF_A_SERVER:
-            self._pair.renew(number)
-            self._healings[number] = 0
         server = self._pair.servers[number]
+        time.sleep(max(self._well_since[number] + WELL_S - time.monotonic(), 0))
         self._load.wait_for_more(CALLS_BETWEEN)
         hurt(server)
         notice_s = seconds_until(
@@ -71,8 +71,8 @@ class Patient:
             self._outcome.broken.append(f"{what}: unready after {notice_s:.1f} s only")
         if heal_s > self._scale.limit(HEALED_S):
             self._outcome.broken.append(f"{what}: healed after {heal_s:.1f} s only")
-        self._healings[number] += 1
+        self._well_since[number] = time.monotonic()
 
     def _replace(self, number: int) -> None:
         self._pair.renew(number)
-        self._healings[number] = 0
+        self._well_since[number] = time.monotonic()

@@ -165,11 +165,15 @@ class Pair:
     """Two servers of the same repository, for clients that know both.
 
     Either can be replaced by a new one at its ports while the other goes on.
+
+    Args:
+        repository: of both.
+        options: of ``framewire serve``.
     """
 
-    def __init__(self, repository: Path) -> None:
-        self._repository = repository
-        self.servers = [Server(repository) for _ in range(2)]
+    def __init__(self, repository: Path, *options: str) -> None:
+        self._repository, self._options = repository, options
+        self.servers = [Server(repository, *options) for _ in range(2)]
 
     def __enter__(self) -> Pair:
         try:
@@ -192,7 +196,8 @@ class Pair:
     def renew(self, number: int) -> None:
         """Stop one of them by SIGTERM and start it again."""
         self.servers[number].stop()
-        self.servers[number] = Server(self._repository, ports=self.servers[number].ports)
+        ports = self.servers[number].ports
+        self.servers[number] = Server(self._repository, *self._options, ports=ports)
         self.servers[number].wait_until_ready()
 
 

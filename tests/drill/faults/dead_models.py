@@ -6,7 +6,7 @@ import os
 import signal
 from pathlib import Path
 
-from tests.drill.healing import PAUSE_S, Patient
+from tests.drill.healing import PAUSE_S, SUPERVISION, Patient
 from tests.drill.load import Load
 from tests.drill.memory import MemoryWatch
 from tests.drill.outcome import Outcome
@@ -29,7 +29,7 @@ def run(scale: Scale, folder: Path) -> Outcome:
         outcome.broken.append("`framewire serve` has no supervisor")
         return outcome
     with (
-        Pair(tiny_repository(folder, stream=True)) as pair,
+        Pair(tiny_repository(folder, stream=True), *SUPERVISION) as pair,
         MemoryWatch(lambda: pair.servers) as watch,
         Load(pair.url, threads=2, pause_s=PAUSE_S) as load,
         Load(pair.url, bls=True, threads=2, pause_s=PAUSE_S) as load_bls,

@@ -7,7 +7,7 @@ import signal
 from pathlib import Path
 
 from builder.serving.shared_memory import SHM_FOLDER
-from tests.drill.healing import PAUSE_S, Patient
+from tests.drill.healing import PAUSE_S, SUPERVISION, Patient
 from tests.drill.load import Load
 from tests.drill.memory import MemoryWatch
 from tests.drill.outcome import Outcome
@@ -27,7 +27,7 @@ def run(scale: Scale, folder: Path) -> Outcome:
         return outcome
     regions = set(SHM_FOLDER.glob("framewire_*"))
     with (
-        Pair(tiny_repository(folder)) as pair,
+        Pair(tiny_repository(folder), *SUPERVISION) as pair,
         MemoryWatch(lambda: pair.servers) as watch,
         Load(pair.url, threads=4, pause_s=PAUSE_S) as load,
     ):
