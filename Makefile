@@ -1,6 +1,7 @@
 # make demo   see boxes: a real Triton, a sample picture, build/demo.png
 # make test   run every test, the real server included
 # make test-containers  tests of the images, in Docker; make test-gpu  of that for GPUs, on one
+# make drill  known failures, caused on purpose: a table of what they lost; SHORT=1 in minutes
 # make heads  a table of every head: built, served, equal to the reference, known to TensorRT
 # make fuzz   parsers of what comes from outside, each on strange inputs for FUZZ_SECONDS
 # make bench  how fast: the sweep, the comparison, the targets; build/bench/report.html
@@ -9,7 +10,7 @@
 # make check  ruff, mypy --strict, the import rule
 # make image  images framewire-cpu and framewire-client; make image-gpu  the one for GPU servers
 .DEFAULT_GOAL := demo
-.PHONY: demo test test-containers test-gpu bench stream-bench heads fuzz check manifests \
+.PHONY: demo test test-containers test-gpu bench stream-bench drill heads fuzz check manifests \
     model_repository image image-gpu clean
 
 PORTS := $(if $(GRPC_PORT),--grpc-port $(GRPC_PORT)) $(if $(HTTP_PORT),--http-port $(HTTP_PORT)) \
@@ -47,6 +48,11 @@ bench: .venv/.bench
 # make stream-bench STREAM_BENCH="--links 4 --seconds 5": see docs/streaming.md.
 stream-bench: .venv/.embedded
 	@.venv/bin/python benchmarks/stream/run.py $(STREAM_BENCH)
+
+# make drill SHORT=1 ONLY="sigterm access": see docs/reliability.md. Some faults need root.
+drill: .venv/.test
+	@.venv/bin/python -m tests.drill $(if $(SHORT),--short) $(if $(ONLY),--only $(ONLY)) \
+	    $(if $(JSON),--json $(JSON))
 
 # make fuzz FUZZ_SECONDS=600: each target for as long; what it finds lies in build/fuzz.
 FUZZ_SECONDS ?= 60

@@ -42,8 +42,12 @@ _TRANSPORT = re.compile(
     re.IGNORECASE,
 )
 _NOT_READY = re.compile(
-    r"ready state|not ready|no available version|stopp(ing|ed)|shutting down|unload", re.IGNORECASE
+    r"ready state|not ready|not healthy|no available version|stopp(ing|ed)|shutting down|unload",
+    re.IGNORECASE,
 )
+
+# Triton's words for every request to a model whose process died, until it is started again.
+_DEAD_PROCESS = re.compile(r"stub process .*is not healthy", re.IGNORECASE)
 
 # Triton's word for an endpoint that wants a key, under the code of a server that is away.
 _RESTRICTED = "This protocol is restricted"
@@ -52,10 +56,26 @@ _RESTRICTED = "This protocol is restricted"
 _REASONS = (
     (r"connection refused", "the connection is refused"),
     (r"wrong_version_number", "TLS was asked for (ssl), but the server does not speak it"),
+    (r"certificate has expired", "the server's certificate has expired"),
+    (r"certificate is not yet valid", "the server's certificate is not valid yet"),
+    (r"hostname verification", "the server's certificate is for another host than this address"),
+    (
+        r"issuer certificate|self.signed|unable to verify",
+        "the server's certificate is not from an authority of the root certificates"
+        " (root_certificates, --root-certificates)",
+    ),
     (r"certificate|handshake|ssl_error", "the TLS handshake failed, so check the certificates"),
     (r"resolv|resolution|name not found", "its name does not resolve"),
     (r"http1|http/1|parsing http/2", "what answers is no gRPC endpoint, so check the port"),
     (r"timed out|timeout", "no answer to the attempt to connect"),
+    # All that TLS tells a client of why its certificate was refused.
+    (
+        r"failed to connect.*socket closed",
+        "it hung up before the first call, as one does that wants TLS (ssl, --ssl), or a client"
+        " certificate (certificate_chain, --certificate-chain), or another one than this, which may"
+        " be expired or from an authority it does not know; Triton's HTTP port does it too (gRPC is"
+        " 8001 by default)",
+    ),
     (
         r"socket closed|connection reset|goaway|recvmsg|end of stream",
         "the connection was lost (Triton's HTTP port does that too; gRPC is 8001 by default)",
@@ -117,6 +137,8 @@ def is_transient(error: grpc.RpcError) -> bool:
     if code is grpc.StatusCode.CANCELLED:
         # Not by us: a call that we give up never comes here. A server that stops does that.
         return True
+    if code is grpc.StatusCode.INTERNAL:
+        return _DEAD_PROCESS.search(_details(error)) is not None
     return code is grpc.StatusCode.UNAVAILABLE and not _is_restricted(error)
 
 

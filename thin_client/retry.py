@@ -15,9 +15,10 @@ class RetryPolicy:
     """How often a request that was refused for the moment is sent again.
 
     Only failures that say "not now" are retried: a connection that is refused, lost or still being
-    made, a full queue, a server that is starting or stopping (gRPC's UNAVAILABLE), and a proxy's
-    rate limit (RESOURCE_EXHAUSTED). Detection changes nothing on the server, so a second send is
-    harmless. A bad image, a bad parameter, a crash and a missed deadline are never retried.
+    made, a full queue, a server that is starting or stopping (gRPC's UNAVAILABLE), one whose model
+    lost its process (INTERNAL, "not healthy"), and a proxy's rate limit (RESOURCE_EXHAUSTED).
+    Detection changes nothing on the server, so a second send is harmless. A bad image, a bad
+    parameter, any other fault of the server and a missed deadline are never retried.
 
     The pause doubles from try to try and is shortened by up to half at random, so that clients
     that were refused together do not come back together. Pauses and tries share the call's one

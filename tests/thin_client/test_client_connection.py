@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import datetime
 import json
 from pathlib import Path
 
 import grpc
 import pytest
+import trustme
 
 from tests.certificates import make_certificates
 from thin_client import Connection, InvalidConnection, RetryPolicy, ServerUnreachable
@@ -156,14 +158,32 @@ def test_mutual_tls(start_triton, make_detector, certificates):
 def test_client_without_a_certificate_fails_mutual_tls(start_triton, make_detector, certificates):
     server = start_triton(server_credentials(certificates, mutual=True))
     connection = Connection(server.url, ssl=True, root_certificates=certificates / "ca.pem")
-    with pytest.raises(ServerUnreachable):
+    with pytest.raises(ServerUnreachable, match=r"wants TLS .* or a client certificate .* expired"):
         make_detector(connection, retry=AT_ONCE).detect(b"ok 7")
 
 
 def test_unknown_certificate_is_said(start_triton, make_detector, certificates):
     server = start_triton(server_credentials(certificates, mutual=False))
-    with pytest.raises(ServerUnreachable, match="TLS handshake failed, so check the certificates"):
+    with pytest.raises(ServerUnreachable, match="not from an authority of the root certificates"):
         make_detector(Connection(server.url, ssl=True), retry=AT_ONCE).detect(b"ok 7")
+
+
+@pytest.mark.parametrize(
+    ("hosts", "days_ago", "words"),
+    [(("127.0.0.1",), 1, "has expired"), (("elsewhere.example",), -1, "is for another host")],
+)
+def test_what_is_wrong_with_a_certificate_is_said(
+    start_triton, make_detector, tmp_path, hosts, days_ago, words
+):
+    day, now = datetime.timedelta(days=1), datetime.datetime.now(datetime.timezone.utc)
+    authority = trustme.CA()
+    issued = authority.issue_cert(*hosts, not_before=now - 9 * day, not_after=now - days_ago * day)
+    authority.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
+    pair = (issued.private_key_pem.bytes(), issued.cert_chain_pems[0].bytes())
+    server = start_triton(grpc.ssl_server_credentials([pair]))
+    connection = Connection(server.url, ssl=True, root_certificates=tmp_path / "ca.pem")
+    with pytest.raises(ServerUnreachable, match=f"the server's certificate {words}"):
+        make_detector(connection, retry=AT_ONCE).detect(b"ok 7")
 
 
 def test_tls_to_a_server_without_it_is_said(triton, make_detector):

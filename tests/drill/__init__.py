@@ -1,0 +1,1 @@
+"""The fire drill: known failures, caused on purpose. See docs/reliability.md."""

@@ -1,0 +1,78 @@
+"""Hurting one of two servers while clients call both, and watching it heal."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+from tests.drill.load import Load
+from tests.drill.outcome import Outcome
+from tests.drill.scale import Scale
+from tests.drill.servers import Pair, Server, seconds_until
+
+UNREADY_S, HEALED_S = 2.0, 5.0
+# A server that does not heal is waited for so long, times the limit, before it is given up.
+PATIENCE = 6
+# A supervisor ends after five healings within ten minutes unless it is told otherwise, and pauses
+# before it heals a server that was well for less than five seconds.
+SUPERVISION = ("--max-restarts", "1000000")
+WELL_S = 6.0
+CALLS_BETWEEN = 30
+# Of each client, between two calls. Two servers and their clients share the cores of one machine
+# here, and one that starts again must find some.
+PAUSE_S = 0.02
+
+
+class Patient:
+    """Two servers, of which always the same one is hurt until it has healed often enough.
+
+    Args:
+        pair: the servers.
+        load: on both.
+        scale: whose limits hold.
+        outcome: that keeps what did not.
+    """
+
+    def __init__(self, pair: Pair, load: Load, scale: Scale, outcome: Outcome) -> None:
+        self._pair, self._load, self._scale, self._outcome = pair, load, scale, outcome
+        self._well_since = [0.0, 0.0]
+        self._turn = 0
+
+    def hurt(self, what: str, hurt: Callable[[Server], None]) -> None:
+        """Hurt a server under load, and wait until it is well again.
+
+        Args:
+            what: is done, for the sentence about what did not hold.
+            hurt: does it.
+        """
+        self._turn = 1 - self._turn
+        number = self._turn
+        server = self._pair.servers[number]
+        time.sleep(max(self._well_since[number] + WELL_S - time.monotonic(), 0))
+        self._load.wait_for_more(CALLS_BETWEEN)
+        hurt(server)
+        notice_s = seconds_until(
+            lambda: not server.ready(), PATIENCE * self._scale.limit(UNREADY_S)
+        )
+        if notice_s is None:
+            self._outcome.broken.append(f"{what}: the server went on calling itself ready")
+            self._replace(number)
+            return
+        more_s = seconds_until(server.ready, PATIENCE * self._scale.limit(HEALED_S))
+        if more_s is None:
+            why = server.error_text().strip().splitlines()[-1:]
+            self._outcome.broken.append(f"{what}: it did not heal ({''.join(why)})")
+            self._replace(number)
+            return
+        heal_s = notice_s + more_s
+        self._outcome.noticed(notice_s)
+        self._outcome.healed(heal_s)
+        if notice_s > self._scale.limit(UNREADY_S):
+            self._outcome.broken.append(f"{what}: unready after {notice_s:.1f} s only")
+        if heal_s > self._scale.limit(HEALED_S):
+            self._outcome.broken.append(f"{what}: healed after {heal_s:.1f} s only")
+        self._well_since[number] = time.monotonic()
+
+    def _replace(self, number: int) -> None:
+        self._pair.renew(number)
+        self._well_since[number] = time.monotonic()
