@@ -32,8 +32,6 @@ def _serve(options: ServerOptions) -> None:
             if warning := exposure_warning(options, server.version):
                 print(f"framewire: warning: {warning}", file=sys.stderr, flush=True)
             print(options.ready_line(models), flush=True)
-            if warning := exposure_warning(options, server.version):
-                print(f"framewire: warning: {warning}", file=sys.stderr, flush=True)
             server.wait()
         except KeyboardInterrupt:
             # Triton may have taken requests before we called it ready. While this lasts a second

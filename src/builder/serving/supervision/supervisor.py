@@ -126,8 +126,6 @@ class _Supervisor:
             if warning := exposure_warning(self._options, version):
                 _tell(f"warning: {warning}")
             print(self._options.ready_line(models), flush=True)
-            if warning := exposure_warning(self._options, version):
-                _tell(f"warning: {warning}")
             self._said_ready = True
         if self._noticed_at is not None:
             _tell(f"healed after {now - self._noticed_at:.1f} s")
