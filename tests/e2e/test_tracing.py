@@ -165,6 +165,7 @@ def test_of_many_requests_one_in_so_many_is_traced(
     ) as server:
         for _ in range(40):
             ask(server, "tiny")
-    # What was left is sent when the server ends.
+        # What was left is sent when the server ends.
+        server.stop()
     traces = {span["traceId"] for span in collector.spans if span["name"] == "tiny"} - known
     assert len(traces) == 4
