@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import http.client
 import shutil
+import socket
 import subprocess
+import threading
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
 import pytest
 
+from builder.errors import ServerNotReadyError
+from builder.serving.readiness import check_metrics
+from builder.serving.server_options import LOOPBACK
 from tests.serving import Serving, framewire, free_ports, serving
 
 
@@ -91,3 +96,21 @@ def test_a_repository_without_pipelines_has_none_that_is_healthy(tmp_path: Path)
     asked = health("--repository", str(tmp_path))
     assert asked.returncode == 1
     assert "holds no pipelines to ask for" in asked.stderr
+
+
+def test_metrics_of_a_running_server_are_there(server: Serving) -> None:
+    check_metrics(LOOPBACK, server.metrics_port)
+
+
+def test_a_port_that_hangs_up_gives_no_metrics() -> None:
+    # As Docker's does until the server in the container has opened its own.
+    with socket.create_server((LOOPBACK, 0)) as listener:
+
+        def hang_up() -> None:
+            listener.accept()[0].close()
+
+        answering = threading.Thread(target=hang_up)
+        answering.start()
+        with pytest.raises(ServerNotReadyError, match="no metrics from"):
+            check_metrics(LOOPBACK, listener.getsockname()[1])
+        answering.join()

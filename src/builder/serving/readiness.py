@@ -116,3 +116,26 @@ def check_supervised(
     finally:
         connection.close()
     return tuple(ready)
+
+
+def check_metrics(address: str, metrics_port: int, *, timeout_s: float = 5) -> None:
+    """Check that a server gives its metrics; Triton opens their port last.
+
+    Args:
+        address: of the server.
+        metrics_port: likewise.
+        timeout_s: for the connection and for the answer.
+
+    Raises:
+        ServerNotReadyError: it does not.
+    """
+    connection = http.client.HTTPConnection(address, metrics_port, timeout=timeout_s)
+    try:
+        connection.request("GET", "/metrics")
+        connection.getresponse().read()
+    except (OSError, http.client.HTTPException) as error:
+        raise ServerNotReadyError(
+            f"no metrics from {address}:{metrics_port} ({error}): wait until the server is ready"
+        ) from error
+    finally:
+        connection.close()

@@ -17,7 +17,7 @@ from builder.demo import PIPELINE as DEMO_PIPELINE
 from builder.deployment.docker_run import REPOSITORY_IN_CONTAINER
 from builder.errors import ContainerFailedError, ServerNotReadyError
 from builder.serving.access import ADMIN_KEY_VARIABLE, GRPC_ADMIN_HEADER, HTTP_ADMIN_HEADER
-from builder.serving.readiness import check_ready, pipelines_by_manifest
+from builder.serving.readiness import check_metrics, check_ready, pipelines_by_manifest
 from builder.serving.server_options import LOOPBACK, ServerOptions
 from builder.testing.default_image import default_image
 from builder.testing.failures import death_sentence, last_lines, told_by_docker
@@ -234,6 +234,7 @@ class FramewireContainer(DockerContainer):
                 raise ContainerFailedError(death_sentence(self.image, container))
             try:
                 check_ready(self.pipelines, self.host, self.port("http"))
+                check_metrics(self.host, self.port("metrics"))
             except ServerNotReadyError as error:
                 waits_for = str(error)
             except NOT_RUNNING:
