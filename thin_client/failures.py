@@ -119,7 +119,8 @@ def pause_or_raise(error: grpc.RpcError, request: Any, url: str, budget: Budget)
         FramewireError: there is no next try; says what ``error`` means.
     """
     failure = diagnose(error, request, url, budget.timeout_s)
-    pause_s = budget.pause_s() if is_transient(error) else None
+    lost_process = _DEAD_PROCESS.search(_details(error)) is not None
+    pause_s = budget.pause_s(lost_process=lost_process) if is_transient(error) else None
     if pause_s is None:
         raise failure from error
     _logger.debug("%s; trying again in %.2f s", failure, pause_s)

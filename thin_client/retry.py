@@ -16,7 +16,8 @@ class RetryPolicy:
 
     Only failures that say "not now" are retried: a connection that is refused, lost or still being
     made, a full queue, a server that is starting or stopping (gRPC's UNAVAILABLE), one whose model
-    lost its process (INTERNAL, "not healthy"), and a proxy's rate limit (RESOURCE_EXHAUSTED).
+    lost its process (INTERNAL, "not healthy"; three times at most), and a proxy's rate limit
+    (RESOURCE_EXHAUSTED).
     Detection changes nothing on the server, so a second send is harmless. A bad image, a bad
     parameter, any other fault of the server and a missed deadline are never retried.
 
@@ -54,6 +55,11 @@ class RetryPolicy:
         return longest * (1 - jitter / 2)
 
 
+# It may be this very request that ends the process, on one server after the other. Servers that are
+# looked after have a dead process for a second, in which a call meets it once or twice.
+MOST_LOST_PROCESSES = 3
+
+
 class Budget:
     """What is left of one call's deadline and tries; a call may be several requests.
 
@@ -74,6 +80,7 @@ class Budget:
         self._jitter = jitter
         self._deadline = None if timeout_s is None else clock() + timeout_s
         self._failures = 0
+        self._lost_processes = 0
 
     def remaining_s(self) -> float | None:
         """Return the seconds left until the deadline, at least 0; None when there is none."""
@@ -83,12 +90,17 @@ class Budget:
 
     def succeeded(self) -> None:
         """Count a request that was answered: the next one has all its tries."""
-        self._failures = 0
+        self._failures = self._lost_processes = 0
 
-    def pause_s(self) -> float | None:
-        """Count a failed try and return the pause before the next; None when it was the last."""
+    def pause_s(self, *, lost_process: bool = False) -> float | None:
+        """Count a failed try and return the pause before the next; None when it was the last.
+
+        Args:
+            lost_process: whether it failed because a model has lost its process.
+        """
         self._failures += 1
-        if self._failures >= self._policy.attempts:
+        self._lost_processes += lost_process
+        if self._failures >= self._policy.attempts or self._lost_processes > MOST_LOST_PROCESSES:
             return None
         pause = self._policy.delay_s(self._failures, self._jitter())
         remaining = self.remaining_s()

@@ -71,15 +71,17 @@ def test_a_call_that_a_stopping_server_broke_off_is_made_again(triton, make_dete
         make_detector(triton.url, retry=AT_ONCE).detect(b"ok 7")
 
 
-def test_a_model_that_lost_its_process_is_asked_again_and_named(triton, make_detector):
+def test_a_model_that_lost_its_process_is_asked_again_three_times_and_named(triton, make_detector):
+    # Not as often as others: the request may be what ends its processes.
     message = "in ensemble 'codes', Stub process 'codes_preprocess_0_0' is not healthy."
-    triton.fake.refusals.extend([(grpc.StatusCode.INTERNAL, message)] * 4)
+    triton.fake.refusals.extend([(grpc.StatusCode.INTERNAL, message)] * 3)
     detections = make_detector(triton.url, retry=AT_ONCE).detect(b"ok 7")
     assert detections.width == 107
-    assert triton.fake.calls["ModelInfer"] == 5
+    assert triton.fake.calls["ModelInfer"] == 4
     triton.fake.refusals.extend([(grpc.StatusCode.INTERNAL, message)] * 5)
     with pytest.raises(PipelineNotReady, match="is not healthy"):
         make_detector(triton.url, retry=AT_ONCE).detect(b"ok 7")
+    assert triton.fake.calls["ModelInfer"] == 8
 
 
 def test_a_restricted_endpoint_is_not_asked_again_and_named(triton, make_detector):
