@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from typing_extensions import Self
 
 
-class Closing:
+class Closing(ABC):
     """Has its ``close`` called at the end of a ``with``, whatever happened in it."""
 
+    @abstractmethod
     def close(self) -> None:
         """Let go of what it holds; may be called again."""
-        raise NotImplementedError
 
     def __enter__(self) -> Self:
         """Return itself."""
