@@ -81,6 +81,22 @@ class MemoryWatch:
             for name in sorted(names)
         }
 
+    def course_mb(self, end: int, steps: int) -> dict[str, list[float]]:
+        """The typical memory of each process in each of several equal steps of the load.
+
+        Args:
+            end: how far the load came.
+            steps: to tell of; those without a look, and processes that were not always there, are
+                left out.
+        """
+        found = [
+            typical
+            for step in range(steps)
+            if (typical := self.typical_mb(end * step // steps, end * (step + 1) // steps - 1))
+        ]
+        names = set.intersection(*map(set, found)) if found else set()
+        return {name: [round(each[name], 2) for each in found] for name in sorted(names)}
+
     def _watch(self) -> None:
         while not self._stop.is_set():
             found = {}

@@ -25,6 +25,7 @@ class Outcome:
         notice_s: longest time until the server said that it was not well; None where it need not.
         heal_s: longest time from the fault until all was as before; None where nothing was broken.
         peak_mb: most memory of all processes of the server together, in MB of 2**20 bytes.
+        memory_mb: of each process, at equal steps of the load; empty where it is not what counts.
         broken: what did not hold, a sentence each.
         notes: what else is worth knowing.
         seconds: that all of it took.
@@ -38,6 +39,7 @@ class Outcome:
     notice_s: float | None = None
     heal_s: float | None = None
     peak_mb: float | None = None
+    memory_mb: dict[str, list[float]] = field(default_factory=dict)
     broken: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     seconds: float = 0.0

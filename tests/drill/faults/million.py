@@ -24,6 +24,8 @@ SETTLED_LONG, SETTLED_SHORT = 50_000, 2_000
 GROWTH_LONG, GROWTH_SHORT = 0.01, 0.10
 # Of the requests, at either end, the median of whose looks counts.
 WINDOW = 0.1
+# Points of the course of the memory that the JSON keeps.
+COURSE = 20
 PROCESSES, THREADS = 2, 12
 MAX_BATCH = 16
 COUNTED_EACH = 10
@@ -55,6 +57,7 @@ def run(scale: Scale, folder: Path) -> Outcome:
     outcome.lost = requests - answered.value
     outcome.expect(outcome.lost == 0, f"{outcome.lost} requests were lost")
     outcome.peak_mb = watch.peak_mb
+    outcome.memory_mb = watch.course_mb(requests, COURSE)
     window = int((requests - settled) * WINDOW)
     first = watch.typical_mb(settled, settled + window)
     last = watch.typical_mb(requests - window, requests - 1)
