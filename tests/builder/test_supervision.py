@@ -193,3 +193,40 @@ def test_what_a_canary_says(clock: Clock, outcome: Outcome, why: str | None, fau
         assert clock.watch.why == why
         clock.look(11.5 + second)
     assert sum(fault is not None for fault in found) == faults
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_a_queue_that_stays_full_hides_no_model_that_hangs(clock: Clock, stream: bool) -> None:
+    clock.watch._stream = stream
+    found = []
+    for half in range(2 * int(HUNG_S) + 10):
+        Silent.sent[-1].answer = Answer(Outcome.BUSY, 0.01)
+        found.append(clock.look(11.0 + half / 2))
+    # The places of streams may all be taken by some that pause.
+    assert any(found) is not stream
+    assert stream or "has answered nobody" in str(next(filter(None, found)))
+    assert not any(found[: 2 * int(HUNG_S) - 2])
+
+
+def test_a_queue_that_is_full_while_others_are_answered_is_no_fault(clock: Clock) -> None:
+    for half in range(4 * int(HUNG_S)):
+        Silent.sent[-1].answer = Answer(Outcome.BUSY, 0.01)
+        clock.work["a"] = Work(answered=half // 20)
+        assert clock.look(11.0 + half / 2) is None
+
+
+def test_what_triton_has_not_loaded_is_unready_at_once_and_ready_soon_after(clock: Clock) -> None:
+    Silent.sent[-1].answer = Answer(Outcome.ANSWERED, 2.0)
+    assert clock.look(12.0) is None
+    loaded = clock.work.pop("a")
+    assert clock.look(12.4) is None
+    assert clock.watch.why == "is not loaded"
+    for second in range(20, 60):
+        assert clock.look(float(second)) is None
+    assert len(Silent.sent) == 2
+    clock.work["a"] = loaded
+    clock.look(60.0)
+    assert len(Silent.sent) == 3
+    Silent.sent[-1].answer = Answer(Outcome.ANSWERED, 0.01)
+    clock.look(60.1)
+    assert clock.watch.why is None
