@@ -170,16 +170,27 @@ class TritonServer:
             for line in log:
                 self._log.append(line.rstrip("\n"))
                 if self._options.verbose or (self._show_warnings and _is_warning(line)):
-                    sys.stderr.write(line)
+                    with suppress(OSError):  # nobody reads it any more, or its disk is full
+                        sys.stderr.write(line)
 
     def _death(self) -> ServerDiedError:
+        # Processes of models outlive a Triton that was killed, and hold the end of its log.
+        self.kill()
         self._reader.join(timeout=5)
         code = self._process.returncode
         reason = _reason(list(self._log))
         if code < 0:
-            how = f"was killed by {signal.Signals(-code).name}"
-            return ServerKilledError(f"Triton {how}: {reason}")
+            if code == -signal.SIGKILL:
+                # It could not say why, and what is last in its log is about something else.
+                reason = "out of memory, perhaps: see the kernel's log"
+            return ServerKilledError(f"Triton was killed by {_signal_name(-code)} ({reason})")
         return ServerDiedError(f"Triton exited with {code}: {reason}")
+
+
+def _signal_name(number: int) -> str:
+    with suppress(ValueError):  # those for real time have no names
+        return signal.Signals(number).name
+    return f"signal {number}"
 
 
 def _is_ready(versions: Mapping[int, str]) -> bool:
