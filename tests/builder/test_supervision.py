@@ -14,9 +14,14 @@ import pytest
 from builder.errors import ServerDiedError, SettingsError
 from builder.serving.local_triton import Work
 from builder.serving.supervision import public_model_watch
-from builder.serving.supervision.canary import Answer, Outcome
+from builder.serving.supervision.canary import Answer, Outcome, _outcome
 from builder.serving.supervision.fault import Fault
-from builder.serving.supervision.healing_limit import HELD_S, WINDOW_S, HealingLimit
+from builder.serving.supervision.healing_limit import (
+    HELD_S,
+    LONGEST_PAUSE_S,
+    WINDOW_S,
+    HealingLimit,
+)
 from builder.serving.supervision.health_endpoint import MOST_AT_ONCE, health_endpoint
 from builder.serving.supervision.public_model_watch import HUNG_S, LATE_S, PublicModelWatch
 from builder.serving.supervision.readiness_board import ReadinessBoard
@@ -31,6 +36,9 @@ def test_what_holds_is_mended_at_once_and_what_does_not_ever_later() -> None:
     assert pauses[1:] == sorted(pauses[1:])
     assert 0 < pauses[1] < pauses[-1]
     assert limit.next_pause_s(100.0, 100.0 - HELD_S, "") == 0
+    later = [limit.next_pause_s(float(now), None, "") for now in range(200, 220)]
+    assert later[:5] == pauses
+    assert later[-1] == LONGEST_PAUSE_S
 
 
 def test_healings_are_counted_within_ten_minutes() -> None:
@@ -230,3 +238,55 @@ def test_what_triton_has_not_loaded_is_unready_at_once_and_ready_soon_after(cloc
     Silent.sent[-1].answer = Answer(Outcome.ANSWERED, 0.01)
     clock.look(60.1)
     assert clock.watch.why is None
+
+
+def test_after_a_gap_a_full_queue_has_its_time_again(clock: Clock) -> None:
+    Silent.sent[-1].answer = Answer(Outcome.BUSY, 0.01)
+    clock.look(11.0)
+    clock.watch.forgive(12.0 + HUNG_S)
+    for second in range(4):
+        assert clock.look(13.0 + HUNG_S + second) is None
+        Silent.sent[-1].answer = Answer(Outcome.BUSY, 0.01)
+
+
+def test_what_never_answered_is_no_fault(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Silent, "sent", [], raising=False)
+    monkeypatch.setattr(public_model_watch, "Canary", Silent)
+    started = Clock()
+    for second in range(1, 5):
+        assert started.look(2.0 * second) is None
+        Silent.sent[-1].answer = Answer(Outcome.FAILED, 0.01)
+        assert started.look(2.0 * second + 1) is None
+    assert started.watch.why == "fails on its canary"
+    started.look(20.0)
+    assert started.look(1000.0) is None
+
+
+def test_a_slow_network_is_asked_less_often_and_given_more_time(clock: Clock) -> None:
+    for number in range(5):
+        Silent.sent[-1].answer = Answer(Outcome.ANSWERED, 2.0)
+        clock.look(100.0 * number + 100)
+        sent = len(Silent.sent)
+        clock.look(100.0 * number + 115)
+        # The quickest of the last ones counts: the first took no time at all.
+        assert len(Silent.sent) - sent == (number < 4)
+        clock.look(100.0 * number + 121)
+    assert clock.look(521.0 + 15.9) is None
+    assert "has not answered a canary" in str(clock.look(521.0 + 16.1))
+
+
+@pytest.mark.parametrize(
+    ("status", "text", "outcome"),
+    [
+        (200, b"", Outcome.ANSWERED),
+        (400, b'{"error": "parameter conf must be from 0 to 1"}', Outcome.ANSWERED),
+        (400, b'{"error": "Request for unknown model: x is not found"}', Outcome.NOT_LOADED),
+        (404, b'{"error": "no"}', Outcome.NOT_LOADED),
+        (503, b'{"error": "exceeds maximum queue size"}', Outcome.BUSY),
+        (500, b'{"error": "Stub process x is not healthy."}', Outcome.FAILED),
+        (500, b"[]", Outcome.FAILED),
+        (301, b"", Outcome.FAILED),
+    ],
+)
+def test_what_triton_answers_a_canary(status: int, text: bytes, outcome: Outcome) -> None:
+    assert _outcome(status, text) is outcome

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import socket
 import subprocess
 import sys
@@ -14,11 +15,12 @@ import pytest
 
 from builder.errors import PortTakenError, ServerDiedError, ServerError, ServerKilledError
 from builder.serving import server as server_module
-from builder.serving.server_options import ServerOptions
-from builder.serving.supervision import supervisor
+from builder.serving.server_options import ModelControl, ServerOptions
+from builder.serving.supervision import healing_limit, supervisor
 from builder.serving.supervision.fault import Fault
-from builder.serving.supervision.healing_limit import HealingLimit
+from builder.serving.supervision.healing_limit import FIRST_PAUSE_S, HealingLimit
 from builder.serving.supervision.readiness_board import ReadinessBoard
+from builder.serving.triton_process import TritonServer
 from tests.serving import free_ports
 
 
@@ -180,6 +182,17 @@ def test_a_restart_that_fails_is_tried_again(
     assert err.count("healed after") == 1
 
 
+def test_a_start_that_fails_does_not_count_as_one_that_held(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(healing_limit, "HELD_S", 0.0)
+    fails = [Life(start=ServerDiedError("died")) for _ in range(2)]
+    play = Play(monkeypatch, Life(later=FAULT), *fails, Life())
+    with pytest.raises(Ended):
+        play.run()
+    assert play.pauses == [0, 0, FIRST_PAUSE_S]
+
+
 def test_a_first_start_that_fails_ends_it_but_for_a_signal(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -198,6 +211,26 @@ def test_a_signal_drains_and_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
         Play(monkeypatch, life).run()
     assert life.drained
     assert life.told[1]["why"] == "a: Triton is stopping"
+
+
+def test_a_second_signal_ends_what_still_drains(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    # As deaf as a Triton that waits for its requests.
+    script = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); time.sleep(600)"
+    process = subprocess.Popen(
+        [sys.executable, "-c", script], stdout=subprocess.PIPE, text=True, start_new_session=True
+    )
+    options = ServerOptions(tmp_path, control=ModelControl.EXPLICIT)
+    server = TritonServer(process, options)
+    monkeypatch.setattr(server.local, "model_states", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        server.drain()
+    assert process.wait(30) == -signal.SIGKILL
+    server.stop()
 
 
 def test_what_cannot_be_told_stops_nothing(monkeypatch: pytest.MonkeyPatch) -> None:

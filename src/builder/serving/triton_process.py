@@ -129,7 +129,17 @@ class TritonServer:
         Triton's own way to end refuses the next step of a request that is on its way through a
         pipeline. Here the models that clients call are unloaded first, while their steps stay.
         Does nothing where Triton takes no such orders (``ModelControl.POLL`` and ``NONE``).
+
+        Raises:
+            KeyboardInterrupt: another signal came; everything is ended without an answer.
         """
+        try:
+            self._drain()
+        except KeyboardInterrupt:
+            self.kill()
+            raise
+
+    def _drain(self) -> None:
         if self._options.control is not ModelControl.EXPLICIT or not self._local.model_states():
             return  # the latter: it has taken no request yet
         repository = self._options.repository
