@@ -15,7 +15,12 @@ from builder.serving.supervision import pipeline_watch, public_model_watch, serv
 from builder.serving.supervision.canary import Answer, Outcome, _outcome
 from builder.serving.supervision.fault import Fault
 from builder.serving.supervision.pipeline_watch import PipelinesWatch
-from builder.serving.supervision.public_model_watch import HUNG_S, LATE_S, PublicModelWatch
+from builder.serving.supervision.public_model_watch import (
+    FAILING_EVERY_S,
+    HUNG_S,
+    LATE_S,
+    PublicModelWatch,
+)
 from builder.serving.supervision.readiness_board import ReadinessBoard
 from builder.serving.supervision.server_watch import GAP_S, ServerWatch
 
@@ -114,9 +119,9 @@ def test_what_a_canary_says(clock: Clock, outcome: Outcome, why: str | None, fau
     found = []
     for second in range(3):
         Silent.sent[-1].answer = Answer(outcome, 0.01)
-        found.append(clock.look(11.0 + second))
+        found.append(clock.look(11.0 + 2 * second))
         assert clock.watch.why == why
-        clock.look(11.5 + second)
+        clock.look(12.5 + 2 * second)
     assert sum(fault is not None for fault in found) == faults
 
 
@@ -177,6 +182,15 @@ def test_what_never_answered_is_no_fault(monkeypatch: pytest.MonkeyPatch) -> Non
     assert started.watch.why == "fails on its canary"
     started.look(20.0)
     assert started.look(1000.0) is None
+
+
+def test_one_bad_moment_is_not_three_failures(clock: Clock) -> None:
+    Silent.sent[-1].answer = Answer(Outcome.FAILED, 2.0)
+    sent = len(Silent.sent)
+    for tenth in range(40):
+        clock.look(10.1 + tenth / 10)
+        Silent.sent[-1].answer = Answer(Outcome.FAILED, 0.01)
+    assert len(Silent.sent) - sent == int(4 / FAILING_EVERY_S)
 
 
 def test_a_slow_network_is_asked_less_often_and_given_more_time(clock: Clock) -> None:

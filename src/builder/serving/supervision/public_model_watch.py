@@ -31,6 +31,7 @@ LATE_TIMES = 8
 HUNG_S = 30.0
 # Of failures one after the other, without an answer between, that no bad moment explains.
 FAILURES = 3
+FAILING_EVERY_S = 1.5
 KEPT = 5
 
 
@@ -114,9 +115,9 @@ class PublicModelWatch:
 
     @property
     def every_s(self) -> float:
-        """Seconds between two canaries; whether one that is not ready is again is asked often."""
+        """Seconds between two canaries; one that is not ready does not wait for its share."""
         if self.why:
-            return CANARY_EVERY_S
+            return FAILING_EVERY_S if self._failures else CANARY_EVERY_S
         return max(CANARY_EVERY_S, min(self._quick_s, default=0) / CANARY_SHARE)
 
     @property
