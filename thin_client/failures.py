@@ -25,7 +25,7 @@ from thin_client.errors import (
 )
 from thin_client.retry import Budget
 
-__all__ = ["clean_sentence", "diagnose", "is_transient", "pause_or_raise"]
+__all__ = ["clean_sentence", "diagnose", "has_lost_process", "is_transient", "pause_or_raise"]
 
 _logger = logging.getLogger("thin_client")
 
@@ -119,7 +119,7 @@ def pause_or_raise(error: grpc.RpcError, request: Any, url: str, budget: Budget)
         FramewireError: there is no next try; says what ``error`` means.
     """
     failure = diagnose(error, request, url, budget.timeout_s)
-    lost_process = _DEAD_PROCESS.search(_details(error)) is not None
+    lost_process = has_lost_process(_details(error))
     pause_s = budget.pause_s(lost_process=lost_process) if is_transient(error) else None
     if pause_s is None:
         raise failure from error
@@ -139,8 +139,13 @@ def is_transient(error: grpc.RpcError) -> bool:
         # Not by us: a call that we give up never comes here. A server that stops does that.
         return True
     if code is grpc.StatusCode.INTERNAL:
-        return _DEAD_PROCESS.search(_details(error)) is not None
+        return has_lost_process(_details(error))
     return code is grpc.StatusCode.UNAVAILABLE and not _is_restricted(error)
+
+
+def has_lost_process(details: str) -> bool:
+    """Return whether a server says that a model has lost its process."""
+    return _DEAD_PROCESS.search(details) is not None
 
 
 def _is_restricted(error: grpc.RpcError) -> bool:

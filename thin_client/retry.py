@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-__all__ = ["Budget", "RetryPolicy"]
+__all__ = ["MOST_LOST_PROCESSES", "Budget", "RetryPolicy"]
 
 
 @dataclass(frozen=True)

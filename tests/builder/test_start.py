@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import shutil
 import signal
+import socket
 import subprocess
 import time
 from collections.abc import Callable
@@ -284,6 +285,11 @@ def test_wrong_options_are_told_before_anything_is_compiled(
     assert start(repository, "--tls-key", "nowhere.pem") == 1
     assert "--tls-certificate" in capsys.readouterr().err
     assert start(repository, "--triton", "/nowhere/tritonserver") == 1
+    assert start(repository, "--max-restarts", "0") == 1
+    assert "--max-restarts must be at least 1" in capsys.readouterr().err
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        assert start(repository, "--health-port", str(taken.getsockname()[1])) == 1
+    assert "choose another with --health-port" in capsys.readouterr().err
     assert stand_ins.builds == []
 
 

@@ -1,24 +1,28 @@
-"""What the supervisor decides, without a server: limits, what it tells, and when late is hung."""
+"""What the supervisor decides, without a server: limits, and what it tells."""
 
 from __future__ import annotations
 
 import http.client
 import json
 import socket
-from collections.abc import Iterator, Mapping
+import threading
+from collections.abc import Iterator
 from contextlib import ExitStack, closing
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from typing import Any
 
 import pytest
 
-from builder.errors import ServerDiedError, SettingsError
-from builder.serving.local_triton import Work
-from builder.serving.supervision import public_model_watch
-from builder.serving.supervision.canary import Answer, Outcome
-from builder.serving.supervision.fault import Fault
-from builder.serving.supervision.healing_limit import HELD_S, WINDOW_S, HealingLimit
+from builder.errors import ServerDiedError, ServerNotReadyError, SettingsError
+from builder.serving.readiness import check_supervised
+from builder.serving.supervision import health_endpoint as health_endpoint_module
+from builder.serving.supervision.healing_limit import (
+    HELD_S,
+    LONGEST_PAUSE_S,
+    WINDOW_S,
+    HealingLimit,
+)
 from builder.serving.supervision.health_endpoint import MOST_AT_ONCE, health_endpoint
-from builder.serving.supervision.public_model_watch import HUNG_S, LATE_S, PublicModelWatch
 from builder.serving.supervision.readiness_board import ReadinessBoard
 from tests.serving import free_ports
 
@@ -31,6 +35,9 @@ def test_what_holds_is_mended_at_once_and_what_does_not_ever_later() -> None:
     assert pauses[1:] == sorted(pauses[1:])
     assert 0 < pauses[1] < pauses[-1]
     assert limit.next_pause_s(100.0, 100.0 - HELD_S, "") == 0
+    later = [limit.next_pause_s(float(now), None, "") for now in range(200, 220)]
+    assert later[:5] == pauses
+    assert later[-1] == LONGEST_PAUSE_S
 
 
 def test_healings_are_counted_within_ten_minutes() -> None:
@@ -95,101 +102,34 @@ def test_who_connects_and_says_nothing_keeps_no_probe_away(port: int) -> None:
             assert ask(port, "/livez")[0] == 200
 
 
-class Silent:
-    """A canary that is answered when the test says so."""
-
-    sent: list[Silent]
-    answer: Answer | None = None
-
-    def __init__(self, *_: object, **__: object) -> None:
-        Silent.sent.append(self)
-
-
-class Processes:
-    """Of the models; at work or not."""
-
-    at_work = False
-
-    def ticks(self) -> Mapping[int, int]:
-        return {}
-
-    def computing(self, *_: object) -> bool:
-        return self.at_work
+@pytest.mark.parametrize(("patience_s", "others"), [(600.0, MOST_AT_ONCE), (0.2, 0)])
+def test_who_connects_and_says_nothing_is_hung_up_on(
+    monkeypatch: pytest.MonkeyPatch, port: int, patience_s: float, others: int
+) -> None:
+    """When others come, or by itself."""
+    monkeypatch.setattr(health_endpoint_module, "PATIENCE_S", patience_s)
+    monkeypatch.setattr(health_endpoint_module._Handler, "timeout", 600)
+    with ExitStack() as stack:
+        silent = stack.enter_context(socket.create_connection(("127.0.0.1", port), 60))
+        for _ in range(others):
+            stack.enter_context(socket.create_connection(("127.0.0.1", port)))
+        assert silent.recv(1) == b""
 
 
-class Clock:
-    """A model under watch, at times that the test chooses."""
+class Stranger(BaseHTTPRequestHandler):
+    def do_GET(self) -> None:
+        self.send_response(200)
+        self.end_headers()
+        self.wfile.write(b"[]")
 
-    def __init__(self) -> None:
-        self.watch = PublicModelWatch(
-            None,  # type: ignore[arg-type]
-            "a",
-            frozenset({"a", "a_network"}),
-            stream=False,
-        )
-        self.processes = Processes()
-        self.work = {"a": Work(), "a_network": Work()}
-
-    def look(self, now: float) -> Fault | None:
-        return self.watch.look(now, self.work, self.processes, may_send=True)  # type: ignore[arg-type]
+    def log_message(self, *_: object) -> None:
+        pass
 
 
-@pytest.fixture
-def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
-    monkeypatch.setattr(Silent, "sent", [], raising=False)
-    monkeypatch.setattr(public_model_watch, "Canary", Silent)
-    started = Clock()
-    started.look(0.0)
-    Silent.sent[0].answer = Answer(Outcome.ANSWERED, 0.01)
-    started.look(0.1)
-    assert started.watch.why is None
-    started.look(10.0)
-    assert len(Silent.sent) == 2
-    return started
-
-
-def test_a_late_canary_is_a_fault_where_nothing_moves(clock: Clock) -> None:
-    assert clock.look(10.0 + LATE_S - 0.1) is None
-    assert "has not answered a canary" in str(clock.look(10.01 + LATE_S))
-
-
-def test_a_late_canary_is_none_while_steps_answer_or_compute(clock: Clock) -> None:
-    for second in range(1, int(HUNG_S)):
-        clock.work["a_network"] = Work(answered=second)
-        assert clock.look(10.0 + second) is None
-    clock.processes.at_work = True
-    assert clock.look(10.0 + HUNG_S - 0.1) is None
-    # Whatever they do: what came before it must be done.
-    assert "has answered nobody" in str(clock.look(10.0 + HUNG_S))
-
-
-def test_who_answers_users_is_sent_none_and_is_not_late(clock: Clock) -> None:
-    for second in range(1, 100):
-        clock.work["a"] = Work(answered=second)
-        assert clock.look(10.0 + second) is None
-    assert len(Silent.sent) == 2
-
-
-def test_after_a_gap_waiting_begins_anew(clock: Clock) -> None:
-    clock.watch.forgive(100.0)
-    assert clock.look(100.5) is None
-    assert clock.look(100.01 + LATE_S) is not None
-
-
-@pytest.mark.parametrize(
-    ("outcome", "why", "faults"),
-    [
-        (Outcome.FAILED, "fails on its canary", 1),
-        (Outcome.UNANSWERED, "fails on its canary", 1),
-        (Outcome.NOT_LOADED, "is not loaded", 0),
-        (Outcome.BUSY, None, 0),
-    ],
-)
-def test_what_a_canary_says(clock: Clock, outcome: Outcome, why: str | None, faults: int) -> None:
-    found = []
-    for second in range(3):
-        Silent.sent[-1].answer = Answer(outcome, 0.01)
-        found.append(clock.look(11.0 + second))
-        assert clock.watch.why == why
-        clock.look(11.5 + second)
-    assert sum(fault is not None for fault in found) == faults
+def test_somebody_else_on_the_health_port_is_told() -> None:
+    with HTTPServer(("127.0.0.1", 0), Stranger) as server:
+        thread = threading.Thread(target=server.handle_request)
+        thread.start()
+        with pytest.raises(ServerNotReadyError, match="no answer from a supervisor"):
+            check_supervised((), "127.0.0.1", server.server_port)
+        thread.join()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from thin_client.retry import Budget, RetryPolicy
+from thin_client.retry import MOST_LOST_PROCESSES, Budget, RetryPolicy
 
 
 class Clock:
@@ -77,3 +77,14 @@ def test_very_many_failures_do_not_overflow():
 def test_impossible_policy_is_refused(wrong):
     with pytest.raises(ValueError, match="expected"):
         RetryPolicy(**wrong)
+
+
+def test_success_gives_the_next_request_all_its_lost_processes():
+    tries = budget(RetryPolicy(), None, Clock())
+    for _ in range(2):
+        for _ in range(MOST_LOST_PROCESSES):
+            assert tries.pause_s(lost_process=True) is not None
+        tries.succeeded()
+    for _ in range(MOST_LOST_PROCESSES):
+        tries.pause_s(lost_process=True)
+    assert tries.pause_s(lost_process=True) is None

@@ -16,7 +16,8 @@ from tritonclient.grpc import service_pb2
 from thin_client.contract import STATUS_SENTENCES, Codec, ImageStatus
 from thin_client.detections import Detections
 from thin_client.errors import FramewireError, RequestRefused
-from thin_client.failures import clean_sentence, diagnose, is_transient
+from thin_client.failures import clean_sentence, diagnose, has_lost_process, is_transient
+from thin_client.retry import MOST_LOST_PROCESSES
 from thin_client.streaming.call import StreamCall
 from thin_client.streaming.packets import Answer, image_request, packet_request, read_answer
 from thin_client.streaming.target import Target
@@ -75,6 +76,8 @@ class Session:
         self._held = 0
         self._broken: str | None = None
         self._fatal: FramewireError | None = None
+        # Calls one after the other that met a model without its process.
+        self._lost_processes = 0
         self._answered_at = time.monotonic()
 
     @property
@@ -86,6 +89,11 @@ class Session:
     def changed(self) -> threading.Condition:
         """Notified with every answer and when the call ends."""
         return self._changed
+
+    @property
+    def lost_process(self) -> bool:
+        """Whether the last call met a model without its process, which takes a moment to mend."""
+        return self._lost_processes > 0
 
     @property
     def unanswered(self) -> int:
@@ -252,6 +260,7 @@ class Session:
         if not response.error_message:
             own_us = None if sent.target.streams or sent.unit is None else sent.unit.timestamp_us
             answer = read_answer(response.infer_response, sent.target.pipeline, own_us)
+            self._lost_processes = 0
             if answer.detections.status is ImageStatus.NO_FRAME_YET:
                 self._held += 1
             return answer
@@ -259,7 +268,11 @@ class Session:
         for status, sentence in STATUS_SENTENCES.items():
             if status is not ImageStatus.OK and sentence in said and sent.unit is not None:
                 return Answer(Detections.failed(status, said), -1, sent.unit.timestamp_us)
-        if not _PASSING.search(said):
+        if has_lost_process(said) and self._broken is None:
+            self._lost_processes += 1
+        # It may be this very packet that ends it.
+        mends = has_lost_process(said) and self._lost_processes <= MOST_LOST_PROCESSES
+        if not (mends or _PASSING.search(said)):
             raise RequestRefused(f"the server refused the stream: {said}")
         self._broken = said
         return None

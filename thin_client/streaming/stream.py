@@ -46,6 +46,8 @@ _MOST_RESULTS = 64
 _MOST_REMEMBERED = 512
 # After units were flushed, the source's packets are not tried again for so long.
 _NO_PASSING_S = 30.0
+# A supervisor needs so long to notice a process that died, and to end its server.
+_LOST_PROCESS_S = 0.5
 _BROKEN = (ImageStatus.WAITING_FOR_KEY_FRAME, ImageStatus.CORRUPT_PACKET)
 
 
@@ -321,6 +323,9 @@ class VideoStream(Closing):
         self._encoder = None
         self._say(f"the stream stopped: {reason.rstrip('.')}; connecting again")
         dropped = self._inbox.dropped
+        if self._session.lost_process:
+            # Triton calls the model ready all the while.
+            self._stopped.wait(_LOST_PROCESS_S)
         if wait_until_ready(self._session.target, self._give_up_s, self._stopped):
             away_s = time.monotonic() - began
             missed = self._inbox.dropped - dropped + (0 if self._every_frame else lost)

@@ -14,6 +14,7 @@ from builder.serving.installed import find_installed_triton
 from builder.serving.repository_paths import check_paths
 from builder.serving.server import sigterm_interrupts
 from builder.serving.server_options import check_ports
+from builder.serving.supervision.supervisor import check_supervision
 from builder.tensorrt.engine_options import EngineOptions
 from builder.tensorrt.fitting_plans import fitting_plans
 
@@ -38,13 +39,15 @@ def run_start(arguments: argparse.Namespace) -> None:
     options, watched = serve_options(arguments), supervision(arguments)
     check_paths(options.repository)
     if options.triton is None:
-        serve(
-            options, watched
-        )  # the embedded Triton has no use for plans, and refuses their pipelines
+        # The embedded Triton has no use for plans, and refuses their pipelines.
+        serve(options, watched)
         return
     # Before minutes of compiling, not after.
     find_installed_triton(options.triton)
-    check_ports(options)
+    if watched is None:
+        check_ports(options)
+    else:
+        check_supervision(options, watched)
     with (
         sigterm_interrupts(),
         fitting_plans(

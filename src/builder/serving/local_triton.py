@@ -52,10 +52,10 @@ class LocalTriton:
         self._port = options.http_port
         self._headers = options.access.http_headers
 
-    def model_states(self) -> VersionStates:
+    def model_states(self, timeout_s: float = ANSWER_S) -> VersionStates:
         """Return the state of every version of every model, or nothing while it does not answer."""
         states: dict[str, dict[int, str]] = {}
-        for model in self._ask("POST", "/v2/repository/index") or ():
+        for model in self._ask("POST", "/v2/repository/index", timeout_s) or ():
             # A model that never loaded has no version.
             version = int(model.get("version", 0))
             states.setdefault(model["name"], {})[version] = model.get("state", "")
@@ -66,9 +66,11 @@ class LocalTriton:
         metadata = self._ask("GET", "/v2")
         return metadata.get("version") if isinstance(metadata, dict) else None
 
-    def model_instances(self, model: str, version: int) -> int:
-        """Return how many instances a version of a model is to have, 0 if it does not answer."""
-        config = self._ask("GET", f"/v2/models/{model}/versions/{version}/config") or {}
+    def model_instances(self, model: str, version: int, timeout_s: float = ANSWER_S) -> int | None:
+        """Return how many instances a version of a model is to have, None if it does not answer."""
+        config = self._ask("GET", f"/v2/models/{model}/versions/{version}/config", timeout_s)
+        if config is None:
+            return None
         return sum(int(group.get("count", 1)) for group in config.get("instance_group", ()))
 
     def unload(self, models: tuple[str, ...], timeout_s: float) -> bool:

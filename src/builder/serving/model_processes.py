@@ -45,17 +45,19 @@ class ModelProcesses:
         return bool(self._suspected)
 
     def died(
-        self, states: Callable[[], VersionStates], instances: Callable[[str, int], int]
+        self, states: Callable[[], VersionStates], instances: Callable[[str, int], int | None]
     ) -> Served | None:
         """Return what a process ran that ended unasked, or None.
 
         Triton ends processes itself, when it unloads a version or has loaded it anew; it does not
         call that version ready then, or has as many processes for it as its config asks for. To be
-        sure, a death is told when two calls have seen it.
+        sure, a death is told when two calls have seen it; while Triton does not answer it is
+        remembered.
 
         Args:
             states: asks Triton for the states of its models; nothing when it does not answer.
-            instances: asks Triton how many processes a version of a model is to have.
+            instances: asks Triton how many processes a version of a model is to have; None when
+                it does not answer.
         """
         running = stubs(self._triton_pid)
         gone = {served for pid, served in self._known.items() if pid not in running}
@@ -63,15 +65,18 @@ class ModelProcesses:
         self._known = running
         if not gone:
             return None
-        ready, count = states(), Counter(running.values())
-        dead = {
-            each
-            for each in gone
-            if ready.get(each.model, {}).get(each.version) == "READY"
-            and count[each] < instances(each.model, each.version)
-        }
+        loaded, count = states(), Counter(running.values())
+        dead, unknown = set(), set(() if loaded else gone)
+        for each in gone:
+            if loaded.get(each.model, {}).get(each.version) != "READY":
+                continue
+            wanted = instances(each.model, each.version)
+            if wanted is None:
+                unknown.add(each)
+            elif count[each] < wanted:
+                dead.add(each)
         confirmed = dead & self._suspected
-        self._suspected = dead if ready else gone
+        self._suspected = dead | unknown
         return next(iter(confirmed), None)
 
 

@@ -101,12 +101,14 @@ def check_supervised(
             connection.request("GET", path)
             answer = connection.getresponse()
             told = json.loads(answer.read())
+            if not isinstance(told, dict):
+                raise ValueError("it is somebody else")
             if answer.status != http.client.OK:
                 raise ServerNotReadyError(
                     f"{path} of the server at {address}:{health_port} answered {answer.status} "
                     f"({told.get('why')}): its log says more"
                 )
-            ready += told["pipelines"]
+            ready += told.get("pipelines", ())
             connection.close()
     except (OSError, http.client.HTTPException, ValueError) as error:
         raise ServerNotReadyError(

@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
+from builder.errors import ServerError
 from builder.pipelines.publication import mend_repository
 from builder.pipelines.versions import prune_hints
 from builder.serving.embedded import EmbeddedTriton, find_embedded_triton
@@ -73,36 +74,51 @@ def checked_triton(options: ServerOptions) -> Triton:
 
 @contextmanager
 def running_triton(triton: Triton, options: ServerOptions) -> Iterator[TritonServer]:
-    """Start a Triton that was checked; on the way out stop it and leave nothing behind."""
+    """Start a Triton that was checked; on the way out stop it and leave nothing behind.
+
+    Raises:
+        ServerError: this machine has no room for another process, or on its disk.
+    """
+    with ExitStack() as stack:
+        try:
+            server = _start(triton, options, stack)
+        except OSError as error:
+            raise ServerError(
+                f"Triton cannot be started ({error}): make room for it on this machine, or mend "
+                "the folder for temporary files (TMPDIR)"
+            ) from error
+        yield server
+
+
+def _start(triton: Triton, options: ServerOptions, stack: ExitStack) -> TritonServer:
     # Process ids repeat where containers share /dev/shm.
     shm_prefix = f"framewire_{os.getpid()}_{secrets.token_hex(4)}_"
-    with ExitStack() as stack:
-        scratch = stack.enter_context(_scratch_folder())
-        # A repository may lie anywhere; Triton sees a link whose path a shell takes as it is.
-        repository = scratch / "repository"
-        repository.symlink_to(options.repository.resolve())
-        backends = triton.make_backend_directory(scratch)
-        stack.callback(_remove_shared_memory, shm_prefix)
-        process = subprocess.Popen(
-            dying_with_parent(
-                [
-                    str(triton.binary),
-                    *triton.arguments,
-                    *triton_arguments(options, repository, backends, shm_prefix),
-                ]
-            ),
-            env={**options.tuning, **triton.environment(os.environ)},
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            errors="replace",
-            # Its own group: a Ctrl-C reaches us alone, and we let Triton finish its requests.
-            start_new_session=True,
-        )
-        server = TritonServer(process, options)
-        stack.callback(server.stop)
-        yield server
+    scratch = stack.enter_context(_scratch_folder())
+    # A repository may lie anywhere; Triton sees a link whose path a shell takes as it is.
+    repository = scratch / "repository"
+    repository.symlink_to(options.repository.resolve())
+    backends = triton.make_backend_directory(scratch)
+    stack.callback(_remove_shared_memory, shm_prefix)
+    process = subprocess.Popen(
+        dying_with_parent(
+            [
+                str(triton.binary),
+                *triton.arguments,
+                *triton_arguments(options, repository, backends, shm_prefix),
+            ]
+        ),
+        env={**options.tuning, **triton.environment(os.environ)},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        errors="replace",
+        # Its own group: a Ctrl-C reaches us alone, and we let Triton finish its requests.
+        start_new_session=True,
+    )
+    server = TritonServer(process, options)
+    stack.callback(server.stop)
+    return server
 
 
 @contextmanager

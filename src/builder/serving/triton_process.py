@@ -129,7 +129,17 @@ class TritonServer:
         Triton's own way to end refuses the next step of a request that is on its way through a
         pipeline. Here the models that clients call are unloaded first, while their steps stay.
         Does nothing where Triton takes no such orders (``ModelControl.POLL`` and ``NONE``).
+
+        Raises:
+            KeyboardInterrupt: another signal came; everything is ended without an answer.
         """
+        try:
+            self._drain()
+        except KeyboardInterrupt:
+            self.kill()
+            raise
+
+    def _drain(self) -> None:
         if self._options.control is not ModelControl.EXPLICIT or not self._local.model_states():
             return  # the latter: it has taken no request yet
         repository = self._options.repository
@@ -170,16 +180,27 @@ class TritonServer:
             for line in log:
                 self._log.append(line.rstrip("\n"))
                 if self._options.verbose or (self._show_warnings and _is_warning(line)):
-                    sys.stderr.write(line)
+                    with suppress(OSError):  # nobody reads it any more, or its disk is full
+                        sys.stderr.write(line)
 
     def _death(self) -> ServerDiedError:
+        # Processes of models outlive a Triton that was killed, and hold the end of its log.
+        self.kill()
         self._reader.join(timeout=5)
         code = self._process.returncode
         reason = _reason(list(self._log))
         if code < 0:
-            how = f"was killed by {signal.Signals(-code).name}"
-            return ServerKilledError(f"Triton {how}: {reason}")
+            if code == -signal.SIGKILL:
+                # It could not say why, and what is last in its log is about something else.
+                reason = "out of memory, perhaps: see the kernel's log"
+            return ServerKilledError(f"Triton was killed by {_signal_name(-code)} ({reason})")
         return ServerDiedError(f"Triton exited with {code}: {reason}")
+
+
+def _signal_name(number: int) -> str:
+    with suppress(ValueError):  # those for real time have no names
+        return signal.Signals(number).name
+    return f"signal {number}"
 
 
 def _is_ready(versions: Mapping[int, str]) -> bool:

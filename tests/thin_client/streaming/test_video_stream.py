@@ -15,6 +15,7 @@ from tests.thin_client.streaming.videos import FPS, annex_b, packets, write_vide
 from thin_client import Detector, PipelineNotFound, RequestRefused, ServerUnreachable
 from thin_client.contract import Codec
 from thin_client.errors import SourceUnreadable
+from thin_client.retry import MOST_LOST_PROCESSES
 from thin_client.streaming.units import is_key
 
 
@@ -258,6 +259,43 @@ def test_a_refusal_ends_the_stream_with_the_servers_words(
         pytest.raises(RequestRefused, match=words),
     ):
         list(stream)
+
+
+LOST = "Failed to process the request(s) for model instance 'a', message: Stub process 'a' is not"
+LOST += " healthy."
+
+
+def test_a_model_that_lost_its_process_is_met_again(
+    server: SimpleNamespace, tmp_path: Path
+) -> None:
+    video = write_video(tmp_path / "long.mp4", count=120, key_every=10)
+    lost: list[str] = []
+
+    def refuse(packet) -> str | None:
+        if packet.timestamp_us > 1_000_000 and packet.stream not in lost and len(lost) < 2:
+            lost.append(packet.stream)
+        return LOST if packet.stream in lost else None
+
+    server.fake.settings.refuse = refuse
+    with Detector(server.url) as detector, detector.video_stream(str(video)) as stream:
+        results = list(stream)
+    assert len(lost) == 2
+    assert results[-1].timestamp_us > 3_500_000
+
+
+def test_a_stream_that_ends_each_process_it_meets_is_given_up(
+    server: SimpleNamespace, tmp_path: Path
+) -> None:
+    video = write_video(tmp_path / "long.mp4", count=240, key_every=5)
+    server.fake.settings.refuse = lambda _: LOST
+    with (
+        Detector(server.url) as detector,
+        detector.video_stream(str(video)) as stream,
+        pytest.raises(RequestRefused, match="is not healthy"),
+    ):
+        list(stream)
+    streams = {packet.stream for packet in server.fake.packets if packet.data}
+    assert len(streams) == 1 + MOST_LOST_PROCESSES
 
 
 def test_a_server_that_stays_away_ends_the_stream(tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, ClassVar
 from urllib.parse import unquote, urlsplit
 
+from builder.errors import PortTakenError
 from builder.serving.supervision.readiness_board import ReadinessBoard
 
 # A probe sends its one line at once.
@@ -36,9 +37,15 @@ def health_endpoint(address: str, port: int, board: ReadinessBoard) -> Iterator[
         board: that says what is ready.
 
     Raises:
-        OSError: the port cannot be had.
+        PortTakenError: it cannot be had.
     """
-    server = _Server((address, port), _handler(board))
+    try:
+        server = _Server((address, port), _handler(board))
+    except OSError as error:
+        raise PortTakenError(
+            f"port {port} on {address} cannot be used for health ({error.strerror}): choose "
+            "another with --health-port"
+        ) from error
     thread = threading.Thread(target=server.serve_forever, name="health", daemon=True)
     thread.start()
     try:

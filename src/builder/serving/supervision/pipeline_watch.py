@@ -39,17 +39,18 @@ class PipelinesWatch:
             work: what all models have done, as Triton told it just now.
             processes: of the same moment.
         """
-        if self._loaded != (loaded := frozenset(work)):
+        # The files of what was unloaded may go later.
+        if self._loaded != (loaded := frozenset(work)) or not loaded.issuperset(self._watches):
             self._loaded = loaded
             self._take_up()
         faults = []
         for watches in self._watches.values():
-            # Each canary costs a run of the network that they share, so they go round; only at the
-            # start all of them are asked at once.
+            # Each canary costs a run of the network that they share, so they go round; only those
+            # that are not ready, as all are at the start, are asked at once.
             turn = min(watches.values(), key=lambda watch: watch.idle_since)
             due = now - max(each.sent_at for each in watches.values()) >= turn.every_s
             for watch in list(watches.values()):
-                mine = not watch.works or (due and watch is turn)
+                mine = watch.why is not None or (due and watch is turn)
                 faults.append(watch.look(now, work, processes, may_send=mine))
         return next((fault for fault in faults if fault), None)
 

@@ -17,6 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import partial
 
 from builder.serving.local_triton import LocalTriton, Work
 from builder.serving.model_processes import ModelProcesses, Served, stubs
@@ -33,6 +34,8 @@ from builder.serving.supervision.process_signs import (
 
 # For new processes; what became of known ones is seen at every look.
 SEARCH_S = 2.0
+# For Triton's answer to a question about a process that is gone; it is asked again.
+ANSWER_S = 0.5
 # A debugger or a profiler stops a process for a moment, too.
 STOPPED_S = 0.5
 STUCK_S = 1.0
@@ -81,14 +84,13 @@ class ProcessWatch:
             now: on the monotonic clock.
             work: of the models that are loaded, as Triton last told it.
         """
-        if fault := self._died(now):
-            return fault
         pids = (self._triton_pid, *self._served)
         self._seen = {pid: seen for pid in pids if (seen := self._seen_now(pid, now))}
         for pid, seen in self._seen.items():
             if seen.stopped_at is not None and now - seen.stopped_at >= STOPPED_S:
                 return Fault(self._name(pid), f"its process {pid} was stopped (SIGSTOP)", pid)
-        return self._stuck(now, work)
+        # A Triton that was stopped answers no question about what died.
+        return None if self.triton_stopped else self._died(now) or self._stuck(now, work)
 
     @property
     def triton_stopped(self) -> bool:
@@ -111,7 +113,8 @@ class ProcessWatch:
             s: not 0.
         """
         pids = [pid for pid, served in self._served.items() if served.model in models]
-        spent = sum(self._seen[pid].signs.ticks - ticks.get(pid, 0) for pid in pids if pid in ticks)
+        known = [pid for pid in pids if pid in ticks and pid in self._seen]
+        spent = sum(self._seen[pid].signs.ticks - ticks[pid] for pid in known)
         return spent / TICKS_PER_S > s / 10 or any(map(threads_at_work, pids))
 
     def ticks(self) -> Mapping[int, int]:
@@ -162,7 +165,10 @@ class ProcessWatch:
         if not (due or self._models.suspects or any(signs(pid) is None for pid in self._served)):
             return None
         self._searched_at = now
-        died = self._models.died(self._triton.model_states, self._triton.model_instances)
+        died = self._models.died(
+            partial(self._triton.model_states, ANSWER_S),
+            partial(self._triton.model_instances, timeout_s=ANSWER_S),
+        )
         if died:
             pid = next((pid for pid, each in self._gone.items() if each == died), None)
             if pid is None:

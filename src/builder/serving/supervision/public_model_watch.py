@@ -31,6 +31,7 @@ LATE_TIMES = 8
 HUNG_S = 30.0
 # Of failures one after the other, without an answer between, that no bad moment explains.
 FAILURES = 3
+FAILING_EVERY_S = 1.5
 KEPT = 5
 
 
@@ -56,17 +57,14 @@ class PublicModelWatch:
         self._quick_s: deque[float] = deque(maxlen=KEPT)
         self._works = False
         self._failures = 0
+        # Since when canaries were only refused for want of room.
+        self._refused_since: float | None = None
         self._answered: int | None = None
         self._ended = 0
         # The last moments at which it answered somebody, a step ended a request, and a canary was
         # answered in whatever way.
         self._lived_at = self._moved_at = self.sent_at = float("-inf")
         self._ticks: Mapping[int, int] = {}
-
-    @property
-    def works(self) -> bool:
-        """Whether it has ever answered."""
-        return self._works
 
     @property
     def idle_since(self) -> float:
@@ -85,6 +83,10 @@ class PublicModelWatch:
             may_send: whether it is its turn.
         """
         self._count(now, work, processes)
+        if self.model not in work:
+            # By whoever gives Triton orders, so it is not for us to give others.
+            self._canary, self.why = None, "is not loaded"
+            return None
         canary = self._canary
         if canary is None:
             if may_send and now - self.idle_since >= self.every_s:
@@ -100,6 +102,7 @@ class PublicModelWatch:
         """Begin all waiting anew: we were not running ourselves."""
         self._moved_at = now
         self.sent_at = now
+        self._refused_since = None
 
     def _count(self, now: float, work: Mapping[str, Work], processes: ProcessWatch) -> None:
         answered = work.get(self.model, Work()).answered
@@ -112,22 +115,27 @@ class PublicModelWatch:
 
     @property
     def every_s(self) -> float:
-        """Seconds between two canaries."""
+        """Seconds between two canaries; one that is not ready does not wait for its share."""
+        if self.why:
+            return FAILING_EVERY_S if self._failures else CANARY_EVERY_S
         return max(CANARY_EVERY_S, min(self._quick_s, default=0) / CANARY_SHARE)
 
     @property
     def _late_s(self) -> float:
         return max(LATE_S, min(self._quick_s, default=0) * LATE_TIMES)
 
+    @property
+    def _hung_s(self) -> float:
+        return max(HUNG_S, self._late_s)
+
     def _judge(self, now: float, answer: Answer) -> Fault | None:
         if answer.outcome is Outcome.ANSWERED:
             self._quick_s.append(answer.took_s)
             self._live(now)
         elif answer.outcome is Outcome.NOT_LOADED:
-            # By whoever gives it orders, so it is not for us to give others.
-            self.why = "is not loaded"
+            self.why = "is not loaded"  # just now
         elif answer.outcome is Outcome.BUSY:
-            self._failures = 0  # somebody refused it
+            return self._refused(now)
         else:
             self._failures += 1
             self.why = "fails on its canary"
@@ -137,6 +145,19 @@ class PublicModelWatch:
 
     def _live(self, now: float) -> None:
         self._lived_at, self._failures, self._works, self.why = now, 0, True, None
+        self._refused_since = None
+
+    def _refused(self, now: float) -> Fault | None:
+        """Somebody refused it, but behind a full queue a model may be hung that none gets to."""
+        self._failures = 0
+        if self._refused_since is None:
+            self._refused_since = now
+        # The places of streams may all be taken by some that pause.
+        hung = now - self._refused_since >= self._hung_s
+        return self._answers_nobody() if hung and self._works and not self._stream else None
+
+    def _answers_nobody(self) -> Fault:
+        return Fault(self.model, f"it has answered nobody for {self._hung_s:g} s")
 
     def _late(self, now: float, processes: ProcessWatch) -> Fault | None:
         if not self._works:
@@ -144,7 +165,5 @@ class PublicModelWatch:
         quiet_s = now - max(self.sent_at, self._moved_at)
         if quiet_s >= self._late_s and not processes.computing(self._steps, self._ticks, quiet_s):
             return Fault(self.model, f"it has not answered a canary for {now - self.sent_at:.1f} s")
-        hung_s = max(HUNG_S, self._late_s)
-        if now - max(self.sent_at, self._lived_at) >= hung_s:
-            return Fault(self.model, f"it has answered nobody for {hung_s:g} s")
-        return None
+        hung = now - max(self.sent_at, self._lived_at) >= self._hung_s
+        return self._answers_nobody() if hung else None

@@ -15,7 +15,7 @@ from builder.serving.supervision.readiness_board import ReadinessBoard
 from builder.serving.triton_process import TritonServer
 
 # A request that is with a process that died, or was stopped, fails after a second with INTERNAL,
-# which no client repeats. Where Triton is killed before, the connection breaks, and clients do.
+# which few clients repeat. Where Triton is killed before, the connection breaks, and most do.
 LOOK_S = 0.1
 # A look at the processes costs a millisecond, Triton's counts are a request to it.
 COUNTS_EVERY_S = 0.4

@@ -8,9 +8,10 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
-from builder.errors import PortTakenError, ServerDiedError, ServerKilledError, ServerNotReadyError
+from builder.errors import PortTakenError, ServerError, ServerKilledError
 from builder.pipelines.manifest import pipelines
 from builder.serving.exposure import exposure_warning
 from builder.serving.ports import check_free
@@ -28,6 +29,7 @@ START_ATTEMPTS = 3
 # The kernel takes a moment to take back what a killed process listened on.
 PORTS_S = 10.0
 PORTS_LOOK_S = 0.05
+RESTARTING = f"{TRITON} is being restarted"
 
 
 @dataclass(frozen=True)
@@ -51,12 +53,23 @@ def supervise(options: ServerOptions, supervision: Supervision) -> None:
         PortTakenError: another program has one of the ports.
         ServerError: the first start failed, or there was too much to mend.
     """
-    limit = HealingLimit(supervision.most_healings)
-    check_free(options.address, {**options.ports, "health": supervision.health_port})
+    limit = check_supervision(options, supervision)
     triton = checked_triton(options)
     board = ReadinessBoard(pipelines(options.repository))
     with health_endpoint(options.address, supervision.health_port, board):
         _Supervisor(triton, options, board, limit).run()
+
+
+def check_supervision(options: ServerOptions, supervision: Supervision) -> HealingLimit:
+    """Check what can be checked before a server is started, and return its limit.
+
+    Raises:
+        SettingsError: the limit is none.
+        PortTakenError: another program has one of the ports.
+    """
+    limit = HealingLimit(supervision.most_healings)
+    check_free(options.address, {**options.ports, "health": supervision.health_port})
+    return limit
 
 
 class _Supervisor:
@@ -81,7 +94,7 @@ class _Supervisor:
             self._attempts += 1
             try:
                 why = self._serve()
-            except (ServerDiedError, ServerNotReadyError) as error:
+            except ServerError as error:
                 # While it started. A model that does not load never will; what a signal ended may.
                 again = isinstance(error, ServerKilledError) and self._attempts < START_ATTEMPTS
                 if not (self._said_ready or again):
@@ -95,13 +108,11 @@ class _Supervisor:
             try:
                 models = server.wait_until_ready()
                 watch = ServerWatch(server, self._options, self._board)
-                fault = watch.until_all_answer()
-                if fault is None and (missing := self._missing(watch)):
-                    return missing
-                if fault is None:
+                why = watch.until_all_answer() or self._missing(watch)
+                if why is None:
                     self._tell_ready(models, watch, server.version)
-                    fault = watch.until_fault()
-                self._board.tell_all(f"{TRITON} is being restarted")
+                    why = watch.until_fault()
+                self._board.tell_all(RESTARTING)
                 if self._noticed_at is None:
                     self._noticed_at = time.monotonic()
             except KeyboardInterrupt:
@@ -111,7 +122,7 @@ class _Supervisor:
                 server.drain()
                 raise
             server.kill()
-            return str(fault)
+            return str(why)
 
     def _missing(self, watch: ServerWatch) -> str | None:
         """Return what no longer answers after a restart and did before it."""
@@ -134,8 +145,9 @@ class _Supervisor:
 
     def _prepare_restart(self, why: str) -> None:
         now = time.monotonic()
-        self._board.tell_all(f"{TRITON} is being restarted")
-        pause_s = self._limit.next_pause_s(now, self._well_since, why) if self._said_ready else 0.0
+        self._board.tell_all(RESTARTING)
+        # At the first start too: a canary may be what ends a process, each time.
+        pause_s = self._limit.next_pause_s(now, self._well_since, why)
         self._well_since = None
         _tell(f"{why}: restarting {TRITON}" + (f" in {pause_s:g} s" if pause_s else ""))
         time.sleep(pause_s)
@@ -155,4 +167,6 @@ def _wait_for_ports(options: ServerOptions) -> None:
 
 
 def _tell(what: str) -> None:
-    print(f"framewire: {what}", file=sys.stderr, flush=True)
+    # Nobody may read it any more, or its disk is full: no reason to stop serving.
+    with suppress(OSError):
+        print(f"framewire: {what}", file=sys.stderr, flush=True)

@@ -1,0 +1,281 @@
+"""When a model is late, hung, not loaded or forgotten, at times that the test chooses."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from builder.serving.local_triton import Work
+from builder.serving.server_options import ServerOptions
+from builder.serving.supervision import pipeline_watch, public_model_watch, server_watch
+from builder.serving.supervision.canary import Answer, Outcome, _outcome
+from builder.serving.supervision.fault import Fault
+from builder.serving.supervision.pipeline_watch import PipelinesWatch
+from builder.serving.supervision.public_model_watch import (
+    FAILING_EVERY_S,
+    HUNG_S,
+    LATE_S,
+    PublicModelWatch,
+)
+from builder.serving.supervision.readiness_board import ReadinessBoard
+from builder.serving.supervision.server_watch import GAP_S, ServerWatch
+
+
+class Silent:
+    """A canary that is answered when the test says so."""
+
+    sent: list[Silent]
+    answer: Answer | None = None
+
+    def __init__(self, *_: object, **__: object) -> None:
+        Silent.sent.append(self)
+
+
+class Processes:
+    """Of the models; at work or not."""
+
+    at_work = False
+
+    def ticks(self) -> Mapping[int, int]:
+        return {}
+
+    def computing(self, *_: object) -> bool:
+        return self.at_work
+
+
+class Clock:
+    """A model under watch, at times that the test chooses."""
+
+    def __init__(self) -> None:
+        self.watch = PublicModelWatch(
+            None,  # type: ignore[arg-type]
+            "a",
+            frozenset({"a", "a_network"}),
+            stream=False,
+        )
+        self.processes = Processes()
+        self.work = {"a": Work(), "a_network": Work()}
+
+    def look(self, now: float) -> Fault | None:
+        return self.watch.look(now, self.work, self.processes, may_send=True)  # type: ignore[arg-type]
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    monkeypatch.setattr(Silent, "sent", [], raising=False)
+    monkeypatch.setattr(public_model_watch, "Canary", Silent)
+    started = Clock()
+    started.look(0.0)
+    Silent.sent[0].answer = Answer(Outcome.ANSWERED, 0.01)
+    started.look(0.1)
+    assert started.watch.why is None
+    started.look(10.0)
+    assert len(Silent.sent) == 2
+    return started
+
+
+def test_a_late_canary_is_a_fault_where_nothing_moves(clock: Clock) -> None:
+    assert clock.look(10.0 + LATE_S - 0.1) is None
+    assert "has not answered a canary" in str(clock.look(10.01 + LATE_S))
+
+
+def test_a_late_canary_is_none_while_steps_answer_or_compute(clock: Clock) -> None:
+    for second in range(1, int(HUNG_S)):
+        clock.work["a_network"] = Work(answered=second)
+        assert clock.look(10.0 + second) is None
+    clock.processes.at_work = True
+    assert clock.look(10.0 + HUNG_S - 0.1) is None
+    # Whatever they do: what came before it must be done.
+    assert "has answered nobody" in str(clock.look(10.0 + HUNG_S))
+
+
+def test_who_answers_users_is_sent_none_and_is_not_late(clock: Clock) -> None:
+    for second in range(1, 100):
+        clock.work["a"] = Work(answered=second)
+        assert clock.look(10.0 + second) is None
+    assert len(Silent.sent) == 2
+
+
+def test_after_a_gap_waiting_begins_anew(clock: Clock) -> None:
+    clock.watch.forgive(100.0)
+    assert clock.look(100.5) is None
+    assert clock.look(100.01 + LATE_S) is not None
+
+
+@pytest.mark.parametrize(
+    ("outcome", "why", "faults"),
+    [
+        (Outcome.FAILED, "fails on its canary", 1),
+        (Outcome.UNANSWERED, "fails on its canary", 1),
+        (Outcome.NOT_LOADED, "is not loaded", 0),
+        (Outcome.BUSY, None, 0),
+    ],
+)
+def test_what_a_canary_says(clock: Clock, outcome: Outcome, why: str | None, faults: int) -> None:
+    found = []
+    for second in range(3):
+        Silent.sent[-1].answer = Answer(outcome, 0.01)
+        found.append(clock.look(11.0 + 2 * second))
+        assert clock.watch.why == why
+        clock.look(12.5 + 2 * second)
+    assert sum(fault is not None for fault in found) == faults
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_a_queue_that_stays_full_hides_no_model_that_hangs(clock: Clock, stream: bool) -> None:
+    clock.watch._stream = stream
+    found = []
+    for half in range(2 * int(HUNG_S) + 10):
+        Silent.sent[-1].answer = Answer(Outcome.BUSY, 0.01)
+        found.append(clock.look(11.0 + half / 2))
+    # The places of streams may all be taken by some that pause.
+    assert any(found) is not stream
+    assert stream or "has answered nobody" in str(next(filter(None, found)))
+    assert not any(found[: 2 * int(HUNG_S) - 2])
+
+
+def test_a_queue_that_is_full_while_others_are_answered_is_no_fault(clock: Clock) -> None:
+    for half in range(4 * int(HUNG_S)):
+        Silent.sent[-1].answer = Answer(Outcome.BUSY, 0.01)
+        clock.work["a"] = Work(answered=half // 20)
+        assert clock.look(11.0 + half / 2) is None
+
+
+def test_what_triton_has_not_loaded_is_unready_at_once_and_ready_soon_after(clock: Clock) -> None:
+    Silent.sent[-1].answer = Answer(Outcome.ANSWERED, 2.0)
+    assert clock.look(12.0) is None
+    loaded = clock.work.pop("a")
+    assert clock.look(12.4) is None
+    assert clock.watch.why == "is not loaded"
+    for second in range(20, 60):
+        assert clock.look(float(second)) is None
+    assert len(Silent.sent) == 2
+    clock.work["a"] = loaded
+    clock.look(60.0)
+    assert len(Silent.sent) == 3
+    Silent.sent[-1].answer = Answer(Outcome.ANSWERED, 0.01)
+    clock.look(60.1)
+    assert clock.watch.why is None
+
+
+def test_after_a_gap_a_full_queue_has_its_time_again(clock: Clock) -> None:
+    Silent.sent[-1].answer = Answer(Outcome.BUSY, 0.01)
+    clock.look(11.0)
+    clock.watch.forgive(12.0 + HUNG_S)
+    for second in range(4):
+        assert clock.look(13.0 + HUNG_S + second) is None
+        Silent.sent[-1].answer = Answer(Outcome.BUSY, 0.01)
+
+
+def test_what_never_answered_is_no_fault(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Silent, "sent", [], raising=False)
+    monkeypatch.setattr(public_model_watch, "Canary", Silent)
+    started = Clock()
+    for second in range(1, 5):
+        assert started.look(2.0 * second) is None
+        Silent.sent[-1].answer = Answer(Outcome.FAILED, 0.01)
+        assert started.look(2.0 * second + 1) is None
+    assert started.watch.why == "fails on its canary"
+    started.look(20.0)
+    assert started.look(1000.0) is None
+
+
+def test_one_bad_moment_is_not_three_failures(clock: Clock) -> None:
+    Silent.sent[-1].answer = Answer(Outcome.FAILED, 2.0)
+    sent = len(Silent.sent)
+    for tenth in range(40):
+        clock.look(10.1 + tenth / 10)
+        Silent.sent[-1].answer = Answer(Outcome.FAILED, 0.01)
+    assert len(Silent.sent) - sent == int(4 / FAILING_EVERY_S)
+
+
+def test_a_slow_network_is_asked_less_often_and_given_more_time(clock: Clock) -> None:
+    for number in range(5):
+        Silent.sent[-1].answer = Answer(Outcome.ANSWERED, 2.0)
+        clock.look(100.0 * number + 100)
+        sent = len(Silent.sent)
+        clock.look(100.0 * number + 115)
+        # The quickest of the last ones counts: the first took no time at all.
+        assert len(Silent.sent) - sent == (number < 4)
+        clock.look(100.0 * number + 121)
+    assert clock.look(521.0 + 15.9) is None
+    assert "has not answered a canary" in str(clock.look(521.0 + 16.1))
+
+
+@pytest.mark.parametrize(
+    ("status", "text", "outcome"),
+    [
+        (200, b"", Outcome.ANSWERED),
+        (400, b'{"error": "parameter conf must be from 0 to 1"}', Outcome.ANSWERED),
+        (400, b'{"error": "Request for unknown model: x is not found"}', Outcome.NOT_LOADED),
+        (404, b'{"error": "no"}', Outcome.NOT_LOADED),
+        (503, b'{"error": "exceeds maximum queue size"}', Outcome.BUSY),
+        (500, b'{"error": "Stub process x is not healthy."}', Outcome.FAILED),
+        (500, b"[]", Outcome.FAILED),
+        (301, b"", Outcome.FAILED),
+    ],
+)
+def test_what_triton_answers_a_canary(status: int, text: bytes, outcome: Outcome) -> None:
+    assert _outcome(status, text) is outcome
+
+
+def test_a_pipeline_whose_files_went_after_it_was_unloaded_is_forgotten(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(Silent, "sent", [], raising=False)
+    monkeypatch.setattr(public_model_watch, "Canary", Silent)
+    there = ["a", "b"]
+    monkeypatch.setattr(pipeline_watch, "pipelines", lambda _: tuple(there))
+    watch = PipelinesWatch(None, tmp_path)  # type: ignore[arg-type]
+    work = {model: Work() for model in ("a", "a_bls", "b", "b_bls")}
+    processes: Any = Processes()
+    watch.look(0.0, work, processes)
+    del work["b"], work["b_bls"]
+    watch.look(1.0, work, processes)
+    assert watch.states() == {"a": "a is starting", "b": "b is not loaded"}
+    there.remove("b")
+    watch.look(2.0, work, processes)
+    assert watch.states() == {"a": "a is starting"}
+
+
+def test_what_a_pause_of_our_own_did_to_times_is_forgiven(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    forgiven: list[float] = []
+
+    class Watch:
+        triton_stopped = False
+
+        def __init__(self, *_: object) -> None:
+            pass
+
+        def look(self, *_: object) -> None:
+            pass
+
+        def forgive(self, now: float) -> None:
+            forgiven.append(now)
+
+        def states(self) -> dict[str, str | None]:
+            return {}
+
+        def ticks(self) -> Mapping[int, int]:
+            return {}
+
+    now = 100.0
+    monkeypatch.setattr(server_watch, "ProcessWatch", Watch)
+    monkeypatch.setattr(server_watch, "PipelinesWatch", Watch)
+    monkeypatch.setattr(server_watch.time, "monotonic", lambda: now)
+    triton = SimpleNamespace(
+        pid=1, death=lambda: None, local=SimpleNamespace(work=lambda _: {"a": Work()})
+    )
+    watch = ServerWatch(triton, ServerOptions(tmp_path), ReadinessBoard(["a"]))  # type: ignore[arg-type]
+    now += GAP_S - 0.1
+    assert watch._look() is None
+    assert forgiven == []
+    now += GAP_S + 0.1
+    assert watch._look() is None
+    assert forgiven == [now, now]
