@@ -33,13 +33,17 @@ def look_for_regions(case: Case) -> Seen:
         raise CannotLook(ELSEWHERE)
     found = regions(folder)
     # In this order a region that is made meanwhile is not taken for a leftover.
-    mapped = mapped_in(SHM_FOLDER)
-    abandoned = [(name, size) for name, size in found if name not in mapped]
+    mapped, hidden = mapped_in(SHM_FOLDER)
+    unmapped = [(name, size) for name, size in found if name not in mapped]
+    abandoned = [each for each in unmapped if not _belongs_to(folder / each[0], hidden)]
     if not abandoned:
-        return Seen(f"{len(found) or 'none'} of models, none that a killed server left")
+        others = len(unmapped)
+        seen = f", {others} of other users, who alone see whether they use them" if others else ""
+        return Seen(f"{len(found) or 'none'} of models, none that a killed server left{seen}")
     size = sum(size for _, size in abandoned)
     kind = warning if size >= MUCH_OF_SHARED_MEMORY else hint
-    files = " ".join(f"{SHM_FOLDER}/{each}" for each in _patterns(abandoned, mapped))
+    kept = {name for name, _ in found} - {name for name, _ in abandoned}
+    files = " ".join(f"{folder}/{each}" for each in _patterns(abandoned, mapped | kept))
     return Seen(
         f"{len(found)} of models, {len(abandoned)} of them in nobody's use",
         (
@@ -52,6 +56,14 @@ def look_for_regions(case: Case) -> Seen:
             ),
         ),
     )
+
+
+def _belongs_to(region: Path, users: set[int]) -> bool:
+    """Return whether a region is of one of some users; one that is gone is."""
+    try:
+        return region.stat().st_uid in users
+    except OSError:
+        return True
 
 
 def _patterns(abandoned: list[tuple[str, int]], mapped: set[str]) -> list[str]:
@@ -101,18 +113,19 @@ def look_for_half_published(case: Case) -> Seen:
     repository = case.the_repository()
     if not repository.is_dir():
         raise CannotLook(f"there is no folder {repository}")
-    findings = list(_staged(repository))
+    findings = _staged(repository)
     for name in case.pipelines():
         findings += _half_versions(repository, name)
+    if findings and is_locked(repository):
+        findings = []  # somebody is at work
     findings += _caches(repository)
     words = "no change is half done" if not findings else "a killed command left its traces"
     return Seen(words, tuple(findings))
 
 
 def _staged(repository: Path) -> list[Finding]:
-    resolved = repository.resolve()
-    staged = left_overs(resolved)
-    if not staged or is_locked(resolved):  # the latter: somebody is at work
+    staged = left_overs(repository.resolve())
+    if not staged:
         return []
     return [
         warning(
