@@ -88,9 +88,11 @@ def _case(arguments: argparse.Namespace) -> Case:
     )
     server = RunningTriton(connection)
     silent = server.answers()
-    asked = arguments.url is not None or not silent
+    # One that is there and says nothing hangs, or wants TLS.
+    there = not silent or server.pid is not None
+    asked = arguments.url is not None or there
     return Case(
-        repository=_repository(arguments.repository, None if silent else server),
+        repository=_repository(arguments.repository, server if there else None),
         server=server if asked else None,
         silent=silent if asked else None,
         ports={}
