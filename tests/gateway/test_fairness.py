@@ -117,6 +117,18 @@ def test_addresses_are_forgotten_when_they_have_nothing_left() -> None:
         assert len(clients) == 1
 
 
+def test_to_come_again_brings_no_new_burst() -> None:
+    now = [0.0]
+    clients = Clients(Limits(client_frames_per_s=8, in_flight=4), lambda: now[0])
+    with clients.entering("10.0.0.1") as first:
+        while first.pace.take():
+            pass
+    # Time for two frames has passed, and not for the four of a new address.
+    now[0] = 0.26
+    with clients.entering("10.0.0.1") as again:
+        assert [again.pace.take() for _ in range(3)] == [True, True, False]
+
+
 @pytest.mark.parametrize(
     ("one", "other", "same"),
     [

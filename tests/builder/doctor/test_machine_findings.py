@@ -64,6 +64,12 @@ def test_cores_count_as_far_as_the_process_may_use_them(tmp_path: Path) -> None:
     assert "3 threads on 1 core" in said.all_of("cores-oversubscribed")[0]
 
 
+def test_the_default_is_not_too_much_for_one_core(repository: Path) -> None:
+    (core, *_) = os.sched_getaffinity(0)
+    said = doctor("--repository", repository, before=["taskset", "-c", str(core)])
+    assert said.report["looked_at"]["cores"].startswith("1 core to use, enough")
+
+
 def test_other_programs_that_keep_the_cores_busy(repository: Path) -> None:
     endless = [sys.executable, "-c", "while True: pass"]
     busy = [subprocess.Popen(endless) for _ in range(2 * CORES)]
@@ -88,6 +94,8 @@ def test_a_port_that_somebody_has(repository: Path) -> None:
     assert told.startswith(f"warning: port {http_port}, where `framewire serve` is to serve http")
     assert f"(process {os.getpid()})" in told
     assert "`framewire serve --http-port`" in told
+    # It works elsewhere, and is no health all the same.
+    assert said.code == 1
 
 
 def test_a_supervisor_without_its_triton_is_no_stranger_on_a_port(repository: Path) -> None:

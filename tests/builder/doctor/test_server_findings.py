@@ -67,6 +67,15 @@ def test_a_triton_that_is_too_old_and_has_known_holes() -> None:
     assert "`make image-gpu`" in told
 
 
+def test_the_oldest_triton_that_pipelines_are_tested_with_is_not_too_old() -> None:
+    servicer = OldTriton()
+    servicer.version = "2.51.0"
+    with answering(servicer) as url:
+        said = doctor("--url", url)
+    assert "triton-too-old" not in said.names()
+    assert said.report["looked_at"]["version"].startswith("24.10, ")
+
+
 def test_a_server_without_models() -> None:
     with answering(OldTriton()) as url:
         assert "has no models" in doctor("--url", url).the("no-pipelines")
