@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import socket
 import time
 from contextlib import ExitStack
@@ -84,9 +85,14 @@ def test_a_connection_that_sends_nothing_is_closed(
         silent = [socket.create_connection(("127.0.0.1", running.port)) for _ in range(50)]
         half = socket.create_connection(("127.0.0.1", running.port))
         half.sendall(b"GET /frames HTTP/1.1\r\nHost:")
+        # The first request of a connection buys no more patience for the second.
+        again = http.client.HTTPConnection("127.0.0.1", running.port)
+        again.request("GET", "/metrics")
+        assert again.getresponse().read()
+        again.sock.sendall(b"GET /metrics HTTP/1.1\r\nHost:")
         status, _ = running.post(squares["red"])
         assert status == 200
-        for each in (*silent, half):
+        for each in (*silent, half, again.sock):
             each.settimeout(silence.REQUEST_PATIENCE_S * 3)
             assert each.recv(1000) == b""
             each.close()
