@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 import tempfile
+from collections.abc import Collection
 from contextlib import suppress
 from pathlib import Path
 
 from builder.doctor.case import Case
 from builder.doctor.finding import ELSEWHERE, CannotLook, Finding, Seen, hint, listed, warning
-from builder.doctor.processes import all_pids, is_locked, mapped_in, option_of
+from builder.doctor.processes import PROC, all_pids, is_locked, mapped_in, option_of
 from builder.doctor.shared_memory import MIB, regions
 from builder.pipelines.config_files import version_folders
 from builder.pipelines.pipeline_models import models_in
@@ -31,11 +33,12 @@ def look_for_regions(case: Case) -> Seen:
     folder = case.shared_memory
     if case.elsewhere:
         raise CannotLook(ELSEWHERE)
+    _check_that_processes_are_seen()
     found = regions(folder)
     # In this order a region that is made meanwhile is not taken for a leftover.
     mapped, hidden = mapped_in(SHM_FOLDER)
     unmapped = [(name, size) for name, size in found if name not in mapped]
-    abandoned = [each for each in unmapped if not _belongs_to(folder / each[0], hidden)]
+    abandoned = [each for each in unmapped if _is_ours(folder / each[0], hidden)]
     if not abandoned:
         others = len(unmapped)
         seen = f", {others} of other users, who alone see whether they use them" if others else ""
@@ -58,12 +61,23 @@ def look_for_regions(case: Case) -> Seen:
     )
 
 
-def _belongs_to(region: Path, users: set[int]) -> bool:
-    """Return whether a region is of one of some users; one that is gone is."""
+def _check_that_processes_are_seen() -> None:
+    if not (PROC / "self").exists():
+        raise CannotLook(f"{PROC} does not show processes, nor so what they use")
+
+
+def _is_ours(file: Path, hidden: Collection[int] = ()) -> bool:
+    """Return whether this process could see who uses a file, and may remove it.
+
+    Args:
+        file: or folder; one that is gone is nobody's.
+        hidden: users whose processes may not be looked at.
+    """
     try:
-        return region.stat().st_uid in users
+        owner = file.stat().st_uid
     except OSError:
-        return True
+        return False
+    return os.geteuid() in {0, owner} and owner not in hidden
 
 
 def _patterns(abandoned: list[tuple[str, int]], mapped: set[str]) -> list[str]:
@@ -80,6 +94,7 @@ def _patterns(abandoned: list[tuple[str, int]], mapped: set[str]) -> list[str]:
 
 def look_for_scratch_folders(_case: Case) -> Seen:
     """Look for the folders in which `framewire serve` lays out a Triton, without that Triton."""
+    _check_that_processes_are_seen()
     used = set()
     for pid in all_pids():
         if folder := option_of(pid, "--model-repository"):
@@ -90,7 +105,9 @@ def look_for_scratch_folders(_case: Case) -> Seen:
         for parent in sorted(parents)
         for folder in sorted(parent.glob(f"{SCRATCH_PREFIX}*"))
         # A folder of another kind, or of a server that is about to start, is none.
-        if (folder / "repository").is_symlink() and (folder / "backends").is_dir()
+        if _is_ours(folder)
+        and (folder / "repository").is_symlink()
+        and (folder / "backends").is_dir()
     ]
     abandoned = [folder for folder in found if folder not in used]
     if not abandoned:

@@ -6,6 +6,7 @@ import fcntl
 import os
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,11 +14,13 @@ from pathlib import Path
 
 import pytest
 
-from builder.doctor import processes
+from builder.doctor import leftovers, processes
 from builder.doctor.case import Case
 from builder.doctor.environment import open_endpoints
-from builder.doctor.leftovers import look_for_regions
+from builder.doctor.finding import CannotLook
+from builder.doctor.leftovers import look_for_regions, look_for_scratch_folders
 from builder.doctor.processes import is_locked, mapped_in, option_of
+from builder.serving.server import SCRATCH_PREFIX
 
 REGION = "framewire_1_00_" + 36 * "x"
 # Like a stub: it has the name, and a file of shared memory in its memory.
@@ -151,3 +154,25 @@ def test_a_region_that_a_hidden_process_may_have_is_none(region: Path) -> None:
         said = look_from_apart(region.parent)
     assert said.startswith("1 of models, none that a killed server left, 1 of other users")
     assert "leftover-shared-memory" not in said
+
+
+def test_what_is_another_user_s_is_not_told_to_be_removed(
+    region: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = Path(tempfile.mkdtemp(prefix=SCRATCH_PREFIX, dir=region.parent))
+    (folder / "repository").symlink_to(region.parent)
+    (folder / "backends").mkdir()
+    monkeypatch.setattr(tempfile, "gettempdir", lambda: str(region.parent))
+    owner = os.geteuid()
+    for user, told in ((owner, True), (owner + 12345, False)):
+        monkeypatch.setattr(os, "geteuid", lambda user=user: user)
+        assert bool(look_for_regions(here()).findings) == told
+        findings = look_for_scratch_folders(here()).findings
+        assert (str(folder) in str(findings)) == told
+
+
+def test_without_proc_nothing_is_a_leftover(region: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(leftovers, "PROC", region.parent / "no proc")
+    for look in (look_for_regions, look_for_scratch_folders):
+        with pytest.raises(CannotLook, match="does not show processes"):
+            look(here())

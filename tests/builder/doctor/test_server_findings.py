@@ -9,6 +9,7 @@ import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from pathlib import Path
 
 import grpc
 import pytest
@@ -106,9 +107,12 @@ def test_what_is_another_machine_s_is_not_looked_at_here() -> None:
         assert "run this on its machine" in said.report["not_looked_at"][what]
 
 
-def test_nobody_answers_where_somebody_should() -> None:
+def test_nobody_answers_where_somebody_should(tmp_path: Path) -> None:
     (port,) = free_ports(1)
-    told = doctor("--url", f"127.0.0.1:{port}").the("server-unreachable")
+    said = doctor("--url", f"127.0.0.1:{port}", folder=tmp_path)
+    # Of a repository nobody spoke.
+    assert said.names("error") == {"server-unreachable"}
+    told = said.the("server-unreachable")
     assert told.startswith(f"error: no Triton answers on gRPC at 127.0.0.1:{port} (")
     assert "`framewire serve`" in told
 
