@@ -64,9 +64,9 @@ def test_a_healthy_pipeline_is_healthy(monkeypatch: pytest.MonkeyPatch) -> None:
             for seconds in ("2", "8", "30"):
                 watching = ("--url", server.url, "--watch-seconds", seconds)
                 said = doctor(*watching, before=inside(server))
-                if not said.report["not_looked_at"]:
+                told = report_of(*watching, before=inside(server))
+                if not said.report["not_looked_at"] and "could not" not in told.stdout:
                     break
-            told = report_of(*watching, before=inside(server))
         outside = doctor("--url", server.url)
     assert said.names() - NEVER_BAD == set(), said.report["findings"]
     assert said.report["not_looked_at"] == {}
@@ -246,7 +246,7 @@ def test_requests_that_wait_and_are_not_taken_together(repository: Path) -> None
         traffic(triton.grpc_url, "tiny", LARGE, at_once=12),
     ):
         said = doctor("--url", triton.grpc_url, "--watch-seconds", "2")
-    told = said.the("no-batches")
+    told = next(each for each in said.all_of("no-batches") if "for tiny_preprocess" in each)
     assert "for tiny_preprocess, and it took them one by one" in told
     assert "its config has no dynamic_batching" in told
     assert "`framewire build MODEL --name tiny --replace`" in told
@@ -256,7 +256,11 @@ def test_requests_that_wait_and_are_not_taken_together(repository: Path) -> None
 
 def test_a_network_that_holds_up_all(server: Serving) -> None:
     with traffic(server.url, "codes", SMALL, at_once=16):
-        said = doctor("--url", server.url, "--watch-seconds", "2")
+        # A busy machine may need longer for enough answers.
+        for seconds in ("2", "8", "30"):
+            said = doctor("--url", server.url, "--watch-seconds", seconds)
+            if "bottleneck" in said.names():
+                break
     told = said.the("bottleneck")
     assert told.startswith("warning: requests to codes spend ")
     assert "waiting for codes_network, which holds all to" in told

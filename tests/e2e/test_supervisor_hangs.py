@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from tritonclient.utils import InferenceServerException
 
+from tests.certificates import make_certificates
 from tests.e2e.wire import infer
 from tests.serving import serving
 from tests.supervised import (
@@ -17,6 +18,9 @@ from tests.supervised import (
     PUBLIC,
     SQUARE,
     assert_mended,
+    is_ready,
+    lines,
+    wait_until,
 )
 from tests.swapping import Traffic
 
@@ -31,6 +35,19 @@ def _hang(self, requests, execute=TritonPythonModel.execute):
         return execute(self, requests)
     os.unlink({file!r})
     {how}
+
+
+TritonPythonModel.execute = _hang
+"""
+# The canary itself meets it; once.
+HANG_OF_CANARIES = """
+import os, time
+
+
+def _hang(self, requests, execute=TritonPythonModel.execute):
+    while os.path.exists({file!r}) and requests[0].request_id() == "framewire-canary":
+        time.sleep(0.01)
+    return execute(self, requests)
 
 
 TritonPythonModel.execute = _hang
@@ -77,3 +94,25 @@ def test_what_can_only_be_told_by_its_process_is_told_under_load(
     with serving(copy) as server, Traffic(server.url, SQUARE, PUBLIC, threads_each=4):
         file.touch()
         assert "tiny_preprocess: its process" in assert_mended(server, 0)
+
+
+def test_canaries_get_through_where_others_need_certificates_and_a_key(
+    streaming_repository: Path, tmp_path: Path
+) -> None:
+    copy = shutil.copytree(streaming_repository, tmp_path / "repository")
+    file = tmp_path / "hang"
+    with (copy / "tiny_postprocess" / "1" / "model.py").open("a") as code:
+        code.write(HANG_OF_CANARIES.format(file=str(file)))
+    certificates = make_certificates(tmp_path)
+    with serving(
+        copy,
+        *("--tls-certificate", str(certificates / "server.pem")),
+        *("--tls-key", str(certificates / "server.key")),
+        *("--tls-client-ca", str(certificates / "ca.pem")),
+        "--restrict",
+    ) as server:
+        file.touch()
+        wait_until(lambda: not is_ready(server), server.error_text)
+        file.unlink()
+        wait_until(lambda: is_ready(server), server.error_text)
+        assert "has not answered a canary for" in "\n".join(lines(server))
