@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from onnx import TensorProto
+from onnx import NodeProto, TensorProto, helper
 
 from builder.cli import main as framewire
 from builder.detectors.onnx_file import load_onnx
@@ -151,3 +151,48 @@ def test_weights_outside_of_the_models_folder_are_not_read(tmp_path: Path, locat
     (tmp_path / "models").mkdir()
     with pytest.raises(ModelFileError, match="outside of its own folder"):
         load_onnx(save_tiny_detector(tmp_path / "models" / "model.onnx", model))
+
+
+def a_branch_with(tensor: TensorProto) -> NodeProto:
+    """A node that runs one graph or another, one of which holds a tensor."""
+    value = helper.make_tensor_value_info("chosen", TensorProto.FLOAT, None)
+    branches = [
+        helper.make_graph(
+            [helper.make_node("Identity", ["held"], ["chosen"])], name, [], [value], [held]
+        )
+        for name, held in (("then", tensor), ("else", helper.make_tensor("held", 1, [1], [0.0])))
+    ]
+    return helper.make_node(
+        "If", ["condition"], ["chosen_one"], then_branch=branches[0], else_branch=branches[1]
+    )
+
+
+def test_weights_outside_are_not_read_from_within_a_branch_either(tmp_path: Path) -> None:
+    tensor = helper.make_tensor("held", TensorProto.FLOAT, [1], b"\0\0\0\0", raw=True)
+    tensor.ClearField("raw_data")
+    tensor.data_location = TensorProto.EXTERNAL
+    tensor.external_data.add(key="location", value="../weights.bin")
+    (tmp_path / "weights.bin").write_bytes(b"\0\0\0\0")
+    model = tiny_detector()
+    model.graph.initializer.append(helper.make_tensor("condition", TensorProto.BOOL, [], [True]))
+    model.graph.node.append(a_branch_with(tensor))
+    (tmp_path / "models").mkdir()
+    with pytest.raises(ModelFileError, match="outside of its own folder"):
+        load_onnx(save_tiny_detector(tmp_path / "models" / "model.onnx", model))
+
+
+@pytest.mark.parametrize("name", ["../../tmp/backend", "/etc/backend"])
+@pytest.mark.parametrize("field", ["backend", "runtime", "platform"])
+def test_a_library_outside_is_refused(repository: Path, field: str, name: str) -> None:
+    change(repository, "tiny_network", lambda config: setattr(config, field, name))
+    with pytest.raises(RepositoryError, match=r"config of tiny_network names the file .* outside"):
+        check_paths(repository)
+
+
+def test_an_agent_outside_is_refused(repository: Path) -> None:
+    def edit(config: object) -> None:
+        config.model_repository_agents.agents.add(name="../agent")  # type: ignore[attr-defined]
+
+    change(repository, "tiny_network", edit)
+    with pytest.raises(RepositoryError, match=r"config of tiny_network names the file '../agent'"):
+        check_paths(repository)

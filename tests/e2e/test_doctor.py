@@ -321,7 +321,7 @@ def test_a_server_that_listens_to_everybody(
         namespaces = ("--user", "--net", "--preserve-credentials")
         within = ["nsenter", "--target", str(server.process.pid), *namespaces]
         said = doctor("--url", server.url, before=within)
-    assert "listens on 0.0.0.0 and lets everybody" in said.the("open-to-all")
+    assert "listens on 0.0.0.0 (gRPC), 0.0.0.0 (HTTP) and lets" in said.the("open-to-all")
     assert "`framewire serve --restrict`" in said.the("open-to-all")
     assert said.the("triton-vulnerable").startswith("warning: ")
 

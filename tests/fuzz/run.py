@@ -2,8 +2,8 @@
 
     python -m tests.fuzz.run SECONDS [TARGET ...]
 
-Needs atheris, the extra ``fuzz``. What it finds lies in build/fuzz, and belongs into
-tests/fuzz/findings once it is understood.
+Needs atheris, the extra ``fuzz``. What it finds lies in build/fuzz, with a log of each target, and
+belongs into tests/fuzz/findings once it is understood.
 """
 
 from __future__ import annotations
@@ -16,6 +16,9 @@ from pathlib import Path
 
 HERE = Path(__file__).parent
 FOUND = Path("build/fuzz")
+SERVED_MODELS = HERE.parents[1] / "src" / "builder" / "served_models"
+# Of the log of a target that did not survive.
+SHOWN_LINES = 30
 
 
 def main(arguments: list[str]) -> int:
@@ -40,8 +43,13 @@ def main(arguments: list[str]) -> int:
         command += ["-verbosity=0", f"-artifact_prefix={artifacts}/", str(corpus)]
         command += [path for path in kept if Path(path).is_dir()]
         print(f"{name}: {seconds} s", flush=True)
-        if subprocess.run(command, check=False).returncode:
+        # Decoders write a line for each of a million damaged pictures.
+        log = artifacts / "log"
+        with log.open("w") as file:
+            done = subprocess.run(command, check=False, stdout=file, stderr=subprocess.STDOUT)
+        if done.returncode:
             failed.append(name)
+            print(*log.read_text(errors="replace").splitlines()[-SHOWN_LINES:], sep="\n")
     print(f"fuzz: {len(names) - len(failed)} of {len(names)} targets survived", flush=True)
     if failed:
         print(f"found something in {', '.join(failed)}: see {FOUND}", flush=True)
@@ -52,9 +60,10 @@ def fuzz_one(name: str, options: list[str]) -> None:
     """Become libFuzzer on one target; does not return."""
     import atheris  # noqa: PLC0415 - optional
 
-    with atheris.instrument_imports(include=["builder.gateway", "thin_client"]):
+    # Served models are imported under their bare names.
+    served = sorted(file.stem for file in SERVED_MODELS.rglob("*.py"))
+    with atheris.instrument_imports(include=["builder.gateway", "thin_client", *served]):
         from tests.fuzz.targets import TARGETS  # noqa: PLC0415
-    # Served models were imported under their bare names.
     target = atheris.instrument_func(TARGETS[name])
     atheris.Setup([sys.argv[0], *options], target)
     atheris.Fuzz()

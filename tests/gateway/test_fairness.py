@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import socket
 import time
 from contextlib import ExitStack
@@ -84,9 +85,14 @@ def test_a_connection_that_sends_nothing_is_closed(
         silent = [socket.create_connection(("127.0.0.1", running.port)) for _ in range(50)]
         half = socket.create_connection(("127.0.0.1", running.port))
         half.sendall(b"GET /frames HTTP/1.1\r\nHost:")
+        # The first request of a connection buys no more patience for the second.
+        again = http.client.HTTPConnection("127.0.0.1", running.port)
+        again.request("GET", "/metrics")
+        assert again.getresponse().read()
+        again.sock.sendall(b"GET /metrics HTTP/1.1\r\nHost:")
         status, _ = running.post(squares["red"])
         assert status == 200
-        for each in (*silent, half):
+        for each in (*silent, half, again.sock):
             each.settimeout(silence.REQUEST_PATIENCE_S * 3)
             assert each.recv(1000) == b""
             each.close()
@@ -115,6 +121,18 @@ def test_addresses_are_forgotten_when_they_have_nothing_left() -> None:
     now[0] = 60.0
     with clients.entering("10.0.0.2"):
         assert len(clients) == 1
+
+
+def test_to_come_again_brings_no_new_burst() -> None:
+    now = [0.0]
+    clients = Clients(Limits(client_frames_per_s=8, in_flight=4), lambda: now[0])
+    with clients.entering("10.0.0.1") as first:
+        while first.pace.take():
+            pass
+    # Time for two frames has passed, and not for the four of a new address.
+    now[0] = 0.26
+    with clients.entering("10.0.0.1") as again:
+        assert [again.pace.take() for _ in range(3)] == [True, True, False]
 
 
 @pytest.mark.parametrize(

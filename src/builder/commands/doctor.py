@@ -88,9 +88,11 @@ def _case(arguments: argparse.Namespace) -> Case:
     )
     server = RunningTriton(connection)
     silent = server.answers()
-    asked = arguments.url is not None or not silent
+    # One that is there and says nothing hangs, or wants TLS.
+    there = not silent or server.pid is not None
+    asked = arguments.url is not None or there
     return Case(
-        repository=_repository(arguments.repository, None if silent else server),
+        repository=_repository(arguments.repository, server if asked else None),
         server=server if asked else None,
         silent=silent if asked else None,
         ports={}
@@ -101,11 +103,11 @@ def _case(arguments: argparse.Namespace) -> Case:
     )
 
 
-def _repository(named: Path | None, running: RunningTriton | None) -> Path | None:
+def _repository(named: Path | None, asked: RunningTriton | None) -> Path | None:
     """Return the repository that is meant, if there is one to look at."""
     if named is not None:
         return named
-    if running is not None and running.repository is not None:
-        return running.repository
+    if asked is not None and asked.repository is not None:
+        return asked.repository
     # A server elsewhere can do without one here.
-    return REPOSITORY if running is None or REPOSITORY.is_dir() else None
+    return REPOSITORY if asked is None or REPOSITORY.is_dir() else None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterable, Iterator
 from pathlib import Path, PurePath
 
 import onnx
@@ -132,9 +133,33 @@ def _check_types(model: onnx.ModelProto) -> None:
         onnx.TensorProto.DataType.Name(kind)
 
 
-def _tensors(model: onnx.ModelProto) -> list[onnx.TensorProto]:
-    attributes = (attribute for node in model.graph.node for attribute in node.attribute)
-    return [*model.graph.initializer, *(attribute.t for attribute in attributes)]
+def _tensors(model: onnx.ModelProto) -> Iterator[onnx.TensorProto]:
+    """Yield every tensor of a model, those inside of branches, loops and functions too."""
+    yield from _tensors_of_graph(model.graph)
+    for function in model.functions:
+        for node in function.node:
+            yield from _tensors_of_node(node)
+
+
+def _tensors_of_graph(graph: onnx.GraphProto) -> Iterator[onnx.TensorProto]:
+    yield from graph.initializer
+    yield from _tensors_of_sparse(graph.sparse_initializer)
+    for node in graph.node:
+        yield from _tensors_of_node(node)
+
+
+def _tensors_of_node(node: onnx.NodeProto) -> Iterator[onnx.TensorProto]:
+    for attribute in node.attribute:
+        yield attribute.t
+        yield from attribute.tensors
+        yield from _tensors_of_sparse([attribute.sparse_tensor, *attribute.sparse_tensors])
+        for graph in (attribute.g, *attribute.graphs):
+            yield from _tensors_of_graph(graph)
+
+
+def _tensors_of_sparse(found: Iterable[onnx.SparseTensorProto]) -> Iterator[onnx.TensorProto]:
+    for sparse in found:
+        yield from (sparse.values, sparse.indices)
 
 
 def _without_plugins(model: onnx.ModelProto) -> onnx.ModelProto:

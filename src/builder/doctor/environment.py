@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 
 from builder.doctor.case import Case
-from builder.doctor.finding import CannotLook, Finding, Seen, hint, warning
+from builder.doctor.finding import CannotLook, Finding, Seen, hint, listed, warning
 from builder.doctor.processes import environment_of, option_of
 from builder.doctor.server import RunningTriton
 from builder.serving.access import ADMIN_KEY_VARIABLE
@@ -13,6 +13,9 @@ from builder.serving.server_options import ALLOCATOR, ONE_THREAD
 
 # Preloaded, they keep the pages of a frame by themselves.
 OTHER_ALLOCATORS = ("jemalloc", "tcmalloc", "mimalloc")
+EVERY_ADDRESS = "0.0.0.0"  # noqa: S104 - Triton's default
+# How its options say no.
+NO = ("false", "False", "0")
 LOOPBACK = ("127.", "localhost", "::1", "[::1]")
 
 
@@ -84,25 +87,40 @@ def look_at_access(case: Case) -> Seen | None:
     address = listening_address(running)
     if address is None:
         return Seen("where it listens is not to be seen from here", tuple(findings))
-    restricted = option_of(running.process, "--grpc-restricted-protocol") is not None
-    if not is_loopback(address) and not restricted:
+    pid = running.process
+    if reachable := open_endpoints(pid, address):
         findings.append(
             warning(
                 "open-to-all",
-                f"the server at {running.url} listens on {address} and lets everybody who reaches "
-                "it load models and register shared memory",
+                f"the server at {running.url} listens on {listed(reachable)} and lets everybody "
+                "who reaches it load models and register shared memory",
                 "`framewire serve --restrict`, or an --address that only its clients reach",
             )
         )
+    restricted = option_of(pid, "--grpc-restricted-protocol") is not None
     who = "with the admin key for what changes it" if restricted else "open to all who reach it"
     return Seen(f"listens on {address}, {who}", tuple(findings))
+
+
+def open_endpoints(pid: int, grpc_address: str) -> list[str]:
+    """Return the addresses, with protocol, where others than this machine's may change a server."""
+    found = []
+    # Who needs a certificate is known; Triton's HTTP has none.
+    kept = option_of(pid, "--grpc-restricted-protocol") or option_of(pid, "--grpc-use-ssl-mutual")
+    if not is_loopback(grpc_address) and kept in {None, *NO}:
+        found.append(f"{grpc_address} (gRPC)")
+    http_address = option_of(pid, "--http-address") or EVERY_ADDRESS
+    kept = option_of(pid, "--http-restricted-api")
+    if not is_loopback(http_address) and not kept and option_of(pid, "--allow-http") not in NO:
+        found.append(f"{http_address} (HTTP)")
+    return found
 
 
 def listening_address(running: RunningTriton) -> str | None:
     """Return the address that a server listens on; None where its process is not to be seen."""
     if running.pid is None:
         return None
-    return option_of(running.pid, "--grpc-address") or "0.0.0.0"  # noqa: S104 - Triton's default
+    return option_of(running.pid, "--grpc-address") or EVERY_ADDRESS
 
 
 def is_loopback(address: str) -> bool:

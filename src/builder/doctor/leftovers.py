@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 import tempfile
+from collections.abc import Collection
 from contextlib import suppress
 from pathlib import Path
 
 from builder.doctor.case import Case
 from builder.doctor.finding import ELSEWHERE, CannotLook, Finding, Seen, hint, listed, warning
-from builder.doctor.processes import all_pids, is_locked, mapped_in, option_of
+from builder.doctor.processes import PROC, all_pids, is_locked, mapped_in, option_of
 from builder.doctor.shared_memory import MIB, regions
 from builder.pipelines.config_files import version_folders
 from builder.pipelines.pipeline_models import models_in
@@ -31,15 +33,20 @@ def look_for_regions(case: Case) -> Seen:
     folder = case.shared_memory
     if case.elsewhere:
         raise CannotLook(ELSEWHERE)
+    _check_that_processes_are_seen()
     found = regions(folder)
     # In this order a region that is made meanwhile is not taken for a leftover.
-    mapped = mapped_in(SHM_FOLDER)
-    abandoned = [(name, size) for name, size in found if name not in mapped]
+    mapped, hidden = mapped_in(SHM_FOLDER)
+    unmapped = [(name, size) for name, size in found if name not in mapped]
+    abandoned = [each for each in unmapped if _is_ours(folder / each[0], hidden)]
     if not abandoned:
-        return Seen(f"{len(found) or 'none'} of models, none that a killed server left")
+        others = len(unmapped)
+        seen = f", {others} of other users, who alone see whether they use them" if others else ""
+        return Seen(f"{len(found) or 'none'} of models, none that a killed server left{seen}")
     size = sum(size for _, size in abandoned)
     kind = warning if size >= MUCH_OF_SHARED_MEMORY else hint
-    files = " ".join(f"{SHM_FOLDER}/{each}" for each in _patterns(abandoned, mapped))
+    kept = {name for name, _ in found} - {name for name, _ in abandoned}
+    files = " ".join(f"{folder}/{each}" for each in _patterns(abandoned, mapped | kept))
     return Seen(
         f"{len(found)} of models, {len(abandoned)} of them in nobody's use",
         (
@@ -52,6 +59,25 @@ def look_for_regions(case: Case) -> Seen:
             ),
         ),
     )
+
+
+def _check_that_processes_are_seen() -> None:
+    if not (PROC / "self").exists():
+        raise CannotLook(f"{PROC} does not show processes, nor so what they use")
+
+
+def _is_ours(file: Path, hidden: Collection[int] = ()) -> bool:
+    """Return whether this process could see who uses a file, and may remove it.
+
+    Args:
+        file: or folder; one that is gone is nobody's.
+        hidden: users whose processes may not be looked at.
+    """
+    try:
+        owner = file.stat().st_uid
+    except OSError:
+        return False
+    return os.geteuid() in {0, owner} and owner not in hidden
 
 
 def _patterns(abandoned: list[tuple[str, int]], mapped: set[str]) -> list[str]:
@@ -68,6 +94,7 @@ def _patterns(abandoned: list[tuple[str, int]], mapped: set[str]) -> list[str]:
 
 def look_for_scratch_folders(_case: Case) -> Seen:
     """Look for the folders in which `framewire serve` lays out a Triton, without that Triton."""
+    _check_that_processes_are_seen()
     used = set()
     for pid in all_pids():
         if folder := option_of(pid, "--model-repository"):
@@ -78,7 +105,9 @@ def look_for_scratch_folders(_case: Case) -> Seen:
         for parent in sorted(parents)
         for folder in sorted(parent.glob(f"{SCRATCH_PREFIX}*"))
         # A folder of another kind, or of a server that is about to start, is none.
-        if (folder / "repository").is_symlink() and (folder / "backends").is_dir()
+        if _is_ours(folder)
+        and (folder / "repository").is_symlink()
+        and (folder / "backends").is_dir()
     ]
     abandoned = [folder for folder in found if folder not in used]
     if not abandoned:
@@ -101,18 +130,19 @@ def look_for_half_published(case: Case) -> Seen:
     repository = case.the_repository()
     if not repository.is_dir():
         raise CannotLook(f"there is no folder {repository}")
-    findings = list(_staged(repository))
+    findings = _staged(repository)
     for name in case.pipelines():
         findings += _half_versions(repository, name)
+    if findings and is_locked(repository):
+        findings = []  # somebody is at work
     findings += _caches(repository)
     words = "no change is half done" if not findings else "a killed command left its traces"
     return Seen(words, tuple(findings))
 
 
 def _staged(repository: Path) -> list[Finding]:
-    resolved = repository.resolve()
-    staged = left_overs(resolved)
-    if not staged or is_locked(resolved):  # the latter: somebody is at work
+    staged = left_overs(repository.resolve())
+    if not staged:
         return []
     return [
         warning(

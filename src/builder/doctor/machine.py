@@ -14,6 +14,7 @@ from builder.benchmark.processes import SERVER
 from builder.doctor.case import Case
 from builder.doctor.finding import ELSEWHERE, CannotLook, Finding, Seen, hint, listed, warning
 from builder.doctor.processes import listener_of, name_of, parent_of
+from builder.doctor.supervision import told_to_probes
 from builder.errors import BuilderError
 from builder.pipelines.config_files import read_config
 from builder.pipelines.manifest import read_manifest
@@ -102,12 +103,13 @@ def _oversubscribed(
     if wanted <= max(MOST_THREADS_OF_CORE, MOST_THREADS_OF_CORE * cores):
         return
     each = f" of {threads} threads each" if threads > 1 else ""
+    share = " --decode-threads 0" if threads > 1 else ""
     yield warning(
         "cores-oversubscribed",
         f"{model} decodes in {instances} processes{each}, {wanted} threads on {cores} "
         f"{'cores' if cores > 1 else 'core'}: they take turns and each frame waits longer",
-        f"`framewire build MODEL --name {name} --instances {min(cores, 2)}`, or `framewire tune` "
-        "finds what suits this machine",
+        f"`framewire build MODEL --name {name} --instances {min(cores, 2)}{share}`, or `framewire "
+        "tune` finds what suits this machine",
     )
 
 
@@ -158,22 +160,23 @@ def look_at_ports(case: Case) -> Seen | None:
     """Look for strangers on the ports that `framewire serve` is to listen on."""
     if not case.ports:
         return None
-    server = case.running.pid if case.running else None
+    server = case.server.pid if case.server else None
+    # `framewire serve` has the health port, and is the parent of its Triton.
+    ours = {server, parent_of(server)} if server else _supervisor(case)
     findings, taken = [], 0
     for purpose, port in case.ports.items():
         if _is_free(case.address, port):
             continue
         taken += 1
         owner = listener_of(port)
-        # `framewire serve` has the health port, and is the parent of its Triton.
-        if owner is not None and server is not None and owner in {server, parent_of(server)}:
+        if owner is not None and owner in ours:
             continue
         if owner is None and server is None and case.running is not None:
             continue  # a server behind Docker's proxy has all of its ports there
         who = f"{name_of(owner)} (process {owner})" if owner else "a program of somebody else"
         mend = f"stop that program, or `framewire serve --{purpose}-port` with another number"
         if owner and name_of(owner) == SERVER:
-            mend = f"`framewire doctor --url` with its address, grpcs:// if it wants TLS; or {mend}"
+            mend = f"`framewire doctor --url` with its address; or {mend}"
         findings.append(
             warning(
                 "port-taken",
@@ -188,12 +191,21 @@ def look_at_ports(case: Case) -> Seen | None:
     )
 
 
+def _supervisor(case: Case) -> set[int | None]:
+    """Return the process id of a supervisor that is about to have a Triton, and told elsewhere."""
+    port = case.ports["health"]
+    told = told_to_probes(case.address, port)
+    return {listener_of(port)} if told and not told["ready"] else set()
+
+
 def _is_free(address: str, port: int) -> bool:
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
         # As servers do: a connection that is still closing does not count as taken.
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((address, port))
+        except PermissionError:
+            return True  # a port below 1024 is root's, whether or not somebody has it
         except OSError:
             return False
     return True

@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
-from builder.benchmark.running import listening_sockets
+from builder.benchmark.processes import SERVER
+from builder.benchmark.running import NAME_BYTES, listening_sockets
 
 PROC = Path("/proc")
+LOCKS = PROC / "locks"
 TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 # Of /proc/PID/stat after the name: the state, the parent, user and system time in ticks.
 STATE_FIELD, PARENT_FIELD, USER_FIELD, SYSTEM_FIELD = 0, 1, 11, 12
+# Of Triton and of the processes of its Python models, as far as the kernel keeps them.
+TRITON_NAMES = frozenset({SERVER[:NAME_BYTES], "triton_python_backend_stub"[:NAME_BYTES]})
+# Of the line "Uid:" of /proc/PID/status: real, effective, saved and file system's.
+EFFECTIVE_FIELD = 2
 # Of a line of /proc/locks: the kind, and device and inode of the file as major:minor:inode.
 LOCK_KIND_FIELD, LOCK_FILE_FIELD = 1, 5
 
@@ -40,10 +47,13 @@ def command_line(pid: int) -> list[str]:
 
 
 def option_of(pid: int, option: str) -> str | None:
-    """Return the value of ``--option=value`` on a process's command line."""
-    for word in command_line(pid):
+    """Return the value of ``--option=value`` or ``--option value`` on a process's command line."""
+    words = iter(command_line(pid))
+    for word in words:
         if word.startswith(f"{option}="):
             return word.partition("=")[2]
+        if word == option:
+            return next(words, None)
     return None
 
 
@@ -80,27 +90,64 @@ def _stat(pid: int) -> list[str]:
     return []
 
 
-def mapped_in(folder: Path) -> set[str]:
-    """Return the names of a folder's files that some process has in its memory."""
-    names, prefix = set(), f"{folder}/"
+def mapped_in(folder: Path) -> tuple[set[str], set[int]]:
+    """Return the names of a folder's files that some process has in its memory.
+
+    And the ids of users whose Triton or model processes may not be looked at: the folder may hold
+    what those have. Other processes that hide, as agents with keys do, have nothing of models.
+    """
+    names, hidden, prefix = set[str](), set[int](), f"{folder}/"
     for pid in all_pids():
-        with suppress(OSError):
-            for line in (PROC / str(pid) / "maps").read_text(errors="replace").splitlines():
+        process = PROC / str(pid)
+        with suppress(OSError):  # gone meanwhile
+            try:
+                lines = (process / "maps").read_text(errors="replace").splitlines()
+            except PermissionError:
+                if name_of(pid) in TRITON_NAMES:
+                    hidden.add(effective_user(pid))
+                continue
+            for line in lines:
                 at = line.find(prefix)
                 if at >= 0:
                     names.add(line[at + len(prefix) :].removesuffix(" (deleted)"))
-    return names
+    return names, hidden
+
+
+def effective_user(pid: int) -> int:
+    """Return the id of the user as whom a process makes files.
+
+    Raises:
+        OSError: it is gone.
+    """
+    for line in (PROC / str(pid) / "status").read_text(errors="replace").splitlines():
+        if line.startswith("Uid:"):
+            return int(line.split()[EFFECTIVE_FIELD])
+    raise ProcessLookupError
 
 
 def is_locked(path: Path) -> bool:
-    """Return whether some process holds a flock on a file or folder; takes none itself."""
+    """Return whether some process holds a flock on a file or folder.
+
+    Locks of other containers are not in /proc/locks, and file systems such as btrfs are called
+    differently there: where none is seen it is tried, for no longer than that takes.
+
+    Raises:
+        OSError: it is gone, or must not be opened.
+    """
     found = path.stat()
     wanted = f"{os.major(found.st_dev):02x}:{os.minor(found.st_dev):02x}:{found.st_ino}"
     with suppress(OSError, IndexError):
-        for line in (PROC / "locks").read_text().splitlines():
+        for line in LOCKS.read_text().splitlines():
             fields = line.split()
             if fields[LOCK_KIND_FIELD] == "FLOCK" and fields[LOCK_FILE_FIELD] == wanted:
                 return True
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(descriptor)
     return False
 
 

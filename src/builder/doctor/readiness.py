@@ -34,16 +34,7 @@ def look_at_readiness(case: Case) -> Seen | None:
     if server is None:
         return None
     if case.silent:
-        return Seen(
-            f"{server.url} does not answer",
-            (
-                error(
-                    "server-unreachable",
-                    f"no Triton answers on gRPC at {server.url} ({case.silent})",
-                    "`framewire serve` starts one here; else check host, port and TLS of --url",
-                ),
-            ),
-        )
+        return Seen(f"{server.url} does not answer", (_silent(server, case.silent),))
     try:
         findings, names = list(_not_ready(server)), server.pipelines
     except CannotLook:
@@ -62,6 +53,30 @@ def look_at_readiness(case: Case) -> Seen | None:
     if findings:
         return Seen(words, tuple(findings))
     return Seen(f"{words} is ready, with {', '.join(names) or 'no pipeline'}")
+
+
+def _silent(server: RunningTriton, why: str) -> Finding:
+    if server.pid is None:
+        return error(
+            "server-unreachable",
+            f"no Triton answers on gRPC at {server.url} ({why})",
+            "`framewire serve` starts one here; else check host, port and TLS of --url",
+        )
+    there = f"tritonserver (process {server.pid}) listens at {server.url}"
+    if state_of(server.pid) in STOPPED:
+        return error(
+            "process-stopped",
+            f"{there}, was stopped by a signal and answers nothing",
+            f"`kill -CONT {server.pid}`, or start the server again",
+        )
+    mend = f"`kill {server.pid}`, and `kill -9` where that does not end it, and start it again"
+    if option_of(server.pid, "--grpc-use-ssl") == "true":
+        mend = (
+            f"`framewire doctor --url grpcs://{server.connection.target}` with "
+            "--root-certificates, and --private-key and --certificate-chain where it wants to "
+            "know its callers: it speaks TLS"
+        )
+    return error("server-unreachable", f"{there} and does not answer ({why})", mend)
 
 
 def _not_ready(server: RunningTriton) -> Iterator[Finding]:
@@ -128,8 +143,14 @@ def look_at_processes(case: Case) -> Seen | None:
                 f"`kill -CONT {pid}`, or start the server again",
             )
         )
+    try:
+        models = running.index
+    except CannotLook:
+        if findings:
+            return Seen("which of them there should be is not to be seen", tuple(findings))
+        raise
     wanted = 0
-    for model in running.index:
+    for model in models:
         config = running.config(model)
         if config is None or config.backend != "python":
             continue

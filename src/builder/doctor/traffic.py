@@ -152,13 +152,14 @@ def look_at_backlog(case: Case) -> Seen | None:
             continue
         words.append(f"{decoded} frames of {name} were decoded")
         if behind >= max(BEHIND_FRAMES, BEHIND_SHARE * decoded) and lately > 0:
-            network = watched.work[names.network]
+            network = watched.work.get(names.network)
+            waited = f", and those it took had waited {network.queue_ms:.0f} ms" if network else ""
             findings.append(
                 warning(
                     "network-behind",
                     f"in {watched.seconds:.1f} s {decoded} frames of {name} were decoded and the "
                     f"network took {decoded - behind}: {behind} more wait in its queue or were "
-                    f"refused there, and those it took had waited {network.queue_ms:.0f} ms",
+                    f"refused there{waited}",
                     "send fewer requests at once (`framewire-client --in-flight`), or relieve the "
                     f"network: {_relief(running, names, names.network)}",
                 )

@@ -12,19 +12,29 @@ REQUEST_PATIENCE_S = 10.0
 
 
 class ImpatientProtocol(H11Protocol):
-    """uvicorn's, which by itself waits for ever for the first request of a connection."""
+    """uvicorn's, which by itself waits for ever for a request that does not come or not end."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Begin to wait."""
         super().connection_made(transport)
-        self._waiting = self.loop.call_later(REQUEST_PATIENCE_S, self._close_silent)
+        self._await_request_after(self.scope)
+
+    def on_response_complete(self) -> None:
+        """Begin to wait for the next request, of which the first byte ends uvicorn's patience."""
+        self._waiting.cancel()
+        answered = self.scope
+        super().on_response_complete()
+        self._await_request_after(answered)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Wait no longer."""
         self._waiting.cancel()
         super().connection_lost(exc)
 
-    def _close_silent(self) -> None:
-        request: Any = self.scope
-        if request is None and not self.transport.is_closing():
+    def _await_request_after(self, scope: Any) -> None:
+        self._waiting = self.loop.call_later(REQUEST_PATIENCE_S, self._close_silent, scope)
+
+    def _close_silent(self, scope: Any) -> None:
+        # Each request has a scope of its own, once its headers are there.
+        if self.scope is scope and not self.transport.is_closing():
             self.transport.close()

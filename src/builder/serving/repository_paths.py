@@ -60,6 +60,10 @@ def _check_config(folder: Path, config: pb.ModelConfig) -> None:
 
 
 def _named_files(config: pb.ModelConfig) -> Iterator[str]:
+    # The libraries that run a model are found by these names, which may be paths as well.
+    yield from (config.backend, config.runtime, config.platform)
+    yield from (agent.name for agent in config.model_repository_agents.agents)
+    yield from config.model_operations.op_library_filename
     yield config.default_model_filename
     yield from config.cc_model_filenames.values()
     yield from (output.label_filename for output in config.output)

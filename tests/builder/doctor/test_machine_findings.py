@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import os
+import re
+import shutil
 import socket
 import subprocess
 import sys
 from pathlib import Path
 
 from builder.pipelines.repository import build_pipeline
+from builder.serving.supervision.health_endpoint import health_endpoint
+from builder.serving.supervision.readiness_board import ReadinessBoard
 from builder.settings import BuildSettings
 from tests.builder.doctor.examining import PORT_OPTIONS, doctor, with_shared_memory
 from tests.serving import free_ports
@@ -60,6 +64,12 @@ def test_cores_count_as_far_as_the_process_may_use_them(tmp_path: Path) -> None:
     assert "3 threads on 1 core" in said.all_of("cores-oversubscribed")[0]
 
 
+def test_the_default_is_not_too_much_for_one_core(repository: Path) -> None:
+    (core, *_) = os.sched_getaffinity(0)
+    said = doctor("--repository", repository, before=["taskset", "-c", str(core)])
+    assert said.report["looked_at"]["cores"].startswith("1 core to use, enough")
+
+
 def test_other_programs_that_keep_the_cores_busy(repository: Path) -> None:
     endless = [sys.executable, "-c", "while True: pass"]
     busy = [subprocess.Popen(endless) for _ in range(2 * CORES)]
@@ -84,3 +94,55 @@ def test_a_port_that_somebody_has(repository: Path) -> None:
     assert told.startswith(f"warning: port {http_port}, where `framewire serve` is to serve http")
     assert f"(process {os.getpid()})" in told
     assert "`framewire serve --http-port`" in told
+    # It works elsewhere, and is no health all the same.
+    assert said.code == 1
+
+
+def test_a_supervisor_without_its_triton_is_no_stranger_on_a_port(repository: Path) -> None:
+    ports = dict(zip(PORT_OPTIONS, map(str, free_ports(4)), strict=True))
+    options = [word for pair in ports.items() for word in pair]
+    board = ReadinessBoard(["tiny"])
+    board.tell_all("Triton is being restarted")
+    with health_endpoint("127.0.0.1", int(ports["--health-port"]), board):
+        said = doctor("--repository", repository, *options)
+    assert "(Triton is being restarted)" in said.the("not-ready-for-probes")
+    assert "port-taken" not in said.names()
+
+
+def test_a_supervisor_of_a_triton_elsewhere_has_its_port(repository: Path) -> None:
+    ports = dict(zip(PORT_OPTIONS, map(str, free_ports(4)), strict=True))
+    options = [word for pair in ports.items() for word in pair]
+    board = ReadinessBoard(["tiny"])
+    board.tell({"tiny": None})
+    with health_endpoint("127.0.0.1", int(ports["--health-port"]), board):
+        said = doctor("--repository", repository, *options)
+    assert f"port {ports['--health-port']}" in said.the("port-taken")
+
+
+def test_a_port_of_root_s_is_not_taken(repository: Path) -> None:
+    limit = int(Path("/proc/sys/net/ipv4/ip_unprivileged_port_start").read_text())
+    # Root is to be like anybody.
+    as_anybody = ("setpriv", "--bounding-set=-net_bind_service") if os.geteuid() == 0 else ()
+    options = ("--http-port", str(max(limit - 1, 1)))
+    options += tuple(
+        word
+        for name, port in zip(PORT_OPTIONS, free_ports(4), strict=True)
+        if name != "--http-port"
+        for word in (name, str(port))
+    )
+    said = doctor("--repository", repository, *options, before=as_anybody)
+    assert "port-taken" not in said.names()
+
+
+def test_fewer_threads_are_advised_where_there_are_too_many(tmp_path: Path) -> None:
+    model = save_tiny_detector(tmp_path / "tiny.onnx")
+    settings = BuildSettings("tiny", decode_threads=3 * CORES)
+    build_pipeline(model, tmp_path / "models", settings)
+    told = doctor("--repository", tmp_path / "models").all_of("cores-oversubscribed")[0]
+    advised = re.findall(r"`framewire build MODEL ([^`]*)`", told)[0]
+    instances = int(re.findall(r"--instances (\d+)", advised)[0])
+    assert "--decode-threads 0" in advised
+    shutil.rmtree(tmp_path / "models")
+    build_pipeline(model, tmp_path / "models", BuildSettings("tiny", instances=instances))
+    said = doctor("--repository", tmp_path / "models")
+    assert "cores-oversubscribed" not in said.names()

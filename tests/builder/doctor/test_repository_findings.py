@@ -165,6 +165,13 @@ def test_a_pipeline_of_another_contract(repository: Path) -> None:
     assert f"speaks {contract_fingerprint()}" in told
 
 
+def test_a_pipeline_without_a_contract(repository: Path) -> None:
+    file = repository / "tiny" / "config.pbtxt"
+    file.write_text(file.read_text().replace('"contract_fingerprint"', '"something_else"'))
+    told = doctor("--repository", repository).the("contract-mismatch")
+    assert "and speaks contract none, framewire-client" in told
+
+
 def test_a_pipeline_of_another_builder_and_the_same_contract(repository: Path) -> None:
     change_parameter(repository, "tiny", "builder_version", "0.0.3")
     told = doctor("--repository", repository).the("built-by-another-version")

@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import subprocess
+import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from pathlib import Path
 
 import grpc
 import pytest
 from tritonclient.grpc import service_pb2, service_pb2_grpc
 
 from builder.cli import main
-from tests.builder.doctor.examining import doctor
+from builder.doctor import readiness
+from builder.doctor.case import Case
+from builder.doctor.finding import CannotLook
+from builder.serving.model_processes import Served
+from tests.builder.doctor.examining import PORT_OPTIONS, doctor
 from tests.serving import free_ports
 
 
@@ -59,6 +68,15 @@ def test_a_triton_that_is_too_old_and_has_known_holes() -> None:
     assert "`make image-gpu`" in told
 
 
+def test_the_oldest_triton_that_pipelines_are_tested_with_is_not_too_old() -> None:
+    servicer = OldTriton()
+    servicer.version = "2.51.0"
+    with answering(servicer) as url:
+        said = doctor("--url", url)
+    assert "triton-too-old" not in said.names()
+    assert said.report["looked_at"]["version"].startswith("24.10, ")
+
+
 def test_a_server_without_models() -> None:
     with answering(OldTriton()) as url:
         assert "has no models" in doctor("--url", url).the("no-pipelines")
@@ -89,11 +107,82 @@ def test_what_is_another_machine_s_is_not_looked_at_here() -> None:
         assert "run this on its machine" in said.report["not_looked_at"][what]
 
 
-def test_nobody_answers_where_somebody_should() -> None:
+def test_nobody_answers_where_somebody_should(tmp_path: Path) -> None:
     (port,) = free_ports(1)
-    told = doctor("--url", f"127.0.0.1:{port}").the("server-unreachable")
+    said = doctor("--url", f"127.0.0.1:{port}", folder=tmp_path)
+    # Of a repository nobody spoke.
+    assert said.names("error") == {"server-unreachable"}
+    told = said.the("server-unreachable")
     assert told.startswith(f"error: no Triton answers on gRPC at 127.0.0.1:{port} (")
     assert "`framewire serve`" in told
+
+
+class Restricted:
+    """A server that does not tell its models, as without the admin key."""
+
+    process = 1
+
+    @property
+    def index(self) -> dict[str, object]:
+        raise CannotLook("it does not tell")
+
+
+def test_a_stopped_process_is_told_without_the_admin_key_too(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(readiness, "stubs", lambda _: {42: Served("tiny_bls", 1)})
+    monkeypatch.setattr(readiness, "state_of", lambda _: "T")
+    case = Case(None, Restricted(), None, {}, None, 0.1)  # type: ignore[arg-type]
+    seen = readiness.look_at_processes(case)
+    assert seen is not None
+    assert [each.name for each in seen.findings] == ["process-stopped"]
+    monkeypatch.setattr(readiness, "state_of", lambda _: "S")
+    with pytest.raises(CannotLook, match="does not tell"):
+        readiness.look_at_processes(case)
+
+
+# It has the name and the port of a Triton, and answers nobody.
+DEAF = """
+import ctypes, socket, sys, time
+ctypes.CDLL(None).prctl(15, b"tritonserver", 0, 0, 0)
+with socket.create_server(("127.0.0.1", 0)) as listening:
+    print(listening.getsockname()[1], flush=True)
+    time.sleep(600)
+"""
+
+
+@contextmanager
+def deaf_triton(*options: str) -> Iterator[tuple[int, int]]:
+    """Its process id and its port."""
+    command = [sys.executable, "-c", DEAF, *options]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        yield process.pid, int(process.stdout.readline())
+        process.kill()
+
+
+def test_a_triton_that_does_not_answer_is_looked_at_unasked() -> None:
+    with deaf_triton() as (pid, port):
+        ports = zip(PORT_OPTIONS, [port, *free_ports(3)], strict=True)
+        said = doctor(*(str(word) for pair in ports for word in pair))
+    told = said.the("server-unreachable")
+    assert f"tritonserver (process {pid}) listens at 127.0.0.1:{port} and does not answer" in told
+    assert f"`kill {pid}`" in told
+    assert "port-taken" not in said.names()
+
+
+def test_a_triton_that_was_stopped() -> None:
+    with deaf_triton() as (pid, port):
+        os.kill(pid, signal.SIGSTOP)
+        said = doctor("--url", f"127.0.0.1:{port}")
+    assert f"`kill -CONT {pid}`" in said.the("process-stopped")
+    assert "server-unreachable" not in said.names()
+
+
+def test_a_triton_that_wants_tls() -> None:
+    with deaf_triton("--grpc-use-ssl=true") as (_, port):
+        told = doctor("--url", f"127.0.0.1:{port}").the("server-unreachable")
+    assert f"`framewire doctor --url grpcs://127.0.0.1:{port}`" in told
 
 
 @pytest.mark.parametrize(
