@@ -24,8 +24,10 @@ SERVED := src/builder/served_models
 demo: .venv/.embedded
 	@.venv/bin/framewire demo $(PORTS)
 
+# A file's tests share servers, and each file waits for its own most of the time.
 test: .venv/.test .venv/.bench
-	.venv/bin/python -m pytest -m "not gpu and not containers"
+	.venv/bin/python -m pytest -m "not gpu and not containers and not alone" -n 2 --dist loadfile
+	.venv/bin/python -m pytest -m "alone and not gpu and not containers"
 
 # Of images that `make image` has made; docs/testing.md has the variables that name others.
 test-containers: .venv/.test

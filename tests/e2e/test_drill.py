@@ -14,6 +14,8 @@ from tests.drill.damage import GOOD, KINDS
 from tests.drill.faults import FAULTS
 from tests.drill.outcome import Outcome, last_line, remarks, table
 
+pytestmark = pytest.mark.alone
+
 NEEDS_A_MINUTE_OR_TWO_S = 600
 
 

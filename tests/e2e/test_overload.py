@@ -23,6 +23,8 @@ from thin_client.parameters import WireParameters
 from thin_client.retry import RetryPolicy
 from thin_client.wire import infer_request
 
+pytestmark = pytest.mark.alone
+
 AT_ONCE = 32
 MAX_QUEUE = 4
 QUEUE_TIMEOUT_MS = 100

@@ -10,6 +10,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from builder.pipelines.repository import build_pipeline
 from builder.serving.supervision.health_endpoint import health_endpoint
 from builder.serving.supervision.readiness_board import ReadinessBoard
@@ -70,6 +72,7 @@ def test_the_default_is_not_too_much_for_one_core(repository: Path) -> None:
     assert said.report["looked_at"]["cores"].startswith("1 core to use, enough")
 
 
+@pytest.mark.alone
 def test_other_programs_that_keep_the_cores_busy(repository: Path) -> None:
     endless = [sys.executable, "-c", "while True: pass"]
     busy = [subprocess.Popen(endless) for _ in range(2 * CORES)]
