@@ -197,7 +197,7 @@ def test_a_polling_server_loads_nothing_twice(repository: Path) -> None:
 def test_a_model_that_dies_after_a_change_ends_the_server(
     repository: Path, control: tuple[str, ...]
 ) -> None:
-    server = Serving(repository, *control)
+    server = Serving(repository, *control, "--no-supervise")
     try:
         server.wait_until_ready()
         build(repository, 96)

@@ -15,7 +15,12 @@ PATIENCE_S = 60
 def open_frames(gateway: Gateway, query: str = "", **options: Any) -> ClientConnection:
     """A WebSocket to a gateway."""
     return connect(
-        gateway.frames_url + query, proxy=None, compression=None, max_size=2**20, **options
+        gateway.frames_url + query,
+        proxy=None,
+        compression=None,
+        max_size=2**20,
+        open_timeout=PATIENCE_S,
+        **options,
     )
 
 
