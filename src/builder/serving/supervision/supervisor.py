@@ -5,7 +5,6 @@ Triton does not start the process of a Python model again that died, and calls i
 
 from __future__ import annotations
 
-import gc
 import sys
 import time
 from collections.abc import Sequence
@@ -139,7 +138,6 @@ class _Supervisor:
                 _tell(f"warning: {warning}")
             print(self._options.ready_line(models), flush=True)
             self._said_ready = True
-            _keep_what_is_loaded()
         if self._noticed_at is not None:
             _tell(f"healed after {now - self._noticed_at:.1f} s")
         self._well = watch.ready()
@@ -166,13 +164,6 @@ def _wait_for_ports(options: ServerOptions) -> None:
             if time.monotonic() > deadline:
                 raise
         time.sleep(PORTS_LOOK_S)
-
-
-def _keep_what_is_loaded() -> None:
-    # Python looks for old garbage once there is a quarter as much as there are old objects. Those
-    # of all modules counted, that is one or two MB of answers of Triton, after ten minutes.
-    gc.collect()
-    gc.freeze()
 
 
 def _tell(what: str) -> None:
