@@ -286,7 +286,11 @@ def test_requests_that_fail(server: Serving) -> None:
     with traffic(server.url, "tiny", b"no picture at all", at_once=2):
         said = doctor("--url", server.url)
     told = said.the("requests-failing")
-    assert re.search(r"warning: (\d+) of \1 requests to tiny failed or were refused", told)
+    found = re.search(r"warning: (\d+) of (\d+) requests to tiny failed or were refused", told)
+    assert found
+    # Where nobody else is answered, a canary now and then is.
+    failed, ended = map(int, found.groups())
+    assert ended - 5 <= failed <= ended
     assert f"--url {server.url}" in told
 
 
