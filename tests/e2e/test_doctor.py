@@ -284,7 +284,7 @@ def test_frames_that_are_decoded_faster_than_the_network_takes_them() -> None:
 
 def test_requests_that_fail(server: Serving) -> None:
     with traffic(server.url, "tiny", b"no picture at all", at_once=2):
-        said = doctor("--url", server.url)
+        said = doctor("--url", server.url, "--watch-seconds", "2")
     told = said.the("requests-failing")
     found = re.search(r"warning: (\d+) of (\d+) requests to tiny failed or were refused", told)
     assert found
