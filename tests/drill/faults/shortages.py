@@ -33,6 +33,9 @@ SLOW_START_MS, SLOW_BUILD_MS, SLOW_SERVING_MS = 1, 1, 500
 JITTER_S = 0.1
 # What a person sees: one sentence, and no traceback.
 SENTENCE = re.compile(r"framewire: \S.*")
+# Of what a build needs, the most room it is given; files grow in whole pages.
+ALMOST_ENOUGH = 0.9
+PAGE = 4096
 
 
 def run(scale: Scale, folder: Path) -> Outcome:
@@ -116,10 +119,11 @@ def _full_disk(scale: Scale, repository: Path, folder: Path, outcome: Outcome) -
         served_here = disk / "repository"
         _build(small, served_here)
         before = _contents(served_here)
+        most = int(ALMOST_ENOUGH * _needed(wide, folder / "elsewhere"))
         with served(served_here) as server, Load(server.url, threads=1, pause_s=0.01) as load:
             steps = scale.of(40, 4)
             for step in range(steps):
-                left = room * step // steps // 6
+                left = most * step // steps
                 with (disk / "ballast").open("wb") as ballast, suppress(OSError):
                     while _free(disk) > left:
                         ballast.write(bytes(min(64 * 1024, _free(disk) - left)))
@@ -137,6 +141,13 @@ def _full_disk(scale: Scale, repository: Path, folder: Path, outcome: Outcome) -
                 )
             load.wait_for_more(20)
         load.tally.into(outcome)
+
+
+def _needed(model: Path, repository: Path) -> int:
+    """Bytes of disk that a pipeline of a model takes."""
+    _build(model, repository)
+    sizes = (file.stat().st_size for file in repository.rglob("*") if file.is_file())
+    return sum(-(-size // PAGE) * PAGE for size in sizes)
 
 
 def _clock(scale: Scale, repository: Path, folder: Path, outcome: Outcome) -> None:
