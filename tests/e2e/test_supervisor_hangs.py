@@ -56,6 +56,14 @@ LOCKED = "lock = threading.Lock(); lock.acquire(); lock.acquire()"
 WAITING = "while True: time.sleep(0.01)"
 
 
+def with_code(repository: Path, copy: Path, model: str, code: str) -> Path:
+    """A copy of a repository, in which a model has some more code."""
+    shutil.copytree(repository, copy)
+    with (copy / model / "1" / "model.py").open("a") as file:
+        file.write(code)
+    return copy
+
+
 @pytest.mark.parametrize(
     ("model", "how", "told"),
     [
@@ -71,10 +79,9 @@ WAITING = "while True: time.sleep(0.01)"
 def test_a_model_that_hangs_is_mended(
     streaming_repository: Path, tmp_path: Path, model: str, how: str, told: str
 ) -> None:
-    copy = shutil.copytree(streaming_repository, tmp_path / "repository")
     file = tmp_path / "hang"
-    with (copy / f"tiny_{model}" / "1" / "model.py").open("a") as code:
-        code.write(HANG.format(file=str(file), how=how))
+    hang = HANG.format(file=str(file), how=how)
+    copy = with_code(streaming_repository, tmp_path / "repository", f"tiny_{model}", hang)
     with serving(copy) as server, ThreadPoolExecutor(1) as thread:
         file.touch()
         met = thread.submit(infer, server.url, "tiny_bls" if model == "bls" else "tiny", [SQUARE])
@@ -87,10 +94,9 @@ def test_a_model_that_hangs_is_mended(
 def test_what_can_only_be_told_by_its_process_is_told_under_load(
     streaming_repository: Path, tmp_path: Path
 ) -> None:
-    copy = shutil.copytree(streaming_repository, tmp_path / "repository")
     file = tmp_path / "hang"
-    with (copy / "tiny_preprocess" / "1" / "model.py").open("a") as code:
-        code.write(HANG.format(file=str(file), how=LOCKED))
+    hang = HANG.format(file=str(file), how=LOCKED)
+    copy = with_code(streaming_repository, tmp_path / "repository", "tiny_preprocess", hang)
     with serving(copy) as server, Traffic(server.url, SQUARE, PUBLIC, threads_each=4):
         file.touch()
         assert "tiny_preprocess: its process" in assert_mended(server, 0)
@@ -99,10 +105,9 @@ def test_what_can_only_be_told_by_its_process_is_told_under_load(
 def test_canaries_get_through_where_others_need_certificates_and_a_key(
     streaming_repository: Path, tmp_path: Path
 ) -> None:
-    copy = shutil.copytree(streaming_repository, tmp_path / "repository")
     file = tmp_path / "hang"
-    with (copy / "tiny_postprocess" / "1" / "model.py").open("a") as code:
-        code.write(HANG_OF_CANARIES.format(file=str(file)))
+    hang = HANG_OF_CANARIES.format(file=str(file))
+    copy = with_code(streaming_repository, tmp_path / "repository", "tiny_postprocess", hang)
     certificates = make_certificates(tmp_path)
     with serving(
         copy,
