@@ -157,6 +157,23 @@ def test_a_packet_that_was_cut_is_told_and_what_follows_waits(
     ]
 
 
+@pytest.mark.parametrize("codec", CODECS)
+def test_what_lies_behind_a_packet_in_memory_changes_nothing(
+    packets: dict[str, list[bytes]], codec: str
+) -> None:
+    key_frame = packets[codec][10]
+    chance = random.Random(0)
+    for part in (0.3, 0.5, 0.7, 0.9):
+        cut = key_frame[: int(len(key_frame) * part)]
+        found = []
+        for _ in range(100):
+            # Half of what was there is given back, for the packet to lie in.
+            rubbish = [chance.randbytes(len(cut) + chance.randrange(200)) for _ in range(50)]
+            del rubbish[::2]
+            found += statuses(answers(decoder(codec), [cut]))
+        assert len(set(found)) == 1
+
+
 @pytest.mark.parametrize("place", [0.2, 0.3, 0.5, 0.7])
 def test_the_hash_of_a_picture_tells_what_the_decoder_of_h265_does_not_notice(place: float) -> None:
     pictures = videos.pan(PHOTOGRAPH, 12)

@@ -26,6 +26,10 @@ SLICES = frozenset({Kind.KEY_SLICE, Kind.SLICE})
 DECODERS = {Codec.H264: "h264", Codec.H265: "hevc"}
 # Packets whose frame has not come yet, so that their timestamps are remembered.
 MOST_WAITING = 64
+# Decoders read past the end of a damaged packet, by up to AV_INPUT_BUFFER_PADDING_SIZE bytes; PyAV
+# hands them the bytes as they lie in memory, and what a packet is answered with must not depend on
+# what lies behind it. Annex B allows zeros after a NAL unit (trailing_zero_8bits).
+PADDING = bytes(64)
 UNKNOWN = -1
 
 
@@ -99,7 +103,7 @@ class VideoDecoder:
         self, context: VideoCodecContext, units: list[NalUnit], timestamp: int
     ) -> DecodedFrame | ImageStatus:
         self._before.clear()
-        packet = av.Packet(annex_b(unit for unit in units if self._is_needed(unit)))
+        packet = av.Packet(annex_b(unit for unit in units if self._is_needed(unit)) + PADDING)
         packet.pts = packet.dts = self._packets
         self._timestamps[self._packets] = timestamp
         self._packets += 1
