@@ -73,8 +73,9 @@ def link() -> Iterator[Link]:
     ends = Link(f"{PREFIX}-{os.getpid()}-server", f"{PREFIX}-{os.getpid()}-client")
     with ExitStack() as stack:
         for end in (ends.server, ends.client):
-            _run("ip", "netns", "add", end)
+            # Before it is there: a signal may come while it is being made.
             stack.callback(_remove, end)
+            _run("ip", "netns", "add", end)
         _run(
             *("ip", "-n", ends.server, "link", "add", "wire", "type", "veth"),
             *("peer", "name", "wire", "netns", ends.client),
