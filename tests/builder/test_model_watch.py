@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from types import SimpleNamespace
@@ -113,6 +115,7 @@ def test_after_a_gap_waiting_begins_anew(clock: Clock) -> None:
         (Outcome.UNANSWERED, "fails on its canary", 1),
         (Outcome.NOT_LOADED, "is not loaded", 0),
         (Outcome.BUSY, None, 0),
+        (Outcome.NOT_SENT, None, 0),
     ],
 )
 def test_what_a_canary_says(clock: Clock, outcome: Outcome, why: str | None, faults: int) -> None:
@@ -123,6 +126,21 @@ def test_what_a_canary_says(clock: Clock, outcome: Outcome, why: str | None, fau
         assert clock.watch.why == why
         clock.look(12.5 + 2 * second)
     assert sum(fault is not None for fault in found) == faults
+
+
+def test_a_canary_that_gets_no_thread_says_nothing_about_the_model() -> None:
+    program = """
+import resource
+from builder.serving.supervision.canary import Canary
+
+now_bytes = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
+resource.setrlimit(resource.RLIMIT_AS, (now_bytes + 2**20,) * 2)
+print(Canary(None, "a", stream=False).answer)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert (done.stdout, done.stderr) == (f"{Answer(Outcome.NOT_SENT, 0.0)}\n", "")
 
 
 @pytest.mark.parametrize("stream", [False, True])

@@ -48,6 +48,8 @@ class Outcome(enum.Enum):
     """The model, or a step of its pipeline, has an error of its own."""
     UNANSWERED = enum.auto()
     """The connection broke, or there was none."""
+    NOT_SENT = enum.auto()
+    """There was no thread to be had, which says nothing about the model."""
 
 
 @dataclass(frozen=True)
@@ -78,7 +80,10 @@ class Canary:
         self._thread = threading.Thread(
             target=self._send, args=(triton, model, stream), name="canary", daemon=True
         )
-        self._thread.start()
+        try:
+            self._thread.start()
+        except RuntimeError:  # a limit on processes or on memory
+            self.answer = Answer(Outcome.NOT_SENT, 0.0)
 
     def _send(self, triton: LocalTriton, model: str, stream: bool) -> None:
         header, data = _stream_request() if stream else _image_request()

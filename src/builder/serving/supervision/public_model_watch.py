@@ -136,7 +136,7 @@ class PublicModelWatch:
             self.why = "is not loaded"  # just now
         elif answer.outcome is Outcome.BUSY:
             return self._refused(now)
-        else:
+        elif answer.outcome is not Outcome.NOT_SENT:
             self._failures += 1
             self.why = "fails on its canary"
             if self._works and self._failures >= FAILURES:
