@@ -9,8 +9,8 @@ from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
 
+from builder.serving.process_files import read, tasks
 from builder.serving.running_server import VersionStates
 
 
@@ -84,9 +84,9 @@ def stubs(triton_pid: int) -> dict[int, Served]:
     """Return the process ids of Triton's Python model processes, and what each runs."""
     found = {}
     with suppress(OSError):
-        for task in Path(f"/proc/{triton_pid}/task").iterdir():
+        for task in tasks(triton_pid):
             with suppress(OSError):
-                for child in (task / "children").read_text().split():
+                for child in read(triton_pid, f"task/{task}/children").split():
                     if served := _served(int(child)):
                         found[int(child)] = served
     return found
@@ -95,7 +95,6 @@ def stubs(triton_pid: int) -> dict[int, Served]:
 def _served(pid: int) -> Served | None:
     # A stub's first argument is the path of its version's model.py. A dead process has none.
     with suppress(OSError, IndexError, ValueError):
-        arguments = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
-        model, version = Path(arguments[1].decode()).parts[-3:-1]
+        model, version, _ = read(pid, "cmdline").split("\0")[1].split("/")[-3:]
         return Served(model, int(version))
     return None

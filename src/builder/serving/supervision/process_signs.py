@@ -6,8 +6,8 @@ import os
 import signal
 from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
 
+from builder.serving.process_files import read, tasks
 from builder.serving.shared_memory import SHM_FOLDER
 
 # Of the fields of /proc/PID/stat that follow the name of the program; proc(5) counts from 1 and has
@@ -42,20 +42,20 @@ class Signs:
 
 def signs(pid: int) -> Signs | None:
     """Return what a process is like, or None when there is none, or a dead one."""
-    fields = _stat(Path(f"/proc/{pid}/stat"))
+    fields = _stat(pid, "stat")
     if not fields or fields[STATE] in DEAD:
         return None
     turns = 0
     with suppress(OSError, ValueError, IndexError):
-        turns = int(Path(f"/proc/{pid}/schedstat").read_text().split()[2])
+        turns = int(read(pid, "schedstat").split()[2])
     return Signs(fields[STATE], int(fields[USER_TICKS]) + int(fields[SYSTEM_TICKS]), turns)
 
 
 def threads_at_work(pid: int) -> bool:
     """Return whether a thread of a process computes, wants to, or reads a disk."""
     with suppress(OSError):
-        for thread in Path(f"/proc/{pid}/task").iterdir():
-            fields = _stat(thread / "stat")
+        for thread in tasks(pid):
+            fields = _stat(pid, f"task/{thread}/stat")
             if fields and fields[STATE] in AT_WORK:
                 return True
     return False
@@ -70,14 +70,14 @@ def wait_address(pid: int) -> int | None:
         None where it does not wait, or the kernel does not tell us.
     """
     with suppress(OSError, ValueError, IndexError):
-        return int(Path(f"/proc/{pid}/syscall").read_text().split()[1], 16)
+        return int(read(pid, "syscall").split()[1], 16)
     return None
 
 
 def in_shared_memory(pid: int, address: int) -> bool:
     """Return whether an address of a process lies in what it shares through /dev/shm."""
     with suppress(OSError, ValueError):
-        for line in Path(f"/proc/{pid}/maps").read_text().splitlines():
+        for line in read(pid, "maps").splitlines():
             if f"{SHM_FOLDER}/" in line:
                 first, last = (int(end, 16) for end in line.split()[0].split("-"))
                 if first <= address < last:
@@ -88,15 +88,15 @@ def in_shared_memory(pid: int, address: int) -> bool:
 def how_it_ended(pid: int) -> str:
     """Return how a process ended that its parent has not asked about yet."""
     with suppress(OSError, ValueError, IndexError):
-        code = int(_stat(Path(f"/proc/{pid}/stat"))[EXIT_CODE])
+        code = int(_stat(pid, "stat")[EXIT_CODE])
         if killed_by := code & 0x7F:
             return f"was killed ({signal.Signals(killed_by).name})"
         return f"exited with {code >> 8}"
     return "ended"
 
 
-def _stat(file: Path) -> list[str]:
+def _stat(pid: int, name: str) -> list[str]:
     with suppress(OSError, IndexError):
         # The name stands in brackets and may hold anything.
-        return file.read_text(errors="replace").rpartition(")")[2].split()
+        return read(pid, name).rpartition(")")[2].split()
     return []
