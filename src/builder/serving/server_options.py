@@ -39,13 +39,14 @@ CONNECTION_AGE_S = 600
 
 # glibc may return the pages of a decoded frame to the kernel and fault them in again for the next
 # (docs/performance.md). These make it keep what frames up to 8K need, and still give back what a
-# single huge picture took. An arena for each core, not eight: the hundreds of threads of Triton
-# spread over all there are, and each grows by itself.
+# single huge picture took. An arena for each core, not eight, and no thread keeps small blocks for
+# itself (tcache): the hundreds of threads of Triton would fill all there are, over hours.
 ALLOCATOR = {
     "MALLOC_MMAP_THRESHOLD_": str(128 * 2**20),
     "MALLOC_TRIM_THRESHOLD_": str(256 * 2**20),
     "MALLOC_TOP_PAD_": str(64 * 2**20),
     "MALLOC_ARENA_MAX": str(max(2, len(os.sched_getaffinity(0)))),
+    "GLIBC_TUNABLES": "glibc.malloc.tcache_count=0",
 }
 # One frame, one thread: the served models bring their own threads, one for each core.
 ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
