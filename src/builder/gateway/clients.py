@@ -72,7 +72,9 @@ class Clients:
 
     def _new(self) -> Client:
         limits = self._limits
-        return Client(Pace(limits.client_frames_per_s, limits.in_flight, self._clock))
+        # What all its connections together may have under way may come at once.
+        burst = limits.client_connections * limits.in_flight
+        return Client(Pace(limits.client_frames_per_s, burst, self._clock))
 
     def _forget_idle(self) -> None:
         # Not at once: who comes again at once must not find a fresh pace.
