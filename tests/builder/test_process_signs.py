@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import subprocess
 import sys
 import time
@@ -32,7 +34,7 @@ def server(tmp_path: Path) -> Iterator[int]:
             yield parent.pid
         finally:
             for pid in (*stubs(parent.pid), parent.pid):
-                subprocess.run(["kill", "-9", str(pid)], check=False)
+                os.kill(pid, signal.SIGKILL)
 
 
 def test_watching_interns_nothing(server: int, monkeypatch: pytest.MonkeyPatch) -> None:

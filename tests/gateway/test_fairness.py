@@ -17,7 +17,7 @@ from builder.gateway.clients import Clients, TooManyConnections
 from builder.gateway.settings import Limits
 from tests.gateway.clients import answer, labels, open_frames
 from tests.gateway.running import Gateway, gateway
-from tests.gateway.test_limits import standing_still, wait_for_count
+from tests.gateway.standing_still import standing_still, wait_for_count
 from tests.serving import Serving
 
 # The whole network of 127 is this machine's, so a client can have another address.

@@ -12,7 +12,7 @@ from websockets.exceptions import ConnectionClosed
 
 from tests.gateway.clients import answer, labels, open_frames
 from tests.gateway.running import Gateway, gateway
-from tests.gateway.test_limits import standing_still, wait_for_count
+from tests.gateway.standing_still import standing_still, wait_for_count
 from tests.serving import Serving, serving
 
 RESTART = 1012

@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import os
-import signal
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 import pytest
 from websockets.exceptions import ConnectionClosed
@@ -15,34 +11,13 @@ from websockets.exceptions import ConnectionClosed
 from builder.gateway.pacing import Pace
 from tests.gateway.clients import answer, labels, open_frames
 from tests.gateway.running import Gateway, gateway
-from tests.metrics import scrape, total
+from tests.gateway.standing_still import counted, standing_still, wait_for_count
 from tests.serving import Serving
 
 # Too much for the buffers of a socket, and nothing that Triton computes on for long.
 LARGE = bytes(900_000)
 MANY = 40
 SETTLED_S = 1.0
-
-
-@contextmanager
-def standing_still(triton: Serving) -> Iterator[None]:
-    """Stop the process of a Triton, so that it answers nothing, until the block ends."""
-    os.kill(triton.triton_pid(), signal.SIGSTOP)
-    try:
-        yield
-    finally:
-        os.kill(triton.triton_pid(), signal.SIGCONT)
-
-
-def counted(running: Gateway, name: str, **labelled: str) -> float:
-    return total(scrape(running.port), f"framewire_gateway_{name}", **labelled)
-
-
-def wait_for_count(running: Gateway, name: str, value: float) -> None:
-    deadline = time.monotonic() + 30
-    while counted(running, name) != value:
-        assert time.monotonic() < deadline, (name, counted(running, name), running.error_text())
-        time.sleep(0.05)
 
 
 def test_beyond_its_frames_in_flight_a_connection_is_not_read(triton: Serving) -> None:
