@@ -85,8 +85,9 @@ class BuildSettings:
         instances: processes that decode at once, of each variant; they share the cores.
         decode_threads: of each of these processes; 0 for its share of the cores, or more where a
             client's batch is large.
-        max_queue: requests that wait at each step at most; one more is refused at once.
-        queue_timeout_ms: that a request waits at a step at most; then it is refused.
+        max_queue: requests that wait for each variant's first step at most; one more is refused at
+            once. Behind it frames are made no faster than the network takes them.
+        queue_timeout_ms: that a request waits there at most; then it is refused.
         stream: whether the pipeline takes streams of video packets too.
         max_streams: open at once on a server.
         max_stream_pixels: a stream of larger frames is refused.

@@ -37,6 +37,7 @@ __all__ = [
     "STREAM_OUTPUTS",
     "STREAM_PARAMETERS",
     "STREAM_STATUSES",
+    "TICKET",
     "Codec",
     "ImageStatus",
     "ModelNames",
@@ -91,6 +92,8 @@ STREAM_OUTPUTS = (*PIPELINE_OUTPUTS, FRAME_INDEX, FRAME_TIMESTAMP)
 FRAME = Tensor("frame", "UINT8", ("height", "width", 3))
 GEOMETRY = Tensor("geometry", "FP32", (6,))
 CANDIDATES = Tensor("candidates", "FP32", ("candidates", 6))
+# Which process made a frame, and which of its frames it is: pid, file descriptor, serial, number.
+TICKET = Tensor("ticket", "INT64", (4,))
 
 REQUEST_PARAMETERS = ("conf", "iou", "max_det", "classes", "class_agnostic")
 # Of packets besides: the name of a Codec, needed at sequence_start; microseconds, an integer.

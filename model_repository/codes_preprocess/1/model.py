@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from contract import FRAME
+import numpy as np
+from contract import FRAME, TICKET
 
 from frame_loader import frame_loader_from_settings
+from frame_tickets import frame_tickets_from_settings
 from frames import frame_tensors
 from image_batch import ImageBatch
 from image_counts import IMAGE_COUNTERS, image_counts
 from metrics import ProcessMetrics
 from triton_requests import failure, response, version_settings
+
+if TYPE_CHECKING:
+    from contract import Tensor
+    from numpy.typing import NDArray
 
 STEP = "preprocess"
 
@@ -21,17 +27,26 @@ class TritonPythonModel:
 
     def initialize(self, args: dict[str, str]) -> None:
         """Make ready to decode."""
-        self._loader = frame_loader_from_settings(version_settings(args))
+        settings = version_settings(args)
+        self._loader = frame_loader_from_settings(settings)
+        self._tickets = frame_tickets_from_settings(settings, args)
         self._metrics = ProcessMetrics(args, IMAGE_COUNTERS)
 
     def execute(self, requests: list[Any]) -> list[Any]:
-        """Decode the images of all requests; a bad one harms no other."""
+        """Decode the images of all requests and wait for room behind; a bad one harms no other."""
         batch = ImageBatch(requests, [None] * len(requests), STEP)
         frames = batch.load(self._loader)
         self._metrics.add(image_counts(batch.loaded))
-        for request in batch.unanswered():
+        handed_on = list(batch.unanswered())
+        tickets = self._tickets.take(sum(len(request.loaded) for request in handed_on))
+        for request in handed_on:
+            own, tickets = np.split(tickets, [len(request.loaded)])
             try:
-                tensors = {FRAME: frames[request.rows], **frame_tensors(request.loaded)}
+                tensors: dict[Tensor, NDArray[Any]] = {
+                    FRAME: frames[request.rows],
+                    TICKET: own,
+                    **frame_tensors(request.loaded),
+                }
                 batch.answers[request.number] = response(tensors)
             except Exception as error:  # noqa: BLE001 - raising would fail its neighbours too
                 batch.answers[request.number] = failure(error, STEP)

@@ -64,15 +64,27 @@ def in_python(config: pb.ModelConfig, instances: int = 1) -> pb.ModelConfig:
     return config
 
 
+def batching(config: pb.ModelConfig) -> pb.ModelConfig:
+    """Have Triton take together what waits.
+
+    No delay: only what waits anyway is taken together, and an idle model starts at once.
+    """
+    config.dynamic_batching.max_queue_delay_microseconds = 0
+    return config
+
+
 def bounded_batching(config: pb.ModelConfig, spec: PipelineSpec) -> pb.ModelConfig:
     """Have Triton take together what waits, and refuse with UNAVAILABLE what waits too long.
 
-    No delay: only what waits anyway is taken together, and an idle model starts at once. A client
-    may give a request less time than the build does (``timeout`` of KServe, microseconds).
+    A client may give a request less time than the build does (``timeout`` of KServe, microseconds).
+
+    Only for models that clients' requests come to first. With any of these bounds Triton 24.10
+    gives a model nothing that it could begin with at once, and what meets an empty queue and a busy
+    model lies there until the next request comes or half a second is over (``PayloadSlotAvailable``
+    and ``SupportPrefetching`` in its ``dynamic_batch_scheduler.cc``). docs/performance.md has what
+    that costs; ``frame_tickets`` bounds the steps after the first.
     """
-    batching = config.dynamic_batching
-    batching.max_queue_delay_microseconds = 0
-    policy = batching.default_queue_policy
+    policy = batching(config).dynamic_batching.default_queue_policy
     policy.timeout_action = pb.ModelQueuePolicy.REJECT
     policy.default_timeout_microseconds = spec.settings.queue_timeout_ms * 1000
     policy.allow_timeout_override = True

@@ -14,6 +14,7 @@ from tritonclient.grpc import model_config_pb2 as pb
 
 from builder import __version__
 from builder.pipelines.config_parts import (
+    batching,
     bounded_batching,
     in_python,
     public_model_config,
@@ -31,6 +32,7 @@ from thin_client.contract import (
     IMAGE_STATUS,
     PIPELINE_INPUTS,
     PIPELINE_OUTPUTS,
+    TICKET,
     PipelineParameter,
     contract_fingerprint,
 )
@@ -39,7 +41,8 @@ NETWORK_FILE = "model.onnx"
 PLAN_FILE = "model.plan"
 
 # What an image is like, the preprocess step knows; what is in it, the postprocess step.
-PREPROCESS_OUTPUTS = (FRAME, GEOMETRY, IMAGE_STATUS, IMAGE_SIZE)
+PREPROCESS_OUTPUTS = (FRAME, GEOMETRY, TICKET, IMAGE_STATUS, IMAGE_SIZE)
+POSTPROCESS_INPUTS = (CANDIDATES, GEOMETRY, TICKET)
 DETECTIONS = tuple(tensor for tensor in PIPELINE_OUTPUTS if tensor not in PREPROCESS_OUTPUTS)
 
 
@@ -50,7 +53,7 @@ def ensemble_config(spec: PipelineSpec) -> pb.ModelConfig:
     steps = config.ensemble_scheduling.step
     steps.append(step(spec, spec.names.preprocess, [IMAGE], PREPROCESS_OUTPUTS))
     steps.append(step(spec, spec.names.network, [FRAME], [CANDIDATES]))
-    steps.append(step(spec, spec.names.postprocess, [CANDIDATES, GEOMETRY], DETECTIONS))
+    steps.append(step(spec, spec.names.postprocess, POSTPROCESS_INPUTS, DETECTIONS))
     return config
 
 
@@ -78,20 +81,20 @@ def network_config(spec: PipelineSpec) -> pb.ModelConfig:
             _in_onnxruntime(config, spec)
         else:
             _in_tensorrt(config)
-    return bounded_batching(config, spec)
+    return batching(config)
 
 
 def postprocess_config(spec: PipelineSpec) -> pb.ModelConfig:
     """Config of ``NAME_postprocess``: candidates to boxes in source pixels."""
-    config = step_config(spec, spec.names.postprocess, [CANDIDATES, GEOMETRY], DETECTIONS)
-    return bounded_batching(in_python(config), spec)
+    config = step_config(spec, spec.names.postprocess, POSTPROCESS_INPUTS, DETECTIONS)
+    return batching(in_python(config))
 
 
 def version_settings(spec: PipelineSpec) -> dict[str, dict[str, str]]:
     """Return what each served model that needs to know anything reads from its version's folder."""
     names = spec.names
     return {
-        names.preprocess: frame_settings(spec),
+        names.preprocess: {**frame_settings(spec), "network_model": names.network},
         names.postprocess: _postprocess_settings(spec),
         names.bls: {
             **frame_settings(spec),

@@ -56,9 +56,16 @@ POSTPROCESS_FILES = (
     "postprocess/nms.py",
     "postprocess/request_thresholds.py",
 )
-PIPELINE_FILES = ("pipeline/network_calls.py", *PREPROCESS_FILES, *POSTPROCESS_FILES)
+PIPELINE_FILES = ("shared/network_calls.py", *PREPROCESS_FILES, *POSTPROCESS_FILES)
 NETWORK_FILES = ("shared/cores.py", "network/runtime.py")
+HAND_OVER_FILES = (
+    "shared/ticket_memory.py",
+    "shared/network_calls.py",
+    "preprocess/frame_tickets.py",
+)
+RETURN_FILES = ("shared/ticket_memory.py", "postprocess/returned_tickets.py")
 STREAM_FILES = (
+    *HAND_OVER_FILES,
     "shared/cores.py",
     "shared/metrics.py",
     "preprocess/decode.py",
@@ -161,10 +168,20 @@ def write_pipeline(folder: Path, spec: PipelineSpec, network: onnx.ModelProto) -
     for name, settings in pipeline_settings(spec).items():
         text = json.dumps(settings, indent=1, ensure_ascii=False)
         (folder / name / version / SETTINGS_FILE).write_text(text + "\n")
-    _copy_served(folder / names.preprocess / version, "preprocess/model.py", *PREPROCESS_FILES)
+    _copy_served(
+        folder / names.preprocess / version,
+        "preprocess/model.py",
+        *PREPROCESS_FILES,
+        *HAND_OVER_FILES,
+    )
     if spec.settings.runtime is Runtime.PYTHON:
         _copy_served(folder / names.network / version, "network/model.py", *NETWORK_FILES)
-    _copy_served(folder / names.postprocess / version, "postprocess/model.py", *POSTPROCESS_FILES)
+    _copy_served(
+        folder / names.postprocess / version,
+        "postprocess/model.py",
+        *POSTPROCESS_FILES,
+        *RETURN_FILES,
+    )
     _copy_served(folder / names.bls / version, "pipeline/model.py", *PIPELINE_FILES)
     if spec.settings.stream:
         _copy_served(folder / names.decode / version, "stream/model.py", *STREAM_FILES)

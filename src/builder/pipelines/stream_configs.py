@@ -7,6 +7,7 @@ from tritonclient.grpc import model_config_pb2 as pb
 from builder.pipelines.config_parts import in_python, public_model_config, step, step_config
 from builder.pipelines.model_configs import (
     DETECTIONS,
+    POSTPROCESS_INPUTS,
     PREPROCESS_OUTPUTS,
     frame_settings,
     public_parameters,
@@ -17,7 +18,6 @@ from thin_client.contract import (
     FRAME,
     FRAME_INDEX,
     FRAME_TIMESTAMP,
-    GEOMETRY,
     PACKET,
     STREAM_INPUTS,
     STREAM_OUTPUTS,
@@ -48,7 +48,7 @@ def stream_config(spec: PipelineSpec) -> pb.ModelConfig:
     steps = config.ensemble_scheduling.step
     steps.append(step(spec, names.decode, [PACKET], DECODE_OUTPUTS))
     steps.append(step(spec, names.network, [FRAME], [CANDIDATES]))
-    steps.append(step(spec, names.postprocess, [CANDIDATES, GEOMETRY], DETECTIONS))
+    steps.append(step(spec, names.postprocess, POSTPROCESS_INPUTS, DETECTIONS))
     return config
 
 
@@ -72,6 +72,7 @@ def decode_settings(spec: PipelineSpec) -> dict[str, str]:
     """Return what ``NAME_decode`` reads from its version's folder."""
     return {
         **frame_settings(spec),
+        "network_model": spec.names.network,
         **_limits(spec),
         "max_stream_memory": str(spec.settings.max_stream_memory),
     }

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from contract import CANDIDATES, GEOMETRY
+from contract import CANDIDATES, GEOMETRY, TICKET
 
 from detection_counts import DETECTION_COUNTERS, DetectionTally
 from detections import detection_tensors
 from metrics import ProcessMetrics
 from request_thresholds import BadParameterError, default_thresholds, thresholds_of_request
+from returned_tickets import ReturnedTickets
 from triton_requests import failure, input_array, refusal, response, version_settings
 
 
@@ -19,6 +20,7 @@ class TritonPythonModel:
     def initialize(self, args: dict[str, str]) -> None:
         """Read the thresholds that hold when a request names none."""
         self._defaults = default_thresholds(version_settings(args))
+        self._tickets = ReturnedTickets()
         self._metrics = ProcessMetrics(args, DETECTION_COUNTERS)
 
     def execute(self, requests: list[Any]) -> list[Any]:
@@ -34,6 +36,7 @@ class TritonPythonModel:
 
     def _answer(self, request: Any, tally: DetectionTally) -> Any:
         try:
+            self._tickets.give_back(input_array(request, TICKET))
             candidates = input_array(request, CANDIDATES)
             geometry = input_array(request, GEOMETRY)
             thresholds = thresholds_of_request(request.parameters(), self._defaults)

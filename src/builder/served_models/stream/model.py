@@ -12,10 +12,20 @@ from typing import TYPE_CHECKING, Any
 
 import cv2
 import numpy as np
-from contract import FRAME, FRAME_INDEX, FRAME_TIMESTAMP, GEOMETRY, IMAGE_SIZE, IMAGE_STATUS
+from contract import (
+    FRAME,
+    FRAME_INDEX,
+    FRAME_TIMESTAMP,
+    GEOMETRY,
+    IMAGE_SIZE,
+    IMAGE_STATUS,
+    TICKET,
+    Tensor,
+)
 
 from cores import allowed_cores
 from decode import DecodeLimits
+from frame_tickets import frame_tickets_from_settings
 from frames import FrameFormat, frame_format
 from metrics import ProcessMetrics, Series
 from open_streams import OpenStreams, StreamLimits
@@ -52,6 +62,7 @@ class TritonPythonModel:
         settings = version_settings(args)
         processes = int(settings["instances"])
         self._wanted = _stream_format(settings)
+        self._tickets = frame_tickets_from_settings(settings, args)
         self._metrics = ProcessMetrics(args, PACKET_COUNTERS)
         # Triton gives each new stream to the process that has fewest.
         limits = StreamLimits(
@@ -66,9 +77,12 @@ class TritonPythonModel:
     def execute(self, requests: list[Any]) -> list[Any]:
         """Decode a packet of each of several streams; a bad one harms no other."""
         frames = np.empty((len(requests), *self._wanted.shape), np.uint8)
-        answered = list(self._threads.map(self._answer, requests, frames))
-        self._metrics.add(packet_counts(packet for _, packet in answered))
-        return [answer for answer, _ in answered]
+        read = list(self._threads.map(self._read, requests, frames))
+        self._metrics.add(packet_counts(packet for _, packet in read))
+        handed_on = [made for made, _ in read if isinstance(made, dict)]
+        for tensors, ticket in zip(handed_on, self._tickets.take(len(handed_on)), strict=True):
+            tensors[TICKET] = ticket[None]
+        return [_response(made) if isinstance(made, dict) else made for made, _ in read]
 
     def finalize(self) -> None:
         """Close the streams and end the threads."""
@@ -76,7 +90,8 @@ class TritonPythonModel:
         self._streams.end()
         self._metrics.close()
 
-    def _answer(self, request: Any, frame: NDArray[np.uint8]) -> tuple[Any, CountedPacket]:
+    def _read(self, request: Any, frame: NDArray[np.uint8]) -> tuple[Any, CountedPacket]:
+        """Return a dict of the tensors to hand on, or an answer where there are none."""
         codec, size, status, decode_s = UNKNOWN_CODEC, 0, FAILED, 0.0
         packet = None
         try:
@@ -89,7 +104,7 @@ class TritonPythonModel:
                 codec = stream.codec.value
                 answer = stream.push(packet.data, packet.timestamp, frame)
             status, decode_s = answer.status.name.lower(), answer.decode_s
-            made = response(_tensors(answer, frame))
+            made = _tensors(answer, frame)
         except RefusedPacketError as error:
             status = REFUSED
             made = unavailable(str(error)) if error.elsewhere else refusal(str(error))
@@ -114,7 +129,14 @@ def _stream_format(settings: Mapping[str, str]) -> FrameFormat:
     return dataclasses.replace(frame_format(settings), limits=limits)
 
 
-def _tensors(answer: PacketAnswer, frame: NDArray[np.uint8]) -> dict[Any, NDArray[Any]]:
+def _response(tensors: dict[Tensor, NDArray[Any]]) -> Any:
+    try:
+        return response(tensors)
+    except Exception as error:  # noqa: BLE001 - likewise
+        return failure(error, STEP)
+
+
+def _tensors(answer: PacketAnswer, frame: NDArray[np.uint8]) -> dict[Tensor, NDArray[Any]]:
     return {
         FRAME: frame[None],
         GEOMETRY: answer.geometry[None],

@@ -1,15 +1,15 @@
-"""Calls of the network from inside the pipeline's process, through Triton (BLS)."""
+"""Calls of the network from inside another model's process, through Triton (BLS)."""
 
 from __future__ import annotations
 
 import time
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import triton_python_backend_utils as pb_utils
 from contract import CANDIDATES, FRAME
 
 if TYPE_CHECKING:
-    import numpy as np
     from numpy.typing import NDArray
 
 # Triton loads this model and its network at once and does not know that one needs the other. For so
@@ -62,20 +62,30 @@ class NetworkCaller:
         """
         while True:
             try:
-                return self._call(frames, request_id, trace)
+                return self._call(frames, request_id=request_id, trace=trace)
             except NetworkNotLoadedError:
                 if time.monotonic() > self._deadline:
                     raise
             time.sleep(NETWORK_LOOK_S)
 
-    def _call(self, frames: NDArray[np.uint8], request_id: str, trace: Any) -> NDArray[np.float32]:
+    def wait_in_line(self, frame: tuple[int, ...]) -> None:
+        """Return when the network has run what it was given until now, and an empty frame.
+
+        Args:
+            frame: shape of one.
+
+        Raises:
+            NetworkError: the network did not run it.
+        """
+        self._call(np.zeros((1, *frame), np.uint8))
+
+    def _call(self, frames: NDArray[np.uint8], **origin: Any) -> NDArray[np.float32]:
         answer = pb_utils.InferenceRequest(
             model_name=self._model,
             model_version=self._version,
             requested_output_names=[CANDIDATES.name],
             inputs=[pb_utils.Tensor(FRAME.name, frames)],
-            request_id=request_id,
-            trace=trace,
+            **origin,
         ).exec()
         if answer.has_error():
             raise _network_error(answer.error())
