@@ -17,9 +17,8 @@ TRITON_MIB = 45
 # Measured: Triton's growth with the images under way, encoded and as frames; its buffers for what
 # comes in, for what the steps pass on, and what its allocator keeps of them.
 COPIES_IN_TRITON = 3
-# Steps at which an image may wait as the client sent it: the three of the ensemble, which keeps it
-# until it has answered, and the other variant. A frame waits before the network alone.
-STEPS_WITH_QUEUES = 4
+# Where an image may wait as the client sent it: the ensemble's first step, and the other variant.
+QUEUES = 2
 # Measured: a connection on which nothing happens.
 CONNECTION_MIB = 0.02
 # Measured: a process that decodes before its first request, with what its allocator keeps later,
@@ -104,12 +103,16 @@ def process_memory(
 
 
 def waiting_mib(pipeline: PipelineFacts, encoded_mib: float) -> float:
-    """Return what requests of one image take in a pipeline's queues when all of them are full.
+    """Return what requests of one image take when all queues of a pipeline are full.
 
-    What is beyond is refused, so this bounds it: max_queue x (4 x encoded + frame). Clients that
-    send batches need it as often as there are images in theirs.
+    What is beyond is refused, so this bounds it: max_queue x 2 x encoded, and (encoded + frame) for
+    each frame that is on its way through the network. Clients that send batches need the former as
+    often as there are images in theirs.
     """
-    return (pipeline.max_queue or 0) * (STEPS_WITH_QUEUES * encoded_mib + pipeline.frame_mib)
+    if pipeline.max_queue is None:
+        return 0
+    waiting = pipeline.max_queue * QUEUES * encoded_mib
+    return waiting + pipeline.frames_in_flight * (encoded_mib + pipeline.frame_mib)
 
 
 def _steps_mib(pipeline: PipelineFacts, cores: int, encoded_mib: float, accepted: bool) -> float:

@@ -34,8 +34,8 @@ class PipelineFacts:
         runtime: of the network.
         wants_gpu: whether the network runs on a GPU, at least where Triton finds one.
         network_bytes: size of the network's file.
-        max_queue: requests that wait at each step at most; None where nothing bounds them, as in
-            pipelines of older builders.
+        max_queue: requests that wait for each variant at most; None where nothing bounds them, as
+            in pipelines of older builders.
         stream_memory: bytes that the decoders of its streams may take; None where it takes none.
     """
 
@@ -51,6 +51,12 @@ class PipelineFacts:
     network_bytes: int
     max_queue: int | None = None
     stream_memory: int | None = None
+
+    @property
+    def frames_in_flight(self) -> int:
+        """Frames on their way from the steps that decode through the network, at most."""
+        steps = 1 if self.stream_memory is None else 2
+        return steps * max(2, self.instances) * self.max_batch
 
     @property
     def frame_mib(self) -> float:
