@@ -257,7 +257,7 @@ def test_requests_that_wait_and_are_not_taken_together(repository: Path) -> None
 
 
 def test_a_network_that_holds_up_all(server: Serving) -> None:
-    # Two of its batches and a half: fewer may come to take turns with it and never wait.
+    # Two of its batches and a half: as many as are with it at a time, and some that wait.
     with traffic(server.url, "codes", SMALL, at_once=40):
         # A busy machine may need longer for enough answers.
         for seconds in ("2", "8", "30"):
@@ -265,8 +265,8 @@ def test_a_network_that_holds_up_all(server: Serving) -> None:
             if "bottleneck" in said.names():
                 break
     told = said.the("bottleneck")
-    assert told.startswith("warning: requests to codes spend ")
-    assert "waiting for codes_network, which holds all to" in told
+    assert re.search(r"about \d+ images of codes were with codes_network at any time", told)
+    assert "which holds all to" in told
     assert "--runtime tensorrt" in told
     assert "no-batches" not in said.names()
 
@@ -278,7 +278,7 @@ def test_frames_that_are_decoded_faster_than_the_network_takes_them() -> None:
     ):
         said = doctor("--url", triton.grpc_url, "--watch-seconds", "2")
     told = said.the("network-behind")
-    assert re.search(r"in 2\.\d s \d+ frames of codes were decoded and the network took \d+", told)
+    assert re.search(r"about \d+ were with it at any time.* waited \d+ ms to be decoded", told)
     assert "--in-flight" in told
 
 

@@ -6,9 +6,10 @@ requests came nothing can be said.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import statistics
+from collections.abc import Iterator
 
-from builder.benchmark.server_work import ModelWork
+from builder.benchmark.server_work import ModelWork, Statistics
 from builder.doctor.case import Case
 from builder.doctor.finding import CannotLook, Finding, Seen, hint, warning
 from builder.doctor.server import RunningTriton
@@ -21,8 +22,9 @@ FEWEST_REQUESTS = 10
 WAITING_SHARE, WAITING_MS = 1 / 3, 5.0
 # Requests in a batch, on average, below which none form.
 FORMING = 1.1
-# Of the frames that were decoded, how many the network did not get to; and at least so many.
-BEHIND_SHARE, BEHIND_FRAMES = 0.1, 8
+# Of the frames with the network, how many requests that ended must account for: those of a queue
+# that grows ended sooner than the ones that are in it now will.
+AGREEING_SHARE = 0.25
 # Failures of so many requests are more than a bad image now and then.
 FAILING_SHARE = 0.05
 
@@ -85,7 +87,7 @@ def look_at_queues(case: Case) -> Seen | None:
                 continue
             rate = whole.images / watched.seconds
             words.append(f"{model} answers {rate:.0f} images a second in {whole.total_ms:.0f} ms")
-            findings += _bottleneck(running, names, whole, watched.work, rate)
+            findings += _bottleneck(running, names, whole, watched, rate)
     if not words:
         raise CannotLook(_idle(watched))
     return Seen("; ".join(words), tuple(findings))
@@ -95,15 +97,25 @@ def _bottleneck(
     running: RunningTriton,
     names: ModelNames,
     whole: ModelWork,
-    work: Mapping[str, ModelWork],
+    watched: Watched,
     rate: float,
 ) -> Iterator[Finding]:
+    held = f"which holds all to {rate:.0f} images a second"
+    crowd = _crowd(running, names, watched)
+    if crowd is not None and whole.model == names.ensemble:
+        yield warning(
+            "bottleneck",
+            f"about {crowd:.0f} images of {whole.model} were with {names.network} at any time, "
+            f"{held}: requests took {whole.total_ms:.0f} ms",
+            _relief(running, names, names.network),
+        )
+        return
     steps = (
         (names.preprocess, names.network, names.postprocess)
         if whole.model == names.ensemble
         else (names.bls, names.network)
     )
-    waits = {step: work[step].queue_ms for step in steps if step in work}
+    waits = {step: watched.work[step].queue_ms for step in steps if step in watched.work}
     if not waits:
         return
     slowest = max(waits, key=lambda step: waits[step])
@@ -112,7 +124,7 @@ def _bottleneck(
     yield warning(
         "bottleneck",
         f"requests to {whole.model} spend {waits[slowest]:.0f} of their {whole.total_ms:.0f} ms "
-        f"waiting for {slowest}, which holds all to {rate:.0f} images a second",
+        f"waiting for {slowest}, {held}",
         _relief(running, names, slowest),
     )
 
@@ -146,20 +158,22 @@ def look_at_backlog(case: Case) -> Seen | None:
     findings, words = list[Finding](), list[str]()
     for name in running.pipelines:
         names = model_names(name)
-        decoded, behind = _backlog(names, watched.work)
-        _, lately = _backlog(names, watched.late)
+        steps = [
+            watched.work[step] for step in (names.preprocess, names.decode) if step in watched.work
+        ]
+        decoded = sum(step.images for step in steps)
         if decoded < FEWEST_REQUESTS:
             continue
         words.append(f"{decoded} frames of {name} were decoded")
-        if behind >= max(BEHIND_FRAMES, BEHIND_SHARE * decoded) and lately > 0:
-            network = watched.work.get(names.network)
-            waited = f", and those it took had waited {network.queue_ms:.0f} ms" if network else ""
+        waited_ms = max(step.queue_ms for step in steps)
+        crowd = _crowd(running, names, watched)
+        if crowd is not None and waited_ms >= WAITING_MS:
             findings.append(
                 warning(
                     "network-behind",
-                    f"in {watched.seconds:.1f} s {decoded} frames of {name} were decoded and the "
-                    f"network took {decoded - behind}: {behind} more wait in its queue or were "
-                    f"refused there{waited}",
+                    f"frames of {name} are decoded faster than the network takes them: about "
+                    f"{crowd:.0f} were with it at any time, and the next images waited "
+                    f"{waited_ms:.0f} ms to be decoded",
                     "send fewer requests at once (`framewire-client --in-flight`), or relieve the "
                     f"network: {_relief(running, names, names.network)}",
                 )
@@ -170,13 +184,39 @@ def look_at_backlog(case: Case) -> Seen | None:
     return Seen("; ".join(words) + keeps_up, tuple(findings))
 
 
-def _backlog(names: ModelNames, work: Mapping[str, ModelWork]) -> tuple[int, int]:
-    """Return the frames that were decoded, and how many more than the network took."""
-    # The variant in one process counts a frame when it is all done with it.
-    decoded = sum(work[model].images for model in (names.preprocess, names.decode) if model in work)
-    done = work[names.bls].images if names.bls in work else 0
-    taken = work[names.network].images if names.network in work else 0
-    return decoded, decoded - (taken - done)
+def _crowd(running: RunningTriton, names: ModelNames, watched: Watched) -> float | None:
+    """Return how many frames were with the network on average, or None where it was no crowd.
+
+    Half a batch of them is one: where decoding is what takes long, the network is done with a
+    batch long before the next one comes. Triton does not count all of them as waiting, as a network
+    in Python takes a batch before it runs it, but it counts what came to the steps before and
+    after. Requests that were cancelled in between came to one of them only; so the crowd must also
+    agree with how long requests took (Little's law).
+    """
+    config = running.config(names.network)
+    if config is None or not watched.looks:
+        return None
+    crowd = statistics.mean(_between_steps(names, look) for look in watched.looks)
+    if crowd < max(2, config.max_batch_size / 2):
+        return None
+    ensembles = (watched.work.get(model) for model in (names.ensemble, names.stream))
+    images_ms = sum(each.images * each.total_ms for each in ensembles if each)
+    agrees = images_ms / 1e3 / watched.seconds >= AGREEING_SHARE * crowd
+    return crowd if agrees else None
+
+
+def _between_steps(names: ModelNames, look: Statistics) -> int:
+    """Return the frames that left the steps that decode and did not leave the last one."""
+    frames = 0
+    for (model, _), each in look.items():
+        images, failed = int(each.inference_count), int(each.inference_stats.fail.count)
+        if model in {names.preprocess, names.decode}:
+            frames += images
+        elif model == names.network:
+            frames -= failed
+        elif model == names.postprocess:
+            frames -= images + failed
+    return frames
 
 
 def look_at_failures(case: Case) -> Seen | None:

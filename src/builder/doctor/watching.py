@@ -28,7 +28,7 @@ class Watched:
         busy_cores: that were busy, on average.
         process_cores: that each process kept busy, on average.
         work: of the server's models in all of the time, by Triton's names of them.
-        late: the same for the second half of it.
+        looks: Triton's statistics at the beginning, in the middle and at the end.
         unseen: why there is no work to look at; None when there is, or no server.
     """
 
@@ -37,7 +37,7 @@ class Watched:
     busy_cores: float
     process_cores: Mapping[int, float]
     work: Mapping[str, ModelWork]
-    late: Mapping[str, ModelWork]
+    looks: tuple[Statistics, ...]
     unseen: str | None
 
 
@@ -62,7 +62,7 @@ def watch(server: RunningTriton | None, seconds: float) -> Watched:
         busy_cores=(busy_now - busy) / took,
         process_cores=cores,
         work=_by_model(looks[0], looks[2]) if whole else {},
-        late=_by_model(looks[1], looks[2]) if whole else {},
+        looks=tuple(looks) if whole else (),
         unseen=unseen,
     )
 
