@@ -20,9 +20,10 @@ TIMES_CAPACITY = 10
 # A network that takes so long for up to so many images: what limits the server is known and needs
 # no core, of which clients and server share few.
 DELAY_MS, MAX_BATCH = 250, 4
-# Requests that wait at each step: two runs of this network. The default of a build is about a
+# Requests that wait before the first step: one run of this network. Two more are on their way to it
+# and as many in the hands of the two processes that decode. The default of a build is about a
 # second's work of the pipelines that were measured.
-MAX_QUEUE = 2 * MAX_BATCH
+MAX_QUEUE = MAX_BATCH
 MEASURED_LONG_S, MEASURED_SHORT_S = 5.0, 2.0
 # Calls in flight are doubled until the rate does not grow by this much.
 WORTH_IT = 1.05
