@@ -24,7 +24,7 @@ class NetworkError(Exception):
 
 
 class NetworkUnavailableError(NetworkError):
-    """The network takes no requests at the moment: its queue is full or the server is stopping."""
+    """The network takes no requests at the moment: the server is stopping, say."""
 
 
 class NetworkNotLoadedError(NetworkUnavailableError):

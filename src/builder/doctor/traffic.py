@@ -101,8 +101,8 @@ def _bottleneck(
     rate: float,
 ) -> Iterator[Finding]:
     held = f"which holds all to {rate:.0f} images a second"
-    crowd = _crowd(running, names, watched)
-    if crowd is not None and whole.model == names.ensemble:
+    crowd = _crowd(running, names, watched) if whole.model == names.ensemble else None
+    if crowd is not None:
         yield warning(
             "bottleneck",
             f"about {crowd:.0f} images of {whole.model} were with {names.network} at any time, "

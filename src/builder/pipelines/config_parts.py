@@ -80,9 +80,9 @@ def bounded_batching(config: pb.ModelConfig, spec: PipelineSpec) -> pb.ModelConf
 
     Only for models that clients' requests come to first. With any of these bounds Triton 24.10
     gives a model nothing that it could begin with at once, and what meets an empty queue and a busy
-    model lies there until the next request comes or half a second is over (``PayloadSlotAvailable``
-    and ``SupportPrefetching`` in its ``dynamic_batch_scheduler.cc``). docs/performance.md has what
-    that costs; ``frame_tickets`` bounds the steps after the first.
+    model lies there until the next request comes or half a second is over
+    (``PriorityQueue::SupportPrefetching`` in its source). docs/performance.md has what that costs;
+    ``frame_tickets`` bounds the steps after the first.
     """
     policy = batching(config).dynamic_batching.default_queue_policy
     policy.timeout_action = pb.ModelQueuePolicy.REJECT

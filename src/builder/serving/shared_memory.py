@@ -16,13 +16,12 @@ from tritonclient.grpc import model_config_pb2 as pb
 from builder.errors import InvalidPipelineError
 from builder.pipelines.config_files import CONFIG_FILE, named_versions, parse_config, read_config
 from builder.pipelines.manifest import Manifest, active_version, pipelines, read_manifest
-from builder.pipelines.model_configs import DETECTIONS, PREPROCESS_OUTPUTS
+from builder.pipelines.model_configs import DETECTIONS, POSTPROCESS_INPUTS, PREPROCESS_OUTPUTS
 from builder.pipelines.pipeline_models import has_streams, models_in
 from builder.pipelines.stream_configs import DECODE_OUTPUTS
 from thin_client.contract import (
     CANDIDATES,
     FRAME,
-    GEOMETRY,
     PIPELINE_INPUTS,
     PIPELINE_OUTPUTS,
     STREAM_INPUTS,
@@ -99,7 +98,7 @@ def _pipeline_bytes(
         names.bls: (*PIPELINE_INPUTS, *PIPELINE_OUTPUTS, FRAME, CANDIDATES),
         names.preprocess: (*PIPELINE_INPUTS, *PREPROCESS_OUTPUTS),
         names.network: (FRAME, CANDIDATES),
-        names.postprocess: (CANDIDATES, GEOMETRY, *DETECTIONS),
+        names.postprocess: (*POSTPROCESS_INPUTS, *DETECTIONS),
     }
     if has_streams(repository, name):
         tensors[names.decode] = (*STREAM_INPUTS, *DECODE_OUTPUTS)

@@ -59,10 +59,7 @@ class FrameTickets:
     @property
     def in_flight(self) -> int:
         """Frames that have tickets and did not come to the postprocess step yet."""
-        if self._memory.returned[0] > self._issued:
-            # Whoever reaches the server can call the postprocess step and make tickets up.
-            self._memory.returned[0] = 0
-        return self._issued - max(int(self._memory.returned[0]), self._passed)
+        return self._issued - max(self._last_returned(), self._passed)
 
     def take(self, frames: int) -> NDArray[np.int64]:
         """Return the tickets of frames that may go now, int64 ``[frames, 4]``; wait until then."""
@@ -74,6 +71,15 @@ class FrameTickets:
         tickets[:, 3] = np.arange(self._issued + 1, self._issued + frames + 1)
         self._issued += frames
         return tickets
+
+    def _last_returned(self) -> int:
+        """Return the highest ticket that came back, and forget one that was made up.
+
+        Whoever reaches the server can call the postprocess step, with any ticket.
+        """
+        if self._memory.returned[0] > self._issued:
+            self._memory.returned[0] = 0
+        return int(self._memory.returned[0])
 
     def _wait_for_room(self, frames: int) -> None:
         seen, since = self.in_flight, time.monotonic()
