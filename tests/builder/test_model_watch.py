@@ -24,7 +24,7 @@ from builder.serving.supervision.public_model_watch import (
     PublicModelWatch,
 )
 from builder.serving.supervision.readiness_board import ReadinessBoard
-from builder.serving.supervision.server_watch import GAP_S, ServerWatch
+from builder.serving.supervision.server_watch import COUNTS_EVERY_S, GAP_S, ServerWatch
 
 
 class Silent:
@@ -297,3 +297,50 @@ def test_what_a_pause_of_our_own_did_to_times_is_forgiven(
     now += GAP_S + 0.1
     assert watch._look() is None
     assert forgiven == [now, now]
+
+
+def test_after_a_restart_pipelines_are_asked_more_often_than_later(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Healing is over when they have answered, and each look that is waited for makes it longer."""
+    clock = SimpleNamespace(now=100.0)
+    asked: list[float] = []
+
+    class Processes:
+        triton_stopped = False
+
+        def __init__(self, *_: object) -> None:
+            pass
+
+        def look(self, *_: object) -> None:
+            pass
+
+        def ticks(self) -> Mapping[int, int]:
+            return {}
+
+    class Pipelines(Processes):
+        def look(self, now: float, *_: object) -> None:
+            asked.append(now)
+
+        def states(self) -> dict[str, str | None]:
+            # A canary is sent at the first look, and answered by the second.
+            return {"a": None if len(asked) > 1 else "a is starting"}
+
+    def sleep(s: float) -> None:
+        clock.now += s
+
+    monkeypatch.setattr(server_watch, "ProcessWatch", Processes)
+    monkeypatch.setattr(server_watch, "PipelinesWatch", Pipelines)
+    monkeypatch.setattr(server_watch.time, "monotonic", lambda: clock.now)
+    monkeypatch.setattr(server_watch.time, "sleep", sleep)
+    triton = SimpleNamespace(
+        pid=1, death=lambda: None, local=SimpleNamespace(work=lambda _: {"a": Work()})
+    )
+    watch = ServerWatch(triton, ServerOptions(tmp_path), ReadinessBoard(["a"]))  # type: ignore[arg-type]
+    assert watch.until_all_answer() is None
+    assert clock.now - 100.0 < COUNTS_EVERY_S
+    started = len(asked)
+    while clock.now < 110.0:
+        assert watch._look() is None
+        sleep(server_watch.LOOK_S)
+    assert len(asked) - started <= 10 / COUNTS_EVERY_S

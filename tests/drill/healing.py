@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 from tests.drill.load import Load
 from tests.drill.outcome import Outcome
@@ -50,6 +52,7 @@ class Patient:
         server = self._pair.servers[number]
         time.sleep(max(self._well_since[number] + WELL_S - time.monotonic(), 0))
         self._load.wait_for_more(CALLS_BETWEEN)
+        said, stolen_s = len(server.said), _stolen_s()
         hurt(server)
         notice_s = seconds_until(
             lambda: not server.ready(), PATIENCE * self._scale.limit(UNREADY_S)
@@ -67,12 +70,22 @@ class Patient:
         heal_s = notice_s + more_s
         self._outcome.noticed(notice_s)
         self._outcome.healed(heal_s)
+        why = (
+            f"only, while {_stolen_s() - stolen_s:.1f} s of its cores were taken away; it said: "
+            f"{' '.join(''.join(server.said[said:]).split())}"
+        )
         if notice_s > self._scale.limit(UNREADY_S):
-            self._outcome.broken.append(f"{what}: unready after {notice_s:.1f} s only")
+            self._outcome.broken.append(f"{what}: unready after {notice_s:.1f} s {why}")
         if heal_s > self._scale.limit(HEALED_S):
-            self._outcome.broken.append(f"{what}: healed after {heal_s:.1f} s only")
+            self._outcome.broken.append(f"{what}: healed after {heal_s:.1f} s {why}")
         self._well_since[number] = time.monotonic()
 
     def _replace(self, number: int) -> None:
         self._pair.renew(number)
         self._well_since[number] = time.monotonic()
+
+
+def _stolen_s() -> float:
+    """Return for how long, in all, a virtual machine was kept from running its cores."""
+    total = Path("/proc/stat").read_text(encoding="ascii").splitlines()[0].split()
+    return int(total[8]) / os.sysconf("SC_CLK_TCK")

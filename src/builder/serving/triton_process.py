@@ -20,7 +20,7 @@ from builder.serving.local_triton import LocalTriton
 from builder.serving.model_processes import ModelProcesses
 from builder.serving.server_options import DRAIN_S, ModelControl, ServerOptions
 
-POLL_S = 0.1
+POLL_S = 0.05
 WATCH_S = 0.5
 KILL_AFTER_S: float = DRAIN_S + 10
 # After a drain nothing is left to answer, but Triton waits for streams that were not ended until

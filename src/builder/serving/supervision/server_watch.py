@@ -19,6 +19,8 @@ from builder.serving.triton_process import TritonServer
 LOOK_S = 0.1
 # A look at the processes costs a millisecond, Triton's counts are a request to it.
 COUNTS_EVERY_S = 0.4
+# While nobody is served yet, each look that comes later is one that healing takes longer.
+COUNTS_EVERY_AT_START_S = LOOK_S / 2
 COUNTS_S = 0.5
 # Without an answer to a question that needs no model; longer while Triton computes.
 SILENT_S = 2.0
@@ -44,7 +46,8 @@ class ServerWatch:
         self._processes = ProcessWatch(server.pid, server.local)
         self._pipelines = PipelinesWatch(server.local, options.repository)
         self._work: Mapping[str, Work] = {}
-        self._looked_at = self._counted_at = self._answered_at = time.monotonic()
+        self._looked_at = self._answered_at = time.monotonic()
+        self._counted_at = float("-inf")
         self._ticks: Mapping[int, int] = {}
 
     def until_all_answer(self) -> Fault | None:
@@ -54,11 +57,11 @@ class ServerWatch:
         """
         deadline = time.monotonic() + FIRST_ANSWERS_S
         while time.monotonic() < deadline:
-            if fault := self._look():
+            if fault := self._look(COUNTS_EVERY_AT_START_S):
                 return fault
             if not self.unready():
                 return None
-            time.sleep(LOOK_S / 2)
+            time.sleep(COUNTS_EVERY_AT_START_S)
         return None
 
     def until_fault(self) -> Fault:
@@ -76,7 +79,7 @@ class ServerWatch:
         """Return the names of the pipelines that are ready."""
         return frozenset(name for name, why in self._pipelines.states().items() if not why)
 
-    def _look(self) -> Fault | None:
+    def _look(self, counts_every_s: float = COUNTS_EVERY_S) -> Fault | None:
         now = time.monotonic()
         if now - self._looked_at > GAP_S:
             self._processes.forgive(now)
@@ -87,7 +90,7 @@ class ServerWatch:
             return Fault(TRITON, str(death).removeprefix(f"{TRITON} "))
         fault = self._processes.look(now, self._work)
         # A Triton that was stopped would only keep us waiting.
-        due = now - self._counted_at >= COUNTS_EVERY_S and not self._processes.triton_stopped
+        due = now - self._counted_at >= counts_every_s and not self._processes.triton_stopped
         if fault is None and due:
             fault = self._look_at_pipelines(now)
         if fault is None:
