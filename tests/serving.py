@@ -5,16 +5,16 @@ from __future__ import annotations
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import ExitStack, closing, contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
 
+from builder.serving.ports import free_ports
 from builder.serving.shared_memory import SHM_FOLDER
 
 READY_TIMEOUT_S = 120
@@ -25,15 +25,6 @@ STOP_TIMEOUT_S = 90
 def framewire(*arguments: str) -> list[str]:
     """The command line of ``framewire`` in this environment."""
     return [sys.executable, "-m", "builder.cli", *arguments]
-
-
-def free_ports(count: int) -> list[int]:
-    """Ports on loopback that nobody has at the moment."""
-    with ExitStack() as stack:
-        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for each in sockets:
-            each.bind(("127.0.0.1", 0))
-        return [each.getsockname()[1] for each in sockets]
 
 
 PORTS = ("--grpc-port", "--http-port", "--metrics-port")

@@ -12,10 +12,10 @@ import pytest
 
 from builder.errors import PortTakenError, ServerError
 from builder.serving import server as server_module
+from builder.serving.ports import free_ports
 from builder.serving.server_options import ModelControl, ServerOptions
 from builder.serving.supervision import supervisor
 from builder.serving.triton_process import TritonServer
-from tests.serving import free_ports
 
 
 def test_a_second_signal_ends_what_still_drains(

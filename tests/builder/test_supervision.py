@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from builder.errors import ServerDiedError, ServerNotReadyError, SettingsError
+from builder.serving.ports import free_ports
 from builder.serving.readiness import check_supervised
 from builder.serving.supervision import health_endpoint as health_endpoint_module
 from builder.serving.supervision.healing_limit import (
@@ -24,7 +25,6 @@ from builder.serving.supervision.healing_limit import (
 )
 from builder.serving.supervision.health_endpoint import MOST_AT_ONCE, health_endpoint
 from builder.serving.supervision.readiness_board import ReadinessBoard
-from tests.serving import free_ports
 
 
 def test_what_holds_is_mended_at_once_and_what_does_not_ever_later() -> None:

@@ -18,12 +18,12 @@ from typing import Any
 
 import pytest
 
+from builder.serving.ports import free_ports
 from tests.conftest import ROOT
 from tests.containers.asking import wait_until
 from tests.containers.client_traffic import ClientTraffic
 from tests.containers.conftest import Image
 from tests.docker.test_compose import SERVERS, compose_command
-from tests.serving import free_ports
 from thin_client import Detector
 
 pytestmark = pytest.mark.containers

@@ -20,8 +20,9 @@ import numpy as np
 import pytest
 
 from builder.pipelines.repository import build_pipeline
+from builder.serving.ports import free_ports
 from builder.settings import BuildSettings
-from tests.serving import framewire, free_ports
+from tests.serving import framewire
 from tests.tiny_detector import save_tiny_detector, tiny_detector
 from thin_client import Detector, ServerFailed
 

@@ -10,9 +10,9 @@ import pytest
 
 import docker
 from builder.errors import ContainerFailedError, ContainersUnavailableError, RepositoryError
+from builder.serving.ports import free_ports
 from builder.testing import FramewireContainer
 from tests.containers.conftest import LABELS, Image, StartContainer, container_of
-from tests.serving import free_ports
 
 pytestmark = pytest.mark.containers
 

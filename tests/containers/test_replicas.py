@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
+from builder.serving.ports import free_ports
 from builder.testing import FramewireContainer
 from tests.containers.asking import answered_by, wait_until
 from tests.containers.client_traffic import ClientTraffic
 from tests.containers.conftest import Image, StartContainer, build_tiny
-from tests.serving import free_ports
 from thin_client import Detector
 
 pytestmark = pytest.mark.containers

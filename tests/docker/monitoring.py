@@ -16,8 +16,8 @@ from typing import Any
 
 import yaml
 
+from builder.serving.ports import free_ports
 from tests.conftest import ROOT
-from tests.serving import free_ports
 
 CONFIGURATION = ROOT / "docker" / "prometheus"
 WAIT_S = 90

@@ -21,12 +21,13 @@ from tritonclient.grpc import InferenceServerClient
 from tritonclient.utils import InferenceServerException
 
 from builder.pipelines.repository import build_pipeline
+from builder.serving.ports import free_ports
 from builder.settings import BuildSettings
 from tests import images
 from tests.conftest import ROOT
 from tests.docker.programs import program
 from tests.e2e.wire import infer
-from tests.serving import Serving, free_ports, serving
+from tests.serving import Serving, serving
 from tests.tiny_detector import coloured_square, save_tiny_detector
 from thin_client import BadImage, Detector
 

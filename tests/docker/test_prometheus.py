@@ -13,13 +13,14 @@ import pytest
 import yaml
 from tritonclient.utils import InferenceServerException
 
+from builder.serving.ports import free_ports
 from tests import images
 from tests.conftest import ROOT
 from tests.docker.monitoring import CONFIGURATION, Prometheus, prometheus, wait_until
 from tests.docker.programs import program
 from tests.e2e.conftest import build_tiny
 from tests.e2e.wire import infer
-from tests.serving import free_ports, serving
+from tests.serving import serving
 from tests.tiny_detector import coloured_square
 
 RULE_TESTS = Path(__file__).parent / "rules.test.yml"

@@ -17,7 +17,8 @@ from pathlib import Path
 from typing import Any
 
 from builder.serving.model_processes import Served, stubs
-from tests.serving import children, framewire, free_ports
+from builder.serving.ports import free_ports
+from tests.serving import children, framewire
 
 READY_TIMEOUT_S = 120
 STOP_TIMEOUT_S = 90

@@ -14,10 +14,10 @@ from tritonclient.grpc import InferenceServerClient, InferInput
 from tritonclient.utils import InferenceServerException
 
 from builder.pipelines.config_files import config_text, read_config
+from builder.serving.ports import free_ports
 from builder.serving.server import triton_server
 from builder.serving.server_options import ServerOptions
 from builder.serving.triton_process import TritonServer
-from tests.serving import free_ports
 
 
 @contextmanager

@@ -21,10 +21,11 @@ from builder.cli import main
 from builder.errors import BenchmarkError
 from builder.pipelines.manifest import read_manifest
 from builder.pipelines.repository import build_pipeline
+from builder.serving.ports import free_ports
 from builder.settings import BuildSettings, Nms
 from tests.builder.benchmark.nvidia_smi import nvidia_smi
 from tests.conftest import ROOT
-from tests.serving import Serving, framewire, free_ports, serving
+from tests.serving import Serving, framewire, serving
 from tests.tiny_detector import save_tiny_detector
 from thin_client import Detector
 

@@ -10,10 +10,10 @@ import pytest
 from tritonclient.grpc import service_pb2, service_pb2_grpc
 
 from builder.serving import server_options
+from builder.serving.ports import free_ports
 from builder.serving.server import triton_server
 from builder.serving.server_options import ServerOptions
 from tests import images
-from tests.serving import free_ports
 from tests.tiny_detector import coloured_square
 
 STATES = grpc.ChannelConnectivity

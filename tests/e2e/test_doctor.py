@@ -17,6 +17,7 @@ from builder.pipelines.config_files import config_text, read_config
 from builder.pipelines.repository import build_pipeline
 from builder.serving.access import ADMIN_KEY_VARIABLE
 from builder.serving.embedded import find_embedded_triton
+from builder.serving.ports import free_ports
 from builder.serving.server_options import ModelControl
 from builder.serving.shared_memory import SHM_FOLDER
 from builder.serving.supervision.health_endpoint import health_endpoint
@@ -153,7 +154,7 @@ def test_processes_that_died_or_were_stopped(tiny_repository: Path) -> None:
 
 
 def test_what_a_supervisor_tells_probes_and_that_there_is_none(tiny_repository: Path) -> None:
-    (port,) = serving.free_ports(1)
+    (port,) = free_ports(1)
     board = ReadinessBoard(["tiny"])
     with bare_triton(tiny_repository) as triton:
         alone = doctor("--url", triton.grpc_url)
@@ -374,7 +375,7 @@ def folders_in(said: Said, of: Path) -> list[Path]:
 
 def test_plain_words_for_people(tmp_path: Path, tiny_repository: Path) -> None:
     small = with_shared_memory(16)
-    ports = [str(port) for port in serving.free_ports(4)]
+    ports = [str(port) for port in free_ports(4)]
     options = zip(PORT_OPTIONS, ports, strict=True)
     done = report_of(
         *("--repository", str(tiny_repository), "--watch-seconds", "0.1"),

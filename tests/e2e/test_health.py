@@ -14,9 +14,10 @@ from pathlib import Path
 import pytest
 
 from builder.errors import ServerNotReadyError
+from builder.serving.ports import free_ports
 from builder.serving.readiness import check_metrics
 from builder.serving.server_options import LOOPBACK
-from tests.serving import Serving, framewire, free_ports, serving
+from tests.serving import Serving, framewire, serving
 
 
 def health(*arguments: str) -> subprocess.CompletedProcess[str]:

@@ -17,6 +17,7 @@ from tritonclient.utils import InferenceServerException
 from builder.cli import main
 from builder.pipelines.repository import build_pipeline
 from builder.serving import server as server_module
+from builder.serving.ports import free_ports
 from builder.serving.server import triton_server
 from builder.serving.server_options import ServerOptions
 from builder.serving.shared_memory import SHM_FOLDER
@@ -24,7 +25,7 @@ from builder.settings import BuildSettings
 from tests import images
 from tests.e2e.wire import infer
 from tests.metrics import Sample, scrape, total
-from tests.serving import Serving, children, free_ports, running, serving
+from tests.serving import Serving, children, running, serving
 from tests.swapping import Traffic
 from tests.tiny_detector import coloured_square, save_tiny_detector, tiny_detector
 

@@ -15,12 +15,13 @@ from builder.cli import main
 from builder.pipelines.manifest import active_version
 from builder.pipelines.repository import build_pipeline
 from builder.pipelines.version_changes import new_version
+from builder.serving.ports import free_ports
 from builder.serving.running_server import model_states
 from builder.settings import BuildSettings
 from tests import images
 from tests.e2e.wire import infer, rows
 from tests.killing import Killer
-from tests.serving import Serving, children, free_ports, serving
+from tests.serving import Serving, children, serving
 from tests.swapping import Traffic, ask
 from tests.tiny_detector import coloured_square, save_tiny_detector, tiny_detector
 from thin_client.connection import Connection

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import socket
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,6 +12,7 @@ from builder.benchmark.perf_analyzer import PerfAnalyzer, Target
 from builder.benchmark.processes import cpu_ms_per_image, cpu_seconds
 from builder.benchmark.server_work import ModelWork, server_statistics, work_between
 from builder.errors import BenchmarkError
+from builder.serving.ports import free_ports
 from builder.serving.server import triton_server
 from builder.serving.server_options import LOOPBACK, ServerOptions
 
@@ -64,7 +64,7 @@ def measured_server(repository: Path, *, tuned: bool = True) -> Iterator[Measure
     Raises:
         ServerError: it cannot be started.
     """
-    grpc_port, http_port, metrics_port = _free_ports(3)
+    grpc_port, http_port, metrics_port = free_ports(3)
     options = ServerOptions(
         repository,
         grpc_port=grpc_port,
@@ -106,12 +106,3 @@ def profile(
 
 def _cpu_seconds(server: MeasuredServer) -> dict[str, float]:
     return {} if server.pid is None else cpu_seconds(server.pid)
-
-
-def _free_ports(count: int) -> list[int]:
-    """Return ports on loopback that nobody has at the moment."""
-    with ExitStack() as stack:
-        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for each in sockets:
-            each.bind((LOOPBACK, 0))
-        return [int(each.getsockname()[1]) for each in sockets]

@@ -1,14 +1,49 @@
-"""Whether ports can be had."""
+"""Whether ports can be had, and which are free."""
 
 from __future__ import annotations
 
 import errno
+import random
 import socket
 from collections.abc import Mapping
+from contextlib import suppress
 
 from builder.errors import PortTakenError
 
 MAX_PORT = 65535
+# Below those that Linux gives to outgoing connections (net.ipv4.ip_local_port_range), of which one
+# could take a port between its choice and the start of what is to listen on it.
+FREE_PORTS = range(10_000, 32_768)
+_LOOPBACK = "127.0.0.1"
+_given: set[int] = set()
+
+
+def free_ports(count: int) -> list[int]:
+    """Return ports that nobody has on the loopback, each once only in the life of this process.
+
+    Raises:
+        PortTakenError: there are not as many.
+    """
+    chosen: list[int] = []
+    for port in random.SystemRandom().sample(FREE_PORTS, len(FREE_PORTS)):
+        if len(chosen) == count:
+            break
+        if port not in _given and _is_free(port):
+            chosen.append(port)
+    if len(chosen) < count:
+        raise PortTakenError(
+            f"of the ports {FREE_PORTS.start} to {FREE_PORTS.stop - 1} only {len(chosen)} are "
+            f"free, and {count} are needed"
+        )
+    _given.update(chosen)
+    return chosen
+
+
+def _is_free(port: int) -> bool:
+    with suppress(OSError), socket.socket() as probe:
+        probe.bind((_LOOPBACK, port))
+        return True
+    return False
 
 
 def check_free(address: str, ports: Mapping[str, int]) -> None:

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import socket
 import tempfile
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 
 from builder.errors import VerificationError
 from builder.pipelines.pipeline_models import models_in
+from builder.serving.ports import free_ports
 from builder.serving.server import sigterm_interrupts, triton_server
-from builder.serving.server_options import LOOPBACK, ServerOptions
+from builder.serving.server_options import ServerOptions
 from builder.settings import Runtime
 
 
@@ -35,7 +35,7 @@ def served(repository: Path, name: str, runtime: Runtime) -> Iterator[str]:
             f"the embedded Triton cannot run {name}, whose network is built with --runtime "
             f"{runtime.value}: serve it where it can run and use `framewire verify --url`"
         )
-    grpc_port, http_port, metrics_port = _free_ports(3)
+    grpc_port, http_port, metrics_port = free_ports(3)
     with sigterm_interrupts(), tempfile.TemporaryDirectory(prefix="framewire-verify-") as folder:
         for model in models_in(repository, name):
             (Path(folder) / model).symlink_to((repository / model).resolve())
@@ -45,12 +45,3 @@ def served(repository: Path, name: str, runtime: Runtime) -> Iterator[str]:
         with triton_server(options) as server:
             server.wait_until_ready()
             yield server.grpc_url
-
-
-def _free_ports(count: int) -> list[int]:
-    """Return ports on loopback that nobody has at the moment."""
-    with ExitStack() as stack:
-        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for each in sockets:
-            each.bind((LOOPBACK, 0))
-        return [int(each.getsockname()[1]) for each in sockets]

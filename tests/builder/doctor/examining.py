@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from builder.serving.ports import free_ports
 from tests.conftest import ROOT
-from tests.serving import framewire, free_ports
+from tests.serving import framewire
 
 # Of a namespace of its own, whose mounts nobody else sees; as whoever runs the tests.
 PRIVATE_MOUNTS = ("unshare", "--user", "--map-root-user", "--mount")

@@ -13,11 +13,11 @@ from pathlib import Path
 import pytest
 
 from builder.pipelines.repository import build_pipeline
+from builder.serving.ports import free_ports
 from builder.serving.supervision.health_endpoint import health_endpoint
 from builder.serving.supervision.readiness_board import ReadinessBoard
 from builder.settings import BuildSettings
 from tests.builder.doctor.examining import PORT_OPTIONS, doctor, with_shared_memory
-from tests.serving import free_ports
 from tests.tiny_detector import save_tiny_detector
 
 CORES = len(os.sched_getaffinity(0))

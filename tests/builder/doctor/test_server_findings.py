@@ -20,8 +20,8 @@ from builder.doctor import readiness
 from builder.doctor.case import Case
 from builder.doctor.finding import CannotLook
 from builder.serving.model_processes import Served
+from builder.serving.ports import free_ports
 from tests.builder.doctor.examining import PORT_OPTIONS, doctor
-from tests.serving import free_ports
 
 
 class OldTriton(service_pb2_grpc.GRPCInferenceServiceServicer):

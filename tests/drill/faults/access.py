@@ -12,6 +12,7 @@ from pathlib import Path
 
 import trustme
 
+from builder.serving.ports import free_ports
 from tests.drill.load import AT_ONCE, SQUARES
 from tests.drill.memory import MemoryWatch
 from tests.drill.outcome import Outcome
@@ -19,7 +20,7 @@ from tests.drill.repositories import NAME, tiny_repository
 from tests.drill.scale import Scale
 from tests.drill.servers import Server, served
 from tests.gateway.running import gateway
-from tests.serving import framewire, free_ports
+from tests.serving import framewire
 from thin_client import Connection, Detector, FramewireError
 
 KEY = "a-key-that-only-the-drill-knows"
