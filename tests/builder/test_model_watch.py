@@ -6,14 +6,12 @@ import subprocess
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from builder.serving.local_triton import Work
-from builder.serving.server_options import ServerOptions
-from builder.serving.supervision import pipeline_watch, public_model_watch, server_watch
+from builder.serving.supervision import pipeline_watch, public_model_watch
 from builder.serving.supervision.canary import Answer, Outcome, _outcome
 from builder.serving.supervision.fault import Fault
 from builder.serving.supervision.pipeline_watch import PipelinesWatch
@@ -23,8 +21,6 @@ from builder.serving.supervision.public_model_watch import (
     LATE_S,
     PublicModelWatch,
 )
-from builder.serving.supervision.readiness_board import ReadinessBoard
-from builder.serving.supervision.server_watch import COUNTS_EVERY_S, GAP_S, ServerWatch
 
 
 class Silent:
@@ -258,89 +254,3 @@ def test_a_pipeline_whose_files_went_after_it_was_unloaded_is_forgotten(
     there.remove("b")
     watch.look(2.0, work, processes)
     assert watch.states() == {"a": "a is starting"}
-
-
-def test_what_a_pause_of_our_own_did_to_times_is_forgiven(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    forgiven: list[float] = []
-
-    class Watch:
-        triton_stopped = False
-
-        def __init__(self, *_: object) -> None:
-            pass
-
-        def look(self, *_: object) -> None:
-            pass
-
-        def forgive(self, now: float) -> None:
-            forgiven.append(now)
-
-        def states(self) -> dict[str, str | None]:
-            return {}
-
-        def ticks(self) -> Mapping[int, int]:
-            return {}
-
-    now = 100.0
-    monkeypatch.setattr(server_watch, "ProcessWatch", Watch)
-    monkeypatch.setattr(server_watch, "PipelinesWatch", Watch)
-    monkeypatch.setattr(server_watch.time, "monotonic", lambda: now)
-    triton = SimpleNamespace(
-        pid=1, death=lambda: None, local=SimpleNamespace(work=lambda _: {"a": Work()})
-    )
-    watch = ServerWatch(triton, ServerOptions(tmp_path), ReadinessBoard(["a"]))  # type: ignore[arg-type]
-    now += GAP_S - 0.1
-    assert watch._look() is None
-    assert forgiven == []
-    now += GAP_S + 0.1
-    assert watch._look() is None
-    assert forgiven == [now, now]
-
-
-def test_after_a_restart_pipelines_are_asked_more_often_than_later(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    """Healing is over when they have answered, and each look that is waited for makes it longer."""
-    clock = SimpleNamespace(now=100.0)
-    asked: list[float] = []
-
-    class Processes:
-        triton_stopped = False
-
-        def __init__(self, *_: object) -> None:
-            pass
-
-        def look(self, *_: object) -> None:
-            pass
-
-        def ticks(self) -> Mapping[int, int]:
-            return {}
-
-    class Pipelines(Processes):
-        def look(self, now: float, *_: object) -> None:
-            asked.append(now)
-
-        def states(self) -> dict[str, str | None]:
-            # A canary is sent at the first look, and answered by the second.
-            return {"a": None if len(asked) > 1 else "a is starting"}
-
-    def sleep(s: float) -> None:
-        clock.now += s
-
-    monkeypatch.setattr(server_watch, "ProcessWatch", Processes)
-    monkeypatch.setattr(server_watch, "PipelinesWatch", Pipelines)
-    monkeypatch.setattr(server_watch.time, "monotonic", lambda: clock.now)
-    monkeypatch.setattr(server_watch.time, "sleep", sleep)
-    triton = SimpleNamespace(
-        pid=1, death=lambda: None, local=SimpleNamespace(work=lambda _: {"a": Work()})
-    )
-    watch = ServerWatch(triton, ServerOptions(tmp_path), ReadinessBoard(["a"]))  # type: ignore[arg-type]
-    assert watch.until_all_answer() is None
-    assert clock.now - 100.0 < COUNTS_EVERY_S
-    started = len(asked)
-    while clock.now < 110.0:
-        assert watch._look() is None
-        sleep(server_watch.LOOK_S)
-    assert len(asked) - started <= 10 / COUNTS_EVERY_S

@@ -1,0 +1,87 @@
+"""How often a server is looked at, and what a pause of our own changes: times a test chooses."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from builder.serving.local_triton import Work
+from builder.serving.server_options import ServerOptions
+from builder.serving.supervision import server_watch
+from builder.serving.supervision.readiness_board import ReadinessBoard
+from builder.serving.supervision.server_watch import COUNTS_EVERY_S, GAP_S, LOOK_S, ServerWatch
+
+
+class Watched:
+    """A server whose processes are well and whose one pipeline answers the second look."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, repository: Path) -> None:
+        self.now = 100.0
+        self.asked = 0
+        self.forgiven: list[float] = []
+        monkeypatch.setattr(server_watch, "ProcessWatch", lambda *_: Processes(self))
+        monkeypatch.setattr(server_watch, "PipelinesWatch", lambda *_: Pipelines(self))
+        monkeypatch.setattr(server_watch.time, "monotonic", lambda: self.now)
+        monkeypatch.setattr(server_watch.time, "sleep", self.sleep)
+        triton = SimpleNamespace(
+            pid=1, death=lambda: None, local=SimpleNamespace(work=lambda _: {"a": Work()})
+        )
+        options, board = ServerOptions(repository), ReadinessBoard(["a"])
+        self.watch = ServerWatch(triton, options, board)  # type: ignore[arg-type]
+
+    def sleep(self, s: float) -> None:
+        self.now += s
+
+
+class Processes:
+    triton_stopped = False
+
+    def __init__(self, watched: Watched) -> None:
+        self._watched = watched
+
+    def look(self, *_: object) -> None:
+        pass
+
+    def forgive(self, now: float) -> None:
+        self._watched.forgiven.append(now)
+
+    def ticks(self) -> Mapping[int, int]:
+        return {}
+
+
+class Pipelines(Processes):
+    def look(self, *_: object) -> None:
+        self._watched.asked += 1
+
+    def states(self) -> dict[str, str | None]:
+        # A canary is sent at the first look.
+        return {"a": None if self._watched.asked > 1 else "a is starting"}
+
+
+@pytest.fixture
+def watched(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Watched:
+    return Watched(monkeypatch, tmp_path)
+
+
+def test_what_a_pause_of_our_own_did_to_times_is_forgiven(watched: Watched) -> None:
+    watched.sleep(GAP_S - 0.1)
+    assert watched.watch._look() is None
+    assert watched.forgiven == []
+    watched.sleep(GAP_S + 0.1)
+    assert watched.watch._look() is None
+    assert watched.forgiven == [watched.now, watched.now]
+
+
+def test_after_a_restart_pipelines_are_asked_more_often_than_later(watched: Watched) -> None:
+    """Healing is over when they have answered, and each look that is waited for makes it longer."""
+    begun = watched.now
+    assert watched.watch.until_all_answer() is None
+    assert watched.now - begun < COUNTS_EVERY_S
+    asked, since = watched.asked, watched.now
+    while watched.now < since + 10:
+        assert watched.watch._look() is None
+        watched.sleep(LOOK_S)
+    assert watched.asked - asked <= 10 / COUNTS_EVERY_S
