@@ -29,9 +29,11 @@ test: .venv/.test .venv/.bench
 	.venv/bin/python -m pytest -m "not gpu and not containers and not alone" -n 2 --dist loadfile
 	.venv/bin/python -m pytest -m "alone and not gpu and not containers"
 
-# Of images that `make image` has made; docs/testing.md has the variables that name others.
+# Of images that `make image` has made; docs/testing.md has the variables that name others. Two files
+# at once; those that want a GPU, or say that there is none, one by one.
 test-containers: .venv/.test
-	.venv/bin/python -m pytest -m "containers" tests/containers
+	.venv/bin/python -m pytest -m "containers and not gpu" -n 2 --dist loadfile tests/containers
+	.venv/bin/python -m pytest -m "containers and gpu" tests/containers
 
 # On a machine with a GPU: the same tests of the image of `make image-gpu`, and what only it can do.
 test-gpu: .venv/.test
