@@ -136,6 +136,10 @@ class Serving:
             for pipe in (self.process.stdout, self.process.stderr):
                 assert pipe is not None
                 pipe.close()
+            if self.process.returncode == -signal.SIGKILL:
+                # It could not clean up after itself.
+                for region in shared_memory_of(self.process.pid):
+                    (SHM_FOLDER / region).unlink(missing_ok=True)
 
 
 @contextmanager

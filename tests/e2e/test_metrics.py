@@ -20,7 +20,6 @@ from builder.serving import server as server_module
 from builder.serving.ports import free_ports
 from builder.serving.server import triton_server
 from builder.serving.server_options import ServerOptions
-from builder.serving.shared_memory import SHM_FOLDER
 from builder.settings import BuildSettings
 from tests import images
 from tests.e2e.wire import infer
@@ -243,8 +242,6 @@ def all_end_with_triton(repository: Path) -> bool:
         left = [process for process in processes if running(process)]
         for process in left:
             os.kill(process, signal.SIGKILL)
-    for region in SHM_FOLDER.glob(f"framewire_{server.process.pid}_*"):
-        region.unlink()
     return not left
 
 
