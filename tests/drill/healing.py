@@ -52,7 +52,7 @@ class Patient:
         server = self._pair.servers[number]
         time.sleep(max(self._well_since[number] + WELL_S - time.monotonic(), 0))
         self._load.wait_for_more(CALLS_BETWEEN)
-        said, stolen_s = len(server.said), _stolen_s()
+        said, stolen_s, disk_s = len(server.said), _stolen_s(), _disk_s()
         hurt(server)
         notice_s = seconds_until(
             lambda: not server.ready(), PATIENCE * self._scale.limit(UNREADY_S)
@@ -71,7 +71,8 @@ class Patient:
         self._outcome.noticed(notice_s)
         self._outcome.healed(heal_s)
         why = (
-            f"only, while {_stolen_s() - stolen_s:.1f} s of its cores were taken away; it said: "
+            f"only, while {_stolen_s() - stolen_s:.1f} s of its cores were taken away and "
+            f"{_disk_s() - disk_s:.1f} s something waited for the disk; it said: "
             f"{' '.join(''.join(server.said[said:]).split())}"
         )
         if notice_s > self._scale.limit(UNREADY_S):
@@ -89,3 +90,12 @@ def _stolen_s() -> float:
     """Return for how long, in all, a virtual machine was kept from running its cores."""
     total = Path("/proc/stat").read_text(encoding="ascii").splitlines()[0].split()
     return int(total[8]) / os.sysconf("SC_CLK_TCK")
+
+
+def _disk_s() -> float:
+    """Return for how long, in all, a process had to wait for a disk; 0 where no kernel tells."""
+    try:
+        some = Path("/proc/pressure/io").read_text(encoding="ascii").splitlines()[0]
+    except OSError:
+        return 0.0
+    return int(some.rpartition("total=")[2]) / 1e6
