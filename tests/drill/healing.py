@@ -72,7 +72,7 @@ class Patient:
         self._outcome.healed(heal_s)
         why = (
             f"only, while {_stolen_s() - stolen_s:.1f} s of its cores were taken away and "
-            f"{_disk_s() - disk_s:.1f} s something waited for the disk; it said: "
+            f"something waited for a disk for {_seconds_between(disk_s, _disk_s())}; it said: "
             f"{' '.join(''.join(server.said[said:]).split())}"
         )
         if notice_s > self._scale.limit(UNREADY_S):
@@ -92,10 +92,14 @@ def _stolen_s() -> float:
     return int(total[8]) / os.sysconf("SC_CLK_TCK")
 
 
-def _disk_s() -> float:
-    """Return for how long, in all, a process had to wait for a disk; 0 where no kernel tells."""
+def _disk_s() -> float | None:
+    """Return for how long, in all, a process had to wait for a disk; None where nothing tells."""
     try:
         some = Path("/proc/pressure/io").read_text(encoding="ascii").splitlines()[0]
     except OSError:
-        return 0.0
+        return None
     return int(some.rpartition("total=")[2]) / 1e6
+
+
+def _seconds_between(before: float | None, after: float | None) -> str:
+    return "an unknown time" if before is None or after is None else f"{after - before:.1f} s"
