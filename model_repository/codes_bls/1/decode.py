@@ -8,7 +8,6 @@ are read from the headers first: what is too large is refused before a pixel is 
 
 from __future__ import annotations
 
-import io
 import re
 import threading
 from contextlib import AbstractContextManager, nullcontext
@@ -19,9 +18,9 @@ import cv2
 import numpy as np
 import simplejpeg
 from contract import STATUS_SENTENCES, ImageStatus
-from PIL import ExifTags, Image, PngImagePlugin
 
 from jpeg import JpegMarkers, has_too_many_scans, read_markers, unsupported_coding
+from later import must_be_installed
 from png import fault_of_chunks
 
 if TYPE_CHECKING:
@@ -32,10 +31,8 @@ if TYPE_CHECKING:
     # Width and height of an upright image to width and height of what is drawn of it.
     DrawnSize = Callable[[int, int], tuple[int, int]]
 
-# Limits are checked here, by decode_bgr, against what the pipeline was built with.
-Image.MAX_IMAGE_PIXELS = None
-# Text in a PNG is never read; Pillow would inflate up to 64 MB of it.
-PngImagePlugin.MAX_TEXT_MEMORY = 2**20
+# Imported, by the module pillow, with the first image that wants it; few do.
+must_be_installed("PIL")
 
 MAGIC_NUMBERS = {
     b"\xff\xd8\xff": "JPEG",
@@ -221,8 +218,10 @@ def _decode_odd_jpeg(data: bytes, markers: JpegMarkers, limits: DecodeLimits) ->
     """Decode with Pillow: it knows CMYK, and unlike OpenCV it refuses a truncated file."""
     if markers.flooded:
         raise UnreadableImageError(ImageStatus.CORRUPT, "it has too many segments")
+    from pillow import open_image  # noqa: PLC0415 - see above
+
     try:
-        with Image.open(io.BytesIO(data), formats=("JPEG",)) as image:
+        with open_image(data, "JPEG") as image:
             _check_size(image.width, image.height, limits)
             _check_scans(data, markers, image.width * image.height)
             with _turn_for(image.width * image.height):
@@ -254,8 +253,10 @@ def _decode_with_opencv(data: bytes, file_format: str, limits: DecodeLimits) -> 
 
 def _header(data: bytes, file_format: str) -> tuple[int, int, int]:
     """Return width, height and EXIF orientation; Pillow decodes nothing before it is asked to."""
+    from pillow import open_image  # noqa: PLC0415 - see above
+
     try:
-        with Image.open(io.BytesIO(data), formats=(file_format,)) as image:
+        with open_image(data, file_format) as image:
             width, height = image.size
             return width, height, _exif_orientation(image.info.get("exif"))
     except Exception:  # noqa: BLE001 - Pillow's parsers raise whatever a damaged file made of them
@@ -266,13 +267,12 @@ def _exif_orientation(block: bytes | None) -> int:
     """Return the EXIF orientation, 1 to 8 where it makes sense, 1 where there is none."""
     if not block:
         return 1
-    exif = Image.Exif()
+    from pillow import exif_orientation  # noqa: PLC0415 - see above
+
     try:
-        exif.load(block)
-        orientation = exif.get(ExifTags.Base.Orientation, 1)
+        return exif_orientation(block)
     except Exception:  # noqa: BLE001 - a broken EXIF block must not cost the picture
         return 1
-    return orientation if isinstance(orientation, int) else 1
 
 
 def _upright(pixels: NDArray[np.uint8], orientation: int) -> NDArray[np.uint8]:

@@ -7,22 +7,27 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-from av.video.reformatter import VideoReformatter
 from contract import GEOMETRY, Codec, ImageStatus, resolve_shape
 
 from frames import FrameFormat, load_frame
+from later import must_be_installed
 from letterbox import PAD_VALUE, draw_letterboxed
-from parameter_sets import BGR_BYTES, SequenceSet
 from refusals import NO_TIMESTAMP, RefusedPacketError
-from video_decoder import DecodedFrame, VideoDecoder
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from numpy.typing import NDArray
 
+    from parameter_sets import SequenceSet
+    from video_decoder import VideoDecoder
+
     # Sets bytes of memory aside, in place of those before; raises when they are too many.
     Reserve = Callable[[int], None]
+
+# FFmpeg, a quarter of the time that this process takes to start. Imported, by video_decoder, with
+# the first stream of video; perhaps none ever comes.
+must_be_installed("av")
 
 NO_FRAME = -1
 
@@ -62,9 +67,10 @@ class Stream:
         self._wanted = wanted
         self._reserve = reserve
         self._frames = 0
-        self._to_bgr = VideoReformatter()
-        self._decoder = None
+        self._decoder: VideoDecoder | None = None
         if codec is not Codec.MJPEG:
+            from video_decoder import VideoDecoder  # noqa: PLC0415 - see above
+
             self._decoder = VideoDecoder(codec, wanted.limits.max_pixels, self._admit)
 
     def push(self, packet: bytes, timestamp: int, frame: NDArray[np.uint8]) -> PacketAnswer:
@@ -85,28 +91,27 @@ class Stream:
         if isinstance(decoded, ImageStatus):
             frame[:] = PAD_VALUE
             return _nothing(decoded, time.perf_counter() - began)
-        return self._drawn(decoded, frame, began)
+        bgr = self._decoder.bgr_pixels(decoded.frame)
+        decode_s = time.perf_counter() - began
+        return self._drawn(bgr, decoded.timestamp, frame, decode_s)
 
     def close(self) -> None:
         """Let go of the decoder."""
         if self._decoder is not None:
             self._decoder.close()
 
-    def _drawn(self, decoded: DecodedFrame, frame: NDArray[np.uint8], began: float) -> PacketAnswer:
-        picture = self._to_bgr.reformat(decoded.frame, format="bgr24", threads=1)
-        decode_s = time.perf_counter() - began
-        plane = picture.planes[0]
-        rows = np.frombuffer(memoryview(plane), np.uint8).reshape(plane.height, plane.line_size)
-        bgr = rows[:, : BGR_BYTES * picture.width].reshape(picture.height, picture.width, BGR_BYTES)
-        box = self._wanted.plan(picture.width, picture.height)
+    def _drawn(
+        self,
+        bgr: NDArray[np.uint8],
+        timestamp: int,
+        frame: NDArray[np.uint8],
+        decode_s: float,
+    ) -> PacketAnswer:
+        height, width = bgr.shape[:2]
+        box = self._wanted.plan(width, height)
         draw_letterboxed(bgr, frame, box)
         return PacketAnswer(
-            ImageStatus.OK,
-            box.geometry(),
-            (picture.width, picture.height),
-            self._next_index(),
-            decoded.timestamp,
-            decode_s,
+            ImageStatus.OK, box.geometry(), (width, height), self._next_index(), timestamp, decode_s
         )
 
     def _push_jpeg(self, packet: bytes, timestamp: int, frame: NDArray[np.uint8]) -> PacketAnswer:

@@ -39,6 +39,7 @@ NO_BYTECODE = "__pycache__"
 SHARED_FILES = ("shared/triton_requests.py",)
 PREPROCESS_FILES = (
     "shared/cores.py",
+    "shared/later.py",
     "shared/metrics.py",
     "preprocess/decode.py",
     "preprocess/frame_loader.py",
@@ -47,6 +48,7 @@ PREPROCESS_FILES = (
     "preprocess/image_counts.py",
     "preprocess/jpeg.py",
     "preprocess/letterbox.py",
+    "preprocess/pillow.py",
     "preprocess/png.py",
 )
 POSTPROCESS_FILES = (
@@ -67,11 +69,13 @@ RETURN_FILES = ("shared/ticket_memory.py", "postprocess/returned_tickets.py")
 STREAM_FILES = (
     *HAND_OVER_FILES,
     "shared/cores.py",
+    "shared/later.py",
     "shared/metrics.py",
     "preprocess/decode.py",
     "preprocess/frames.py",
     "preprocess/jpeg.py",
     "preprocess/letterbox.py",
+    "preprocess/pillow.py",
     "preprocess/png.py",
     "stream/bits.py",
     "stream/h264_slices.py",

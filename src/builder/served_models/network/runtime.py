@@ -13,8 +13,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-# Importing OpenVINO tells Intel that it was imported, unless this package of its is missing.
-sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
+# Importing OpenVINO tells Intel that it was imported, unless this package of its is missing. Its
+# converter of models may be missing too, and is half the time that the import takes.
+for unwanted in ("openvino_telemetry", "openvino.tools.ovc"):
+    sys.modules.setdefault(unwanted, None)  # type: ignore[arg-type]
 
 import openvino as ov  # noqa: E402 - not before that
 import openvino.properties.hint as hints  # noqa: E402

@@ -2,6 +2,8 @@
 
 After a fault the decoder is thrown away, and a fresh one begins at the next key frame with the
 parameter sets that the stream has sent: what a decoder made of damaged references is never shown.
+
+Imported with the first stream that wants it (stream.py).
 """
 
 from __future__ import annotations
@@ -11,15 +13,19 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, cast
 
 import av
+import numpy as np
 from av.video.codeccontext import VideoCodecContext
+from av.video.reformatter import VideoReformatter
 from contract import Codec, ImageStatus
 
 from h264_slices import FrameNumbers, is_recovery_point
 from known_sets import MOST_SETS, SETS, KnownSets
 from nal_units import Kind, NalUnit, NotAnnexBError, annex_b, nal_units
-from parameter_sets import BadParameterSetError
+from parameter_sets import BGR_BYTES, BadParameterSetError
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from known_sets import Admit
 
 SLICES = frozenset({Kind.KEY_SLICE, Kind.SLICE})
@@ -61,6 +67,7 @@ class VideoDecoder:
         self._ready: deque[DecodedFrame] = deque()
         self._timestamps: dict[int, int] = {}
         self._packets = 0
+        self._to_bgr = VideoReformatter()
 
     def decode(self, packet: bytes, timestamp: int) -> DecodedFrame | ImageStatus:
         """Decode one access unit; return a frame, or why there is none.
@@ -94,6 +101,14 @@ class VideoDecoder:
         # What was before a key frame, damaged perhaps, must not cost this one.
         self._context = self._fresh_context()
         return self._run(self._context, [*self._sets.missing_in(units), *units], timestamp)
+
+    def bgr_pixels(self, frame: av.VideoFrame) -> NDArray[np.uint8]:
+        """Return the pixels of a frame, uint8 ``[height, width, 3]``."""
+        picture = self._to_bgr.reformat(frame, format="bgr24", threads=1)
+        plane = picture.planes[0]
+        rows = np.frombuffer(memoryview(plane), np.uint8).reshape(plane.height, plane.line_size)
+        shape = (picture.height, picture.width, BGR_BYTES)
+        return rows[:, : BGR_BYTES * picture.width].reshape(shape)
 
     def close(self) -> None:
         """Let go of the decoder and its frames."""
