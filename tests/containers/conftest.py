@@ -23,7 +23,8 @@ from tests.tiny_detector import save_tiny_detector, tiny_detector
 
 # Ryuk removes what a killed test run leaves, but is one more image from a registry.
 os.environ.setdefault("TESTCONTAINERS_RYUK_DISABLED", "true")
-LABELS = {"framewire.tests": "containers"}
+# By process, as one process's tests run beside those of another.
+LABELS = {"framewire.tests": str(os.getpid())}
 DEMO_DETECTOR = ROOT / "samples" / "code_detector" / "codes.onnx"
 
 StartContainer = Callable[..., FramewireContainer]

@@ -8,6 +8,7 @@ belongs into tests/fuzz/findings once it is understood.
 
 from __future__ import annotations
 
+import importlib
 import importlib.util
 import shutil
 import subprocess
@@ -64,6 +65,10 @@ def fuzz_one(name: str, options: list[str]) -> None:
     served = sorted(file.stem for file in SERVED_MODELS.rglob("*.py"))
     with atheris.instrument_imports(include=["builder.gateway", "thin_client", *served]):
         from tests.fuzz.targets import TARGETS  # noqa: PLC0415
+
+        # What served models import with the first request that wants it.
+        for later in ("pillow", "video_decoder"):
+            importlib.import_module(later)
     target = atheris.instrument_func(TARGETS[name])
     atheris.Setup([sys.argv[0], *options], target)
     atheris.Fuzz()

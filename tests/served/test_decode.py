@@ -212,6 +212,21 @@ def test_a_png_chunk_that_claims_gigabytes_is_refused_before_they_are_set_aside(
     assert refused.value.status is ImageStatus.CORRUPT
 
 
+@pytest.mark.parametrize("inside", [b"", b"x" * 24])
+def test_a_png_that_ends_before_its_pixels_is_refused_before_they_are_looked_for(
+    inside: bytes,
+) -> None:
+    whole = images.encoded(images.photograph(16, 16), ".png")
+    header = 8 + 12 + 13
+    end = images.png_chunk(b"IEND", inside)
+    behind = (0xDE000000).to_bytes(4, "big") + b"prVt" + bytes(50)
+    for rest in (behind, whole[header:]):
+        with pytest.raises(UnreadableImageError, match="it ends before its pixels") as refused:
+            decode_image(whole[:header] + end + rest, LIMITS)
+        assert refused.value.status is ImageStatus.CORRUPT
+    np.testing.assert_array_equal(decode_image(whole + behind, LIMITS).bgr, reference(whole))
+
+
 def test_scans_count_for_more_in_a_large_picture() -> None:
     large = images.scan_bomb(40, side=7000)
     with pytest.raises(UnreadableImageError, match="too many scans"):

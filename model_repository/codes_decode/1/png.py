@@ -19,8 +19,9 @@ def fault_of_chunks(data: bytes) -> str | None:
     1. There are more of them than any program writes.
     2. One claims to be longer than the file. OpenCV 4.11 sets aside what a chunk claims, up to
        4 GB, before it looks whether so much is there.
+    3. It ends before its pixels. OpenCV looks for them beyond the end, where nothing was checked.
     """
-    position, others = SIGNATURE_BYTES, 0
+    position, pieces, others = SIGNATURE_BYTES, 0, 0
     for _ in range(MAX_PIECES):
         head = data[position : position + HEAD_BYTES]
         if len(head) < HEAD_BYTES:
@@ -30,7 +31,8 @@ def fault_of_chunks(data: bytes) -> str | None:
         if position > len(data):
             return "a chunk is longer than the file"
         if kind == END:
-            return None
+            return None if pieces else "it ends before its pixels"
+        pieces += kind == IMAGE_DATA
         others += kind != IMAGE_DATA
         if others > MAX_CHUNKS:
             break
