@@ -152,10 +152,11 @@ class AsyncDetector:
             if self._channel is None:
                 self._channel = _open_channel(self._connection)
                 self._stub = service_pb2_grpc.GRPCInferenceServiceStub(self._channel)
+            timeout_s = budget.remaining_s()
             try:
                 response = await getattr(self._stub, call.method)(
-                    call.request,
-                    timeout=budget.remaining_s(),
+                    call.request_within(timeout_s),
+                    timeout=timeout_s,
                     metadata=self._connection.metadata,
                 )
             except grpc.RpcError as error:

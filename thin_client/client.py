@@ -258,10 +258,11 @@ class Detector(Closing):
 
     def _send(self, call: Call, budget: Budget) -> Any:
         while True:
+            timeout_s = budget.remaining_s()
             try:
                 response = getattr(self._stub, call.method)(
-                    call.request,
-                    timeout=budget.remaining_s(),
+                    call.request_within(timeout_s),
+                    timeout=timeout_s,
                     metadata=self._connection.metadata,
                 )
             except ValueError as error:

@@ -24,7 +24,7 @@ from thin_client.pipeline import (
     the_only_pipeline,
 )
 from thin_client.server_report import ServerReport, statistics_from_response
-from thin_client.wire import EncodedImage, encoded_image, infer_request, read_response
+from thin_client.wire import EncodedImage, encoded_image, infer_request, read_response, set_timeout
 
 __all__ = ["Call", "Conversation", "connect", "detect", "detect_batch", "report"]
 
@@ -38,7 +38,14 @@ class Call:
     method: str
     request: Any
 
+    def request_within(self, timeout_s: float | None) -> Any:
+        """Return the request, which tells the server how long its answer is waited for."""
+        if self.method == _INFER:
+            set_timeout(self.request, timeout_s)
+        return self.request
 
+
+_INFER = "ModelInfer"
 Conversation = Generator[Call, Any, T]
 
 
@@ -71,7 +78,7 @@ def detect_batch(
     for start in range(0, len(encoded), pipeline.max_batch_size):
         chunk = encoded[start : start + pipeline.max_batch_size]
         try:
-            response = yield Call("ModelInfer", infer_request(pipeline.model, chunk, wire))
+            response = yield Call(_INFER, infer_request(pipeline.model, chunk, wire))
         except BadImage as error:
             # A request with a single image fails as a whole; here it is one of a batch.
             if len(chunk) > 1:

@@ -120,9 +120,10 @@ class BuildSettings:
     decoder: Decoder = Decoder.EXACT
     instances: int = 2
     decode_threads: int = 0
-    # As many as `framewire bench` has in flight at most: a full queue is 1.4 s of the 180 images a
-    # second that two cores were measured to carry, 0.2 s of a GPU's assumed 1,400.
-    max_queue: int = 256
+    # Twice as many as `framewire bench` has in flight at most: a full queue is 2.8 s of the 180
+    # images a second that two cores were measured to carry, 0.4 s of a GPU's assumed 1,400. What
+    # clients have given up stays in it until the next batch is taken, in the place of others.
+    max_queue: int = 512
     # Twice as long as framewire-client waits for an answer: what is older nobody waits for. Full
     # queues of slow networks must not reach it: 256 requests took 25 s on two busy cores.
     queue_timeout_ms: int = 60_000

@@ -2,14 +2,15 @@
 
 Requests that wait for a process are taken together, decoded together and go to the network as one
 batch: under load each bears a share of what the messages between the processes cost. A request that
-comes alone waits for no other.
+comes alone waits for no other. Those that nobody waits for any more cost no further work.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from contract import GEOMETRY, ImageStatus
+import numpy as np
+from contract import GEOMETRY
 
 from detection_counts import DETECTION_COUNTERS, DetectionTally
 from detections import detection_tensors, no_detections
@@ -20,12 +21,11 @@ from image_counts import IMAGE_COUNTERS, image_counts
 from metrics import ProcessMetrics
 from network_calls import NetworkCaller, NetworkError, NetworkUnavailableError
 from request_thresholds import BadParameterError, default_thresholds, thresholds_of_request
-from triton_requests import failure, refusal, response, unavailable, version_settings
+from triton_requests import abandoned, failure, refusal, response, unavailable, version_settings
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    import numpy as np
     from numpy.typing import NDArray
 
     from nms import Thresholds
@@ -47,15 +47,19 @@ class TritonPythonModel:
     def execute(self, requests: list[Any]) -> list[Any]:
         """Answer all requests; a bad one harms no other."""
         answers: list[Any] = [None] * len(requests)
+        _end_abandoned(requests, answers)
         thresholds = [self._thresholds(number, requests, answers) for number in range(len(answers))]
         batch = ImageBatch(requests, answers, STEP)
         frames = batch.load(self._loader)
+        _end_abandoned(requests, answers)
         candidates = self._candidates(requests, batch, frames)
+        _end_abandoned(requests, answers)
         tally = DetectionTally()
         for request in batch.unanswered():
             try:
+                own = candidates.get(request.number)
                 answers[request.number] = self._answer(
-                    request, candidates, thresholds[request.number], tally
+                    request, own, thresholds[request.number], tally
                 )
             except Exception as error:  # noqa: BLE001 - raising would fail its neighbours too
                 answers[request.number] = failure(error, STEP)
@@ -78,15 +82,23 @@ class TritonPythonModel:
 
     def _candidates(
         self, requests: Sequence[Any], batch: ImageBatch, frames: NDArray[np.uint8]
-    ) -> NDArray[np.float32] | None:
-        """Run the network, unless no image could be read; if it fails, answer all requests."""
-        waiting = list(batch.unanswered())
-        if all(frame.status != ImageStatus.OK for each in waiting for frame in each.loaded):
-            return None
+    ) -> dict[int, NDArray[np.float32]]:
+        """Run the network for the requests that still need it; if it fails, answer them.
+
+        Returns:
+            By the requests' numbers float32 ``[n, K, 6]``, of those that have a readable image.
+        """
+        waiting = [each for each in batch.unanswered() if each.has_image]
+        if not waiting:
+            return {}
+        # Of what was refused, or given up, nothing is run.
+        needed = np.concatenate([np.arange(len(frames))[each.rows] for each in waiting])
+        if len(needed) < len(frames):
+            frames = frames[needed]
         # A run of the network for several requests bears the id and the trace of the first.
         first = requests[waiting[0].number]
         try:
-            return self._network.candidates(frames, first.request_id(), first.trace())
+            found = self._network.candidates(frames, first.request_id(), first.trace())
         except NetworkUnavailableError:
             sentence = "the network takes no requests at the moment: try again"
             answers = [unavailable(sentence) for _ in waiting]
@@ -94,9 +106,13 @@ class TritonPythonModel:
             answers = [failure(error, "network") for _ in waiting]
         except Exception as error:  # noqa: BLE001 - likewise
             answers = [failure(error, STEP) for _ in waiting]
+        else:
+            ends = np.cumsum([len(each.loaded) for each in waiting])
+            parts = np.split(found, ends[:-1])
+            return {each.number: part for each, part in zip(waiting, parts, strict=True)}
         for each, answer in zip(waiting, answers, strict=True):
             batch.answers[each.number] = answer
-        return None
+        return {}
 
     def _answer(
         self,
@@ -110,7 +126,13 @@ class TritonPythonModel:
         geometry = of_frames.pop(GEOMETRY)
         if candidates is None:
             return response(no_detections(len(request.loaded), max_det) | of_frames)
-        own = candidates[request.rows]
-        found = detection_tensors(own, geometry, thresholds, max_det)
-        tally.count(own, geometry, thresholds, found)
+        found = detection_tensors(candidates, geometry, thresholds, max_det)
+        tally.count(candidates, geometry, thresholds, found)
         return response(found | of_frames)
+
+
+def _end_abandoned(requests: Sequence[Any], answers: list[Any]) -> None:
+    """Answer the requests that nobody waits for any more."""
+    for number, request in enumerate(requests):
+        if answers[number] is None and request.is_cancelled():
+            answers[number] = abandoned()

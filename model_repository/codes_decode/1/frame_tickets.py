@@ -7,19 +7,22 @@ holds the next ones back: what waits for it then waits in its own queue, which i
 
 It numbers its frames. The numbers travel with them, as the tensor :data:`contract.TICKET`, past the
 network to the postprocess step, which writes the highest that came into memory that the two
-processes share. A frame is not counted any more when a later one of its process has come, so those
-whose requests failed or were cancelled need nobody to return them.
+processes share. A frame is not counted any more when a later one of its process has come.
+
+Those whose requests failed or were cancelled never come. Triton takes a cancelled request from the
+network's queue, and no model sees it any more. So whoever waits for room asks the network, which is
+first in, first out: once it has taken the question, nothing that was handed on before is before it.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import threading
 import time
 from typing import TYPE_CHECKING
 
 import numpy as np
-import triton_python_backend_utils as pb_utils
 from contract import TICKET, resolve_shape
 
 from frames import frame_format
@@ -32,11 +35,12 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 LOOK_S = 0.002
-# No frame came for so long: perhaps none will, because all requests were cancelled. To ask costs a
-# run of the network, which should not be as frequent as its batches are.
-ASK_AFTER_S = 2.0
-# From the network's answer to its arrival at the postprocess step.
-RETURN_S = 0.1
+# The network is asked when the next frame comes later than usual, by so much; and soon where those
+# before did not come either.
+LATER = 1.25
+SOON_S = 0.02
+# Of the longest wait that there was, what still counts as usual after another one.
+FORGET = 0.9
 
 
 class FrameTickets:
@@ -44,27 +48,28 @@ class FrameTickets:
 
     Args:
         limit: frames; more in one call go when no others are on their way.
-        wait_in_line: returns when the network has run what it was given until now; any exception
+        question: returns when the network has taken what it was given until now; any exception
             says that this cannot be known.
     """
 
-    def __init__(self, limit: int, wait_in_line: Callable[[], None]) -> None:
+    def __init__(self, limit: int, question: Callable[[], None]) -> None:
         self._limit = limit
-        self._wait_in_line = wait_in_line
+        self._question = question
         self._memory = make_memory()
         self._issued = 0
-        self._passed = 0
-        self._counting = True
+        # Of those that the network was known to have taken, the last.
+        self._taken = 0
+        self._usual_s = 0.0
+        self._asked: _Asked | None = None
 
     @property
     def in_flight(self) -> int:
-        """Frames that have tickets and did not come to the postprocess step yet."""
-        return self._issued - max(self._last_returned(), self._passed)
+        """Frames that have tickets, and that the network may not have taken."""
+        return self._issued - max(self._last_returned(), self._taken)
 
     def take(self, frames: int) -> NDArray[np.int64]:
         """Return the tickets of frames that may go now, int64 ``[frames, 4]``; wait until then."""
-        if frames and (self._counting or self._memory.returned[0]):
-            self._counting = True
+        if frames:
             self._wait_for_room(frames)
         tickets = np.empty((frames, *resolve_shape(TICKET)), np.int64)
         tickets[:, :3] = os.getpid(), self._memory.file, self._memory.serial
@@ -82,30 +87,54 @@ class FrameTickets:
         return int(self._memory.returned[0])
 
     def _wait_for_room(self, frames: int) -> None:
-        seen, since = self.in_flight, time.monotonic()
+        returned, since = self._last_returned(), time.monotonic()
         while self.in_flight > 0 and self._limit < self.in_flight + frames:
             time.sleep(LOOK_S)
-            if self.in_flight != seen:
-                seen, since = self.in_flight, time.monotonic()
-            elif time.monotonic() - since >= ASK_AFTER_S:
-                self._ask()
+            waited_s = time.monotonic() - since
+            if self._last_returned() != returned:
+                returned, since = self._last_returned(), time.monotonic()
+                self._usual_s = max(waited_s, FORGET * self._usual_s)
+            try:
+                self._ask_when_late(waited_s)
+            except Exception:  # noqa: BLE001 - whatever it is, the next frames meet it and tell it
                 return
 
-    def _ask(self) -> None:
-        """Learn from the network that nothing is on its way any more."""
+    def _ask_when_late(self, waited_s: float) -> None:
+        """Ask, or hear the answer.
+
+        Raises:
+            Exception: whatever the question ended with.
+        """
+        if self._asked is None:
+            lost = self._taken > self._last_returned()
+            if waited_s >= SOON_S and (lost or waited_s >= LATER * self._usual_s):
+                self._asked = _Asked(self._question, self._issued)
+        elif self._asked.done:
+            asked, self._asked = self._asked, None
+            if asked.error is not None:
+                raise asked.error
+            self._taken = asked.issued
+
+
+class _Asked:
+    """A question under way, in a thread: frames may come back before the network comes to it.
+
+    A thread of its own for each, which ends with the process: an answer that never comes must not
+    keep it.
+    """
+
+    def __init__(self, question: Callable[[], None], issued: int) -> None:
+        self.issued = issued
+        self.done = False
+        self.error: Exception | None = None
+        threading.Thread(target=self._run, args=(question,), name="question", daemon=True).start()
+
+    def _run(self, question: Callable[[], None]) -> None:
         try:
-            self._wait_in_line()
-        except Exception:  # noqa: BLE001 - whatever it is, the next frames meet it and tell it
-            return
-        time.sleep(RETURN_S)
-        self._passed = self._issued
-        if not self._memory.returned[0]:
-            # Not one frame has ever come: processes that may not open each other's files, say. To
-            # wait for every batch in vain would be worse than not to count.
-            self._counting = False
-            pb_utils.Logger.log_warn(
-                "frames on their way through the network are not bounded: no ticket came back"
-            )
+            question()
+        except Exception as error:  # noqa: BLE001 - for whoever asked
+            self.error = error
+        self.done = True
 
 
 def frame_tickets_from_settings(
@@ -118,7 +147,9 @@ def frame_tickets_from_settings(
         args: of its ``initialize``.
     """
     network = NetworkCaller(settings["network_model"], int(args["model_version"]))
-    frame = frame_format(settings).shape
+    # Only a network in Python knows a frame of no pixels for the question that it is.
+    in_python = settings["network_runtime"] == "python"
+    frame = (0, 0, 3) if in_python else frame_format(settings).shape
     config = json.loads(args["model_config"])
     limit = frames_in_flight(
         config["max_batch_size"], sum(group["count"] for group in config["instance_group"])

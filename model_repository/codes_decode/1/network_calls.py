@@ -69,13 +69,13 @@ class NetworkCaller:
             time.sleep(NETWORK_LOOK_S)
 
     def wait_in_line(self, frame: tuple[int, ...]) -> None:
-        """Return when the network has run what it was given until now, and an empty frame.
+        """Return when the network has taken what it was given until now, and one more frame.
 
         Args:
-            frame: shape of one.
+            frame: shape of it; a network in Python runs none that has no pixels.
 
         Raises:
-            NetworkError: the network did not run it.
+            NetworkError: the network did not take it.
         """
         self._call(np.zeros((1, *frame), np.uint8))
 

@@ -62,6 +62,11 @@ def unavailable(sentence: str) -> Any:
     return _error_response(sentence, pb_utils.TritonError.UNAVAILABLE)
 
 
+def abandoned() -> Any:
+    """Return a response that nobody waits for: the client hung up, or its time was over."""
+    return _error_response("nobody waits for this request any more", pb_utils.TritonError.CANCELLED)
+
+
 def failure(error: BaseException, step: str) -> Any:
     """Return a response that blames the server and log why; no path reaches the client."""
     pb_utils.Logger.log_error("".join(traceback.format_exception(error)))
@@ -73,12 +78,3 @@ def failure(error: BaseException, step: str) -> Any:
 
 def _error_response(sentence: str, code: int) -> Any:
     return pb_utils.InferenceResponse(error=pb_utils.TritonError(sentence, code))
-
-
-def send_final(sender: Any, answer: Any, step: str) -> None:
-    """Send the one answer to a request; if it cannot be sent, say that instead."""
-    flags = pb_utils.TRITONSERVER_RESPONSE_COMPLETE_FINAL
-    try:
-        sender.send(answer, flags=flags)
-    except Exception as error:  # noqa: BLE001 - shared memory ran out, say; a client waits all the same
-        sender.send(failure(error, step), flags=flags)

@@ -53,12 +53,18 @@ class Network:
         self._idle_alone = _requests(self._alone, 1)
         self._idle_apart = _requests(self._apart, cores)
 
-    def warm_up(self) -> None:
-        """Run one grey frame, so that the first camera does not pay for lazy initialisation."""
+    @property
+    def grey_frame(self) -> NDArray[np.uint8]:
+        """Return uint8 ``[1, height, width, 3]``, all padding."""
         _, height, width, channels = self._alone.input(0).get_partial_shape()
         shape = (1, height.get_length(), width.get_length(), channels.get_length())
-        for alone in (True, False):
-            self.infer(np.full(shape, 114, np.uint8), alone=alone)
+        return np.full(shape, 114, np.uint8)
+
+    @property
+    def no_candidates(self) -> NDArray[np.float32]:
+        """Return float32 ``[1, K, 6]``, all zeros."""
+        _, rows, columns = self._alone.output(0).get_partial_shape()
+        return np.zeros((1, rows.get_length(), columns.get_length()), np.float32)
 
     def infer(self, frames: NDArray[np.uint8], *, alone: bool) -> NDArray[np.float32]:
         """Run frames; threads that are more than the cores wait for each other.

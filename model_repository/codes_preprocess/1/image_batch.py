@@ -33,6 +33,11 @@ class RequestRows:
     rows: slice
     loaded: list[LoadedFrame]
 
+    @property
+    def has_image(self) -> bool:
+        """Whether at least one of its images could be read."""
+        return any(frame.status == ImageStatus.OK for frame in self.loaded)
+
 
 class ImageBatch:
     """The images of all requests that have no answer yet.

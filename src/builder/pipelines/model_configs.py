@@ -94,12 +94,12 @@ def version_settings(spec: PipelineSpec) -> dict[str, dict[str, str]]:
     """Return what each served model that needs to know anything reads from its version's folder."""
     names = spec.names
     return {
-        names.preprocess: {**frame_settings(spec), "network_model": names.network},
+        names.preprocess: {**frame_settings(spec), **network_settings(spec)},
         names.postprocess: _postprocess_settings(spec),
         names.bls: {
             **frame_settings(spec),
             **_postprocess_settings(spec),
-            "network_model": names.network,
+            **network_settings(spec),
         },
     }
 
@@ -148,6 +148,11 @@ def frame_settings(spec: PipelineSpec) -> dict[str, str]:
         "max_image_bytes": str(spec.settings.max_image_bytes),
         "max_image_pixels": str(spec.settings.max_image_pixels),
     }
+
+
+def network_settings(spec: PipelineSpec) -> dict[str, str]:
+    """Return what a model that calls the network must know."""
+    return {"network_model": spec.names.network, "network_runtime": spec.settings.runtime.value}
 
 
 def _public_config(spec: PipelineSpec, name: str) -> pb.ModelConfig:

@@ -59,7 +59,7 @@ POSTPROCESS_FILES = (
     "postprocess/request_thresholds.py",
 )
 PIPELINE_FILES = ("shared/network_calls.py", *PREPROCESS_FILES, *POSTPROCESS_FILES)
-NETWORK_FILES = ("shared/cores.py", "network/runtime.py")
+NETWORK_FILES = ("shared/cores.py", "network/frame_runs.py", "network/runtime.py")
 HAND_OVER_FILES = (
     "shared/ticket_memory.py",
     "shared/network_calls.py",

@@ -10,6 +10,7 @@ from builder.pipelines.model_configs import (
     POSTPROCESS_INPUTS,
     PREPROCESS_OUTPUTS,
     frame_settings,
+    network_settings,
     public_parameters,
 )
 from builder.pipelines.pipeline_spec import PipelineSpec
@@ -72,7 +73,7 @@ def decode_settings(spec: PipelineSpec) -> dict[str, str]:
     """Return what ``NAME_decode`` reads from its version's folder."""
     return {
         **frame_settings(spec),
-        "network_model": spec.names.network,
+        **network_settings(spec),
         **_limits(spec),
         "max_stream_memory": str(spec.settings.max_stream_memory),
     }

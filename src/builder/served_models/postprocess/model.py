@@ -11,7 +11,7 @@ from detections import detection_tensors
 from metrics import ProcessMetrics
 from request_thresholds import BadParameterError, default_thresholds, thresholds_of_request
 from returned_tickets import ReturnedTickets
-from triton_requests import failure, input_array, refusal, response, version_settings
+from triton_requests import abandoned, failure, input_array, refusal, response, version_settings
 
 
 class TritonPythonModel:
@@ -37,6 +37,8 @@ class TritonPythonModel:
     def _answer(self, request: Any, tally: DetectionTally) -> Any:
         try:
             self._tickets.give_back(input_array(request, TICKET))
+            if request.is_cancelled():
+                return abandoned()
             candidates = input_array(request, CANDIDATES)
             geometry = input_array(request, GEOMETRY)
             thresholds = thresholds_of_request(request.parameters(), self._defaults)
