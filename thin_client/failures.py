@@ -240,7 +240,7 @@ def _refused(request: Any, said: str) -> RequestRefused:
     for status, sentence in STATUS_SENTENCES.items():
         if status is not ImageStatus.OK and sentence.lower() in lowered:
             return BadImage(said, status)
-    named = re.findall(r"[a-z_]+", lowered)
-    if request.parameters and any(name in named for name in REQUEST_PARAMETERS):
+    named = set(re.findall(r"[a-z_]+", lowered))
+    if named.intersection(REQUEST_PARAMETERS) and set(REQUEST_PARAMETERS) & set(request.parameters):
         return InvalidRequestParameter(said)
     return RequestRefused(f"the server refused the request: {said}")
