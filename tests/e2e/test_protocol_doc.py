@@ -26,6 +26,7 @@ from thin_client.contract import (
     REQUEST_PARAMETERS,
     STATUS_SENTENCES,
     STREAM_INPUTS,
+    STREAM_OPTIONS,
     STREAM_OUTPUTS,
     STREAM_PARAMETERS,
     Codec,
@@ -65,7 +66,7 @@ def test_every_status_is_in_the_table() -> None:
 
 
 def test_every_parameter_is_explained() -> None:
-    for name in (*REQUEST_PARAMETERS, *STREAM_PARAMETERS):
+    for name in (*REQUEST_PARAMETERS, *STREAM_PARAMETERS, *STREAM_OPTIONS):
         assert re.search(rf"^\| `{name}` \|", DOCUMENT, re.MULTILINE), name
     for key in PipelineParameter:
         assert f"`{key.value}`" in DOCUMENT

@@ -21,6 +21,7 @@ from thin_client.contract import (
     FRAME_TIMESTAMP,
     PACKET,
     STREAM_INPUTS,
+    STREAM_OPTIONS,
     STREAM_OUTPUTS,
     PipelineParameter,
     stream_fingerprint,
@@ -39,6 +40,7 @@ def stream_config(spec: PipelineSpec) -> pb.ModelConfig:
     parameters = {
         **public_parameters(spec),
         PipelineParameter.CONTRACT.value: stream_fingerprint(),
+        PipelineParameter.STREAM_OPTIONS.value: ",".join(STREAM_OPTIONS),
         **_limits(spec),
     }
     names = spec.names
