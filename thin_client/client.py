@@ -168,8 +168,9 @@ class Detector(Closing):
             codec: ``h264``, ``h265`` or ``jpeg``; ``auto`` leaves it to the link.
             quality: of JPEGs, 1 to 100; None leaves it to the link.
             max_side: longest side that is sent, pixels.
-            fps: most frames per second.
-            every_frame: nothing is dropped, however long it takes; of files only.
+            fps: most frames per second; those over it are left out evenly.
+            every_frame: nothing is dropped, however long it takes; of files only. What is lost all
+                the same, because it is damaged, stands in the statistics.
             in_flight: most frames unanswered at a time.
             pictures: give each result its picture.
             give_up_s: how long the server may be away before the stream ends with an error.
@@ -198,6 +199,7 @@ class Detector(Closing):
             max_side=max_side,
             fps=fps,
             streams=video is not None,
+            turns=video is not None and video.turns,
             input_side=input_side,
         )
         opening.refuse_without_streams(video, wishes, pipeline)

@@ -4,18 +4,34 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from fractions import Fraction
 from typing import Any
 
 from thin_client.detections import Detections
 from thin_client.dummy import LatencySummary
 from thin_client.server_report import ModelStatistics, ServerReport
 
-__all__ = ["counts_text", "detections_text", "json_line", "latency_text", "report_text"]
+__all__ = [
+    "aspect_record",
+    "counts_text",
+    "detections_text",
+    "json_line",
+    "latency_text",
+    "report_text",
+]
 
 
 def json_line(record: dict[str, Any]) -> str:
     """Return a record as one line of JSON, ASCII only so that every terminal and pipe takes it."""
     return json.dumps(record)
+
+
+def aspect_record(sample_aspect_ratio: Fraction) -> dict[str, str]:
+    """Return width to height of a frame's pixels as JSON types; nothing where they are square."""
+    ratio = sample_aspect_ratio
+    if ratio == 1:
+        return {}
+    return {"sample_aspect_ratio": f"{ratio.numerator}:{ratio.denominator}"}
 
 
 def detections_text(name: str, detections: Detections) -> str:

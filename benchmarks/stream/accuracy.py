@@ -123,12 +123,12 @@ def plans(width: int, height: int) -> Iterator[tuple[str, str, Plan]]:
     """Yield name, kind and plan of every way."""
     for quality, scale in JPEGS:
         size = (2 * round(width * scale / 2), 2 * round(height * scale / 2))
-        plan = Plan(Codec.MJPEG, False, *size, FPS, 1, 0.0, quality)
+        plan = Plan(Codec.MJPEG, False, *size, FPS, 0.0, quality)
         yield f"JPEG, quality {quality}, {size[0]}x{size[1]}", f"JPEG {size[0]}", plan
     for codec, mbit, scale in VIDEOS:
         size = (2 * round(width * scale / 2), 2 * round(height * scale / 2))
         name = "H.264" if codec is Codec.H264 else "H.265"
-        plan = Plan(codec, False, *size, FPS, 1, mbit * 1e6)
+        plan = Plan(codec, False, *size, FPS, mbit * 1e6)
         yield f"{name}, up to {mbit:g} Mbit/s, {size[0]}x{size[1]}", f"{name} {size[0]}", plan
 
 

@@ -40,7 +40,12 @@ from thin_client.errors import (
 from thin_client.parameters import wire_parameters
 from thin_client.pipeline import Pipeline, pipeline_from_config
 from thin_client.streaming.packets import read_answer
-from thin_client.streaming.units import is_disposable, is_key, with_parameter_sets
+from thin_client.streaming.units import (
+    is_disposable,
+    is_key,
+    parameter_sets,
+    with_parameter_sets,
+)
 from thin_client.wire import read_response
 
 # Small, so that what is found is a fault of a parser and not the time that pixels take.
@@ -221,7 +226,7 @@ def _stream(codec: Codec, data: bytes) -> None:
         # What the client does with packets of a camera.
         is_key(packet, codec)
         is_disposable(packet, codec)
-        with_parameter_sets(packet, codec, b"\0\0\0\1\x67")
+        with_parameter_sets(packet, codec, parameter_sets(packet, codec))
     stream.close()
 
 

@@ -7,8 +7,6 @@ from collections.abc import Callable
 from queue import SimpleQueue
 from typing import Any
 
-import grpc
-
 __all__ = ["StreamCall"]
 
 
@@ -35,14 +33,17 @@ class StreamCall:
         self._answered = answered
         self._ended = ended
         self._over = threading.Event()
-        self.error: grpc.RpcError | None = None
+        self.error: Exception | None = None
         self._call = stub.ModelStreamInfer(iter(self._requests.get, None), metadata=metadata)
         self._thread = threading.Thread(target=self._receive, name="framewire-answers", daemon=True)
         self._thread.start()
 
     @property
     def over(self) -> bool:
-        """Whether nothing comes any more; ``error`` says why, None after ``close``."""
+        """Whether nothing comes any more; ``error`` says why, None after ``close``.
+
+        An ``error`` that is none of gRPC was raised by ``answered``.
+        """
         return self._over.is_set()
 
     def send(self, request: Any) -> None:
@@ -66,7 +67,7 @@ class StreamCall:
         try:
             for response in self._call:
                 self._answered(self, response)
-        except grpc.RpcError as error:
+        except Exception as error:  # noqa: BLE001 - the thread that sends asks for it
             self.error = error
         finally:
             self._over.set()

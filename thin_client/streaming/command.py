@@ -8,6 +8,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
+from fractions import Fraction
 from typing import Any, TypedDict
 
 import numpy as np
@@ -17,7 +18,8 @@ from thin_client.detections import Detections
 from thin_client.drawing import annotate
 from thin_client.outputs import refuse_overwriting
 from thin_client.parameters import RequestParameters
-from thin_client.printing import counts_text, json_line
+from thin_client.printing import aspect_record, counts_text, json_line
+from thin_client.streaming.meter import StreamStatistics
 from thin_client.streaming.stream import StreamResult, VideoStream
 from thin_client.video import VideoWriter
 
@@ -68,17 +70,19 @@ def detect_in_stream(
         open_things.callback(view.wipe)
         writer = None
         if out:
-            fps = stream.plan.fps if options["fps"] is None else options["fps"]
-            writer = open_things.enter_context(VideoWriter(out, fps))
+            writer = open_things.enter_context(VideoWriter(out, stream.plan.fps))
         for result in _first(stream, frames):
             all_fine = all_fine and result.detections.ok
             counts += Counter(result.detections.labels)
             if json_lines:
-                print(json_line(record(result)), flush=True)
+                print(json_line(record(result, stream.sample_aspect_ratio)), flush=True)
             if writer and result.picture is not None:
                 writer.write(_annotated(result))
             view.show(stream)
         statistics = stream.statistics(whole=True)
+        if options["every_frame"] and statistics.dropped:
+            all_fine = False
+            view.say(_lost(source, statistics))
     if json_lines:
         print(json_line({"statistics": statistics.to_dict()}), flush=True)
     else:
@@ -86,14 +90,29 @@ def detect_in_stream(
     return all_fine
 
 
-def record(result: StreamResult) -> dict[str, Any]:
-    """Return a result as JSON types; boxes in pixels of the source."""
+def record(result: StreamResult, sample_aspect_ratio: Fraction) -> dict[str, Any]:
+    """Return a result as JSON types; boxes in pixels of the upright source, as they are stored.
+
+    Args:
+        result: of a stream.
+        sample_aspect_ratio: width to height of a pixel; only told where it is not square.
+    """
     detections = _in_source_pixels(result)
     return {
         "timestamp_us": result.timestamp_us,
         "latency_ms": round(result.latency_s * 1e3, 1),
+        **aspect_record(sample_aspect_ratio),
         **detections.to_dict(),
     }
+
+
+def _lost(source: str, statistics: StreamStatistics) -> str:
+    count = statistics.dropped
+    frames = "1 frame" if count == 1 else f"{count} frames"
+    return (
+        f"{frames} of {source} did not come back, because they are damaged, or made of frames"
+        f" that are missing; {statistics.frames} did"
+    )
 
 
 def _in_source_pixels(result: StreamResult) -> Detections:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import threading
 from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,7 +20,10 @@ __all__ = ["Inbox", "Item"]
 
 # A unit that waited longer is late whatever happens to it now.
 STALE_S = 0.3
+# More of them are late too, whatever their source's clock says: they came faster than they can go.
 MOST_UNITS = 256
+# Where nothing is dropped, so many wait at most.
+_MOST_WAITING = 8
 
 
 @dataclass(frozen=True)
@@ -30,7 +34,8 @@ class Item:
         timestamp_us: on the source's clock, microseconds.
         taken_at: when the source gave it; monotonic seconds.
         unit: the packet, where it is to pass as it is.
-        picture: the decoded frame (av.VideoFrame), where it is to be encoded or drawn into.
+        picture: the decoded and upright frame (av.VideoFrame), where it is to be encoded or drawn
+            into.
     """
 
     timestamp_us: int
@@ -48,6 +53,7 @@ class Inbox:
     Attributes:
         dropped: frames left out so far.
         flushes: how often everything up to a key frame was.
+        error: why the source is over, where it broke.
     """
 
     def __init__(self, every_frame: bool) -> None:
@@ -58,12 +64,13 @@ class Inbox:
         self._needs_key = False
         self.dropped = 0
         self.flushes = 0
+        self.error: Exception | None = None
 
     def put(self, item: Item, now: float) -> None:
         """Take what the source gave at ``now``, dropping what has become stale."""
         with self._changed:
             if self._every_frame:
-                while len(self._items) >= 8 and not self._ended:
+                while len(self._items) >= _MOST_WAITING and not self._ended:
                     self._changed.wait()
             elif item.unit is None:
                 self.dropped += len(self._items)
@@ -109,9 +116,10 @@ class Inbox:
         with self._changed:
             self.dropped += frames
 
-    def end(self) -> None:
-        """Say that the source is over, or that nobody takes anything any more."""
+    def end(self, error: Exception | None = None) -> None:
+        """Say that the source is over, and why, or that nobody takes anything any more."""
         with self._changed:
+            self.error = self.error or error
             self._ended = True
             self._changed.notify_all()
 
@@ -129,16 +137,21 @@ class Inbox:
             return True
         return False
 
+    def _is_late(self, items: Sequence[Item], now: float) -> bool:
+        too_many = len(items) >= MOST_UNITS
+        return bool(items) and (too_many or now - items[0].taken_at > STALE_S)
+
     def _drop_stale(self, now: float) -> None:
-        if not self._items or now - self._items[0].taken_at <= STALE_S:
+        if not self._is_late(self._items, now):
             return
         kept = [item for item in self._items if not (item.unit and item.unit.disposable)]
         self.dropped += len(self._items) - len(kept)
         # From the newest key frame on is the freshest that can be decoded.
         keys = [n for n, item in enumerate(kept) if item.unit is not None and item.unit.key]
-        if kept and now - kept[0].taken_at > STALE_S:
+        if self._is_late(kept, now):
             self.flushes += 1
-            first = keys[-1] if keys and now - kept[keys[-1]].taken_at <= STALE_S else len(kept)
+            fresh = bool(keys) and not self._is_late(kept[keys[-1] :], now)
+            first = keys[-1] if fresh else len(kept)
             self._needs_key = first == len(kept)
             self.dropped += first
             kept = kept[first:]

@@ -8,11 +8,20 @@ from collections.abc import Collection, Iterable
 from dataclasses import asdict, dataclass
 from typing import Any
 
-__all__ = ["Meter", "StreamStatistics", "percentile"]
+__all__ = ["Counts", "Meter", "StreamStatistics", "percentile"]
 
 WINDOW_S = 5.0
 # A stream may run for months.
 _MOST_LATENCIES = 100_000
+
+
+@dataclass(frozen=True)
+class Counts:
+    """What became of a stream's frames; see StreamStatistics."""
+
+    sent: int = 0
+    dropped: int = 0
+    thinned_out: int = 0
 
 
 @dataclass(frozen=True)
@@ -21,7 +30,11 @@ class StreamStatistics:
 
     Attributes:
         frames: answered with detections.
-        dropped: left out before they were sent, or lost with a connection.
+        sent: packets or JPEGs that left, those apart that were sent once more.
+        dropped: frames that nobody wanted to lose: left out before they were sent, because they
+            were late; damaged; or lost with a connection or a decoder.
+        thinned_out: frames that were left out so that no more a second are sent than are wanted,
+            or than the link carries.
         frames_per_s: answered.
         latency_p50_ms: from when the source gave a frame to its boxes; None before the first.
         latency_p95_ms: likewise.
@@ -31,7 +44,9 @@ class StreamStatistics:
     """
 
     frames: int
+    sent: int
     dropped: int
+    thinned_out: int
     frames_per_s: float
     latency_p50_ms: float | None
     latency_p95_ms: float | None
@@ -55,7 +70,8 @@ class StreamStatistics:
         )
         return (
             f"{self.frames} frames  {self.frames_per_s:.1f}/s  {latency}"
-            f"  {self.bytes_per_s / 1e3:.0f} KB/s  {self.dropped} dropped"
+            f"  {self.bytes_per_s / 1e3:.0f} KB/s  {self.sent} sent, {self.dropped} dropped,"
+            f" {self.thinned_out} thinned out"
         )
 
 
@@ -88,8 +104,8 @@ class Meter:
         self._answers.append((now, latency_s))
         self._latencies_s.append(latency_s)
 
-    def recent(self, now: float, dropped: int) -> StreamStatistics:
-        """Return the numbers of the last five seconds; frames, bytes and dropped are of all."""
+    def recent(self, now: float, counts: Counts) -> StreamStatistics:
+        """Return the numbers of the last five seconds; frames, bytes and counts are of all."""
         for queue in (self._answers, self._sent):
             while queue and now - queue[0][0] > WINDOW_S:
                 queue.popleft()
@@ -97,7 +113,7 @@ class Meter:
         span_s = max(1e-3, min(WINDOW_S, elapsed_s))
         return StreamStatistics(
             frames=self._frames,
-            dropped=dropped,
+            **asdict(counts),
             frames_per_s=len(self._answers) / span_s,
             latency_p50_ms=_ms([latency for _, latency in self._answers], 0.5),
             latency_p95_ms=_ms([latency for _, latency in self._answers], 0.95),
@@ -106,13 +122,13 @@ class Meter:
             elapsed_s=elapsed_s,
         )
 
-    def whole(self, dropped: int) -> StreamStatistics:
+    def whole(self, counts: Counts) -> StreamStatistics:
         """Return the numbers from the first frame that left to the last answer."""
         elapsed_s = 0.0 if self._first is None or self._last is None else self._last - self._first
         span_s = max(1e-3, elapsed_s)
         return StreamStatistics(
             frames=self._frames,
-            dropped=dropped,
+            **asdict(counts),
             frames_per_s=self._answers_per_s(span_s),
             latency_p50_ms=_ms(self._latencies_s, 0.5),
             latency_p95_ms=_ms(self._latencies_s, 0.95),

@@ -21,6 +21,7 @@ from thin_client.detections import Detections
 from thin_client.errors import ContractMismatch
 from thin_client.parameters import WireParameters
 from thin_client.pipeline import Pipeline
+from thin_client.streaming.orientation import UPRIGHT, Orientation
 from thin_client.wire import infer_request, read_response, set_parameters
 
 __all__ = ["Answer", "image_request", "packet_request", "read_answer"]
@@ -51,6 +52,7 @@ def packet_request(
     timestamp_us: int | None,
     start: bool = False,
     end: bool = False,
+    orientation: Orientation = UPRIGHT,
 ) -> Any:
     """Return the ``ModelInferRequest`` of one packet.
 
@@ -63,6 +65,7 @@ def packet_request(
         timestamp_us: of the packet's frame; None for an empty one.
         start: the stream begins, or begins anew, with this packet.
         end: this is its last.
+        orientation: how the stream's frames have to be turned, where it begins.
     """
     request = service_pb2.ModelInferRequest(model_name=model)
     request.inputs.add(name=PACKET.name, datatype=PACKET.datatype, shape=[1, *PACKET.shape])
@@ -77,6 +80,8 @@ def packet_request(
     }
     if timestamp_us is not None:
         own["timestamp"] = timestamp_us
+    if start and orientation != UPRIGHT:
+        own |= {"rotation": orientation.rotation, "mirror": orientation.mirror}
     set_parameters(request, {**parameters, **own})
     return request
 

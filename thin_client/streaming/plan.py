@@ -7,6 +7,8 @@ from dataclasses import dataclass, replace
 from thin_client.contract import Codec
 from thin_client.streaming.jpeg_sizes import JpegSizes
 from thin_client.streaming.link import Link
+from thin_client.streaming.orientation import UPRIGHT
+from thin_client.streaming.thinning import SAME_RATE
 from thin_client.streaming.wishes import Source, Wishes
 
 __all__ = ["Plan", "choose", "fitted", "follow", "sentence"]
@@ -33,7 +35,6 @@ class Plan:
         width: of the frames, pixels.
         height: likewise.
         fps: frames per second.
-        divisor: every so many frames of the source are sent, so that they leave evenly.
         bits_per_s: what an encoder may use, or what the packets or JPEGs are expected to need.
         quality: of JPEGs; None for video.
     """
@@ -43,7 +44,6 @@ class Plan:
     width: int
     height: int
     fps: float
-    divisor: int
     bits_per_s: float
     quality: int | None = None
 
@@ -53,7 +53,8 @@ def choose(source: Source, wishes: Wishes, bits_per_s: float, jpegs: JpegSizes) 
 
     Packets that exist already pass as they are when they fit: they cost no time and no quality.
     Else the frame is made smaller before frames are left out, but not smaller than the network's
-    input, and frames are left out before a picture is worse than the network can use.
+    input, and frames are left out before a picture is worse than the network can use: every second
+    or third of the most that are wanted, so that the rest leaves as evenly as those would.
     """
     usable = bits_per_s * USED_SHARE
     codec = wishes.codec or (Codec.H264 if wishes.streams else Codec.MJPEG)
@@ -66,13 +67,11 @@ def choose(source: Source, wishes: Wishes, bits_per_s: float, jpegs: JpegSizes) 
                 width=source.width,
                 height=source.height,
                 fps=source.fps,
-                divisor=1,
                 bits_per_s=source.bits_per_s or usable,
             )
-    first = max(1, round(source.fps / wishes.fps)) if wishes.fps else 1
-    divisors = [first * each for each in _FRAME_DIVISORS] if wishes.fewer_frames else [first]
-    for divisor in divisors:
-        plans = _plans(source, wishes, codec, divisor, jpegs)
+    most = min(source.fps, wishes.fps or source.fps)
+    for divisor in _FRAME_DIVISORS if wishes.fewer_frames else (1,):
+        plans = _plans(source, wishes, codec, most / divisor, jpegs)
         for plan in plans:
             if plan.bits_per_s <= usable:
                 return _with_room(plan, usable)
@@ -107,7 +106,7 @@ def sentence(plan: Plan, source: Source, link: Link) -> str:
     size = f"{plan.width}x{plan.height}"
     name = {"h264": "H.264", "h265": "H.265", "mjpeg": "JPEG"}[plan.codec.value]
     if plan.passing:
-        what = f"the source's {name} passes through as it is, {size}"
+        what = f"the source's {name} passes through as it is, {size}{_turned(source)}"
     elif plan.quality is not None:
         what = f"JPEG of quality {plan.quality}, {size}"
     else:
@@ -121,24 +120,32 @@ def sentence(plan: Plan, source: Source, link: Link) -> str:
     )
 
 
+def _turned(source: Source) -> str:
+    """Return what the server does to frames that lie, or stand on their heads."""
+    rotation, mirror = source.orientation.rotation, source.orientation.mirror
+    turned = [f"by {rotation} degrees"] if rotation else []
+    turned += ["mirrored"] if mirror else []
+    return f" (turned upright by the server: {', '.join(turned)})" if turned else ""
+
+
 def _may_pass(source: Source, wishes: Wishes) -> bool:
     """Return whether nothing that was asked for needs another encoding."""
     as_asked = wishes.codec in (None, source.codec)
     side_fits = wishes.max_side is None or wishes.max_side >= max(source.width, source.height)
-    rate_fits = wishes.fps is None or wishes.fps >= source.fps
+    rate_fits = wishes.fps is None or SAME_RATE * wishes.fps >= source.fps
+    is_turned = wishes.turns or source.orientation == UPRIGHT
     if source.codec is Codec.MJPEG:
         return as_asked and side_fits and rate_fits and wishes.quality is None
-    return wishes.streams and as_asked and side_fits and rate_fits
+    return wishes.streams and as_asked and side_fits and rate_fits and is_turned
 
 
 def _plans(
-    source: Source, wishes: Wishes, codec: Codec, divisor: int, jpegs: JpegSizes
+    source: Source, wishes: Wishes, codec: Codec, fps: float, jpegs: JpegSizes
 ) -> list[Plan]:
     """Return what can be sent at one frame rate, the best first."""
-    fps = source.fps / divisor
     plans = []
     for width, height in _sizes(source, wishes):
-        frame = Plan(codec, False, width, height, fps, divisor, 0.0)
+        frame = Plan(codec, False, width, height, fps, 0.0)
         if codec is Codec.MJPEG:
             for quality in (wishes.quality,) if wishes.quality else _QUALITIES:
                 rate = 8 * fps * jpegs.predict(width, height, quality)

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from thin_client.errors import SourceUnreadable
 from thin_client.streaming.inbox import Inbox, Item
 from thin_client.streaming.source import VideoSource
+from thin_client.streaming.thinning import Thinner
 from thin_client.streaming.wishes import Source
 
 __all__ = ["Reader"]
@@ -24,21 +25,21 @@ class Reader:
 
     Args:
         source: an open one; closed when ``run`` ends.
-        reopen: opens it again.
+        reopen: opens it again; its first frame has the time that it is given, microseconds.
         inbox: to put its frames into.
-        late: takes the picture of a unit that was put in before it.
+        late: takes the picture of a unit.
         say: called with a sentence when the source is opened again.
 
     Attributes:
         pictures: also decode what passes as packets.
         paced: give a file's frames when they are due.
-        divisor: of decoded pictures every so many are put in.
+        thinned_out: decoded pictures that were left out because fewer a second are wanted.
     """
 
     def __init__(
         self,
         source: VideoSource,
-        reopen: Callable[[], VideoSource],
+        reopen: Callable[[int], VideoSource],
         inbox: Inbox,
         late: Callable[[Item], None],
         say: Callable[[str], None],
@@ -53,7 +54,9 @@ class Reader:
         self._say = say
         self.pictures = pictures
         self.paced = paced
-        self.divisor = 1
+        self.thinned_out = 0
+        self._lost = 0  # of what the open source could make nothing of, counted so far
+        self._thinner = Thinner(source.about.fps, source.about.fps)
 
     @property
     def about(self) -> Source:
@@ -69,48 +72,79 @@ class Reader:
     def decoding(self, wanted: bool) -> None:
         self._source.decoding = wanted
 
+    def thin_out(self, fps: float) -> None:
+        """Put in so many decoded pictures a second; packets are all put in, whatever was said."""
+        self._thinner = Thinner(fps, self.about.fps)
+
     def run(self, stopped: threading.Event) -> None:
         """Read until the source is over or ``stopped`` is set.
 
         Raises:
             SourceUnreadable: a file broke off.
         """
+        try:
+            self._run(stopped)
+        finally:
+            self._source.close()
+
+    def _run(self, stopped: threading.Event) -> None:
         pause_s = _FIRST_PAUSE_S
         while not stopped.is_set():
-            reason, count = "it ended", 0
+            source, reason, count = self._source, "it ended", 0
+            began = read_at = time.monotonic()
             try:
-                for item in self._source.items(pictures=self.pictures, paced=self.paced):
+                for item in source.items(
+                    pictures=self.pictures, paced=self.paced, wait=stopped.wait
+                ):
                     if stopped.is_set():
                         break
-                    self._put(item, count)
+                    read_at = time.monotonic()
+                    self._put(item)
                     count += 1
             except SourceUnreadable as error:
-                if not self._source.live:
+                if not source.live:
                     raise
                 reason = str(error)
-            if not self._source.live or stopped.is_set():
+            finally:
+                self._count_lost()
+            if not source.live or stopped.is_set():
                 break
             pause_s = _FIRST_PAUSE_S if count else min(_LONGEST_PAUSE_S, 2 * pause_s)
-            self._say(f"{self._source.name}: {reason}; opening it again")
+            self._say(f"{source.name}: {reason}; opening it again")
             stopped.wait(pause_s)
-            self._open_again()
-        self._source.close()
-        self._inbox.end()
+            # Its clock begins anew; ours has gone on.
+            self._open_again(stopped, source.last_us, read_at if count else began)
 
-    def _put(self, item: Item, count: int) -> None:
+    def _put(self, item: Item) -> None:
+        self._count_lost()
         if item.unit is None and not self.decoding:
             # The picture of a unit that has left: only of use to whoever draws into it.
             self._late(item)
-        elif item.unit is not None or count % self.divisor == 0:
+        elif item.unit is not None or self._thinner.wants(item.timestamp_us):
             self._inbox.put(item, time.monotonic())
+        else:
+            self.thinned_out += 1
 
-    def _open_again(self) -> None:
-        decoding = self.decoding
+    def _count_lost(self) -> None:
+        lost = self._source.lost - self._lost
+        if lost:
+            self._lost += lost
+            self._inbox.count_dropped(lost)
+
+    def _open_again(self, stopped: threading.Event, last_us: int, since: float) -> None:
+        """Open the source again, however long it is away; its clock goes on where ours is."""
+        decoding, pause_s = self.decoding, _FIRST_PAUSE_S
         self._source.close()
-        try:
-            self._source = self._reopen()
-        except SourceUnreadable as error:
-            # Reading the closed one fails, and leads here once more.
-            _logger.debug("%s", error)
-        self.decoding = decoding
-        self._inbox.need_key()
+        while not stopped.is_set():
+            away_us = round(1e6 * (time.monotonic() - since))
+            try:
+                self._source = self._reopen(last_us + away_us)
+            except SourceUnreadable as error:
+                _logger.debug("%s", error)
+                pause_s = min(_LONGEST_PAUSE_S, 2 * pause_s)
+                stopped.wait(pause_s)
+                continue
+            self._lost = 0
+            self.decoding = decoding
+            self._inbox.need_key()
+            return

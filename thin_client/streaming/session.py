@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+import grpc
 from tritonclient.grpc import service_pb2
 
 from thin_client.contract import STATUS_SENTENCES, Codec, ImageStatus
@@ -19,6 +20,8 @@ from thin_client.errors import FramewireError, RequestRefused
 from thin_client.failures import clean_sentence, diagnose, has_lost_process, is_transient
 from thin_client.retry import MOST_LOST_PROCESSES
 from thin_client.streaming.call import StreamCall
+from thin_client.streaming.kept import Kept
+from thin_client.streaming.orientation import UPRIGHT
 from thin_client.streaming.packets import Answer, image_request, packet_request, read_answer
 from thin_client.streaming.target import Target
 from thin_client.streaming.units import Unit
@@ -48,7 +51,8 @@ class Session:
     Args:
         images: where JPEGs go.
         streams: where packets go; None where the pipeline takes none.
-        delivered: called with every answer and the moment it came, in a thread of the call's own.
+        delivered: called with every answer, the unit that it answers (None for an empty packet) and
+            the moment it came, in a thread of the call's own.
         keep: keep what is needed to send unanswered units once more, from their key frame on.
     """
 
@@ -56,7 +60,7 @@ class Session:
         self,
         images: Target,
         streams: Target | None,
-        delivered: Callable[[Answer, float], None],
+        delivered: Callable[[Answer, Unit | None, float], None],
         *,
         keep: bool,
     ) -> None:
@@ -64,16 +68,15 @@ class Session:
         self._streams = streams
         self._target = images
         self._delivered = delivered
-        self._keep = keep
+        self._kept = Kept() if keep else None
         self._call: StreamCall | None = None
         self._stream_id = ""
         self._codec: Codec | None = None
+        self._orientation = UPRIGHT
         self._changed = threading.Condition()
         self._unanswered: deque[_Sent] = deque()
-        # Units from the last key frame that all were delivered before, and how many of them are.
-        self._kept: deque[Unit] = deque()
-        self._confirmed = 0
-        self._held = 0
+        # Whether the last empty packet brought out a frame.
+        self._gave_held = False
         self._broken: str | None = None
         self._fatal: FramewireError | None = None
         # Calls one after the other that met a model without its process.
@@ -120,7 +123,7 @@ class Session:
         return None
 
     def send(self, unit: Unit, now: float, *, again: bool = False) -> None:
-        """Send a unit; begins a stream with it where there is none of its codec.
+        """Send a unit; begins a stream with it where there is none of its kind.
 
         Args:
             unit: a key frame where a stream begins.
@@ -128,7 +131,8 @@ class Session:
             again: it was sent before, over a call that was lost.
         """
         with self._changed:
-            start = self._call is None or self._codec is not unit.codec
+            same = (self._codec, self._orientation) == (unit.codec, unit.orientation)
+            start = self._call is None or not same
             if self._call is None:
                 self._call = StreamCall(
                     self._images.stub, self._images.connection.metadata, self._answered, self._ended
@@ -138,11 +142,11 @@ class Session:
             if start:
                 # Not the same id again: the server may not know yet that the last call is over.
                 self._stream_id = f"client-{uuid.uuid4().hex[:16]}"
-                self._codec = unit.codec
+                self._codec, self._orientation = unit.codec, unit.orientation
                 is_image = unit.codec is Codec.MJPEG or self._streams is None
                 self._target = self._images if is_image else self._streams or self._images
-            if self._keep and not again:
-                self._kept.append(unit)
+            if self._kept is not None and not again:
+                self._kept.add(unit)
             self._put(_Sent(self._target, unit, now), self._request(unit, start=start))
 
     def ping(self, answered: Callable[[], None]) -> None:
@@ -154,31 +158,34 @@ class Session:
         )
         call.add_done_callback(lambda _: answered())
 
-    def give_up_unanswered(self) -> tuple[list[Unit], int]:
-        """Forget the call; return what has to be sent once more, and how many were unanswered."""
+    def give_up_unanswered(self) -> list[Unit] | None:
+        """Forget the call; return what has to be sent once more, None where that is not kept."""
         with self._changed:
-            lost = sum(sent.unit is not None for sent in self._unanswered)
             self._unanswered.clear()
             call, self._call = self._call, None
-            self._broken, self._held, self._confirmed = None, 0, 0
-            again = list(self._kept)
+            self._broken = None
+            again = None if self._kept is None else self._kept.units()
         if call is not None:
             call.cancel()
-        return again, lost
+        return again
 
     def take_held(self, timeout_s: float) -> bool:
-        """Take out the frames that the decoder still holds; return whether all of them came."""
+        """Take out the frames that the decoder still holds; return whether all of them came.
+
+        How many those are nobody but the decoder knows: a packet that was answered without a frame
+        may have been the second field of one. It says when there are no more.
+        """
         call = self._call
         with self._changed:
-            while self._held > 0 and call is not None and not call.over:
-                held, self._held = self._held, self._held - 1
+            while call is not None and self._target.streams:
+                self._gave_held = False
                 self._send_empty(time.monotonic(), end=False)
-                if not self._changed.wait_for(
-                    lambda: not self._unanswered or (call is not None and call.over), timeout_s
-                ):
-                    self._held = held
+                self._changed.wait_for(lambda: not self._unanswered or call.over, timeout_s)
+                if self._unanswered or self._broken is not None or self._fatal is not None:
+                    return False
+                if not self._gave_held:
                     break
-            return self._held == 0 and not self._unanswered
+            return not self._unanswered
 
     def stop(self, timeout_s: float = 1.0) -> None:
         """End the stream at the server; waits at most ``timeout_s`` for that."""
@@ -210,6 +217,7 @@ class Session:
             codec=unit.codec,
             timestamp_us=unit.timestamp_us,
             start=start,
+            orientation=unit.orientation,
         )
 
     def _send_empty(self, now: float, *, end: bool) -> None:
@@ -238,19 +246,11 @@ class Session:
                 self._fatal = error
             if answer is not None:
                 # In here: who sees that nothing is unanswered may rely on having every result.
-                self._delivered(answer, now)
-                if self._keep:
-                    self._confirm(answer)
+                self._delivered(answer, sent.unit, now)
+                self._gave_held = sent.unit is None and answer.detections.ok
+                if self._kept is not None:
+                    self._kept.confirm(answer.timestamp_us)
             self._changed.notify_all()
-
-    def _confirm(self, answer: Answer) -> None:
-        """Let go of units that nobody will need again."""
-        if answer.detections.status is not ImageStatus.NO_FRAME_YET and self._kept:
-            self._confirmed = min(self._confirmed + 1, len(self._kept))
-        if self._confirmed < len(self._kept) and self._kept[self._confirmed].key:
-            for _ in range(self._confirmed):
-                self._kept.popleft()
-            self._confirmed = 0
 
     def _ended(self) -> None:
         with self._changed:
@@ -261,8 +261,6 @@ class Session:
             own_us = None if sent.target.streams or sent.unit is None else sent.unit.timestamp_us
             answer = read_answer(response.infer_response, sent.target.pipeline, own_us)
             self._lost_processes = 0
-            if answer.detections.status is ImageStatus.NO_FRAME_YET:
-                self._held += 1
             return answer
         said = clean_sentence(response.error_message)
         for status, sentence in STATUS_SENTENCES.items():
@@ -281,6 +279,8 @@ class Session:
         error = self._call.error if self._call else None
         if error is None:
             return "the server ended the call"
+        if not isinstance(error, grpc.RpcError):
+            raise error
         request = service_pb2.ModelInferRequest(model_name=self._target.pipeline.model)
         failure = diagnose(error, request, self._target.connection.url, None)
         if not is_transient(error):

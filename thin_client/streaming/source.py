@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
@@ -13,9 +13,11 @@ from typing import Any
 from thin_client.closing import Closing
 from thin_client.contract import Codec
 from thin_client.errors import SourceUnreadable
+from thin_client.streaming.clock import LONGEST_STEP_US, ShownTimes, SourceClock, Stamp
 from thin_client.streaming.inbox import Item
+from thin_client.streaming.orientation import UPRIGHT, Orientation, orientation_of, upright_picture
+from thin_client.streaming.packaging import Packaging
 from thin_client.streaming.pyav import load_pyav
-from thin_client.streaming.units import Unit, is_disposable, is_key, with_parameter_sets
 from thin_client.streaming.wishes import Source
 
 __all__ = ["VideoSource"]
@@ -24,13 +26,22 @@ DEFAULT_FPS = 25.0
 OPEN_TIMEOUT_S, READ_TIMEOUT_S = 10.0, 10.0
 
 _CODECS = {"h264": Codec.H264, "hevc": Codec.H265, "mjpeg": Codec.MJPEG}
-_ANNEX_B = {Codec.H264: "h264_mp4toannexb", Codec.H265: "hevc_mp4toannexb"}
 _COUNTED_S = 2.0
 _REMEMBERED = 1024
-_HUFFMAN_TABLES = b"\xff\xc4"
+_MICROSECOND = Fraction(1, 1_000_000)
 # Without these FFmpeg looks at five seconds of a stream, and keeps half a second of it, before it
 # gives the first packet.
 _RTSP = {"rtsp_transport": "tcp", "fflags": "nobuffer", "flags": "low_delay"}
+# AVFMT_TS_DISCONT of libavformat/avformat.h: timestamps may jump.
+_MAY_JUMP = 0x0200
+# AVI has one time for each packet, in the order in which they are decoded, which FFmpeg gives as
+# that of showing too.
+_WITHOUT_SHOWN_TIMES = ("avi",)
+# Containers that may be read from a URL and have a display matrix.
+_WITH_MATRIX = ("mov", "matroska")
+# AV_FIELD_PROGRESSIVE of libavcodec/defs.h.
+_PROGRESSIVE = 1
+_LOOKED_AT = 64
 
 
 class VideoSource(Closing):
@@ -40,11 +51,15 @@ class VideoSource(Closing):
         name: a file, a URL such as ``rtsp://...``, or a camera: ``/dev/video0`` or its number.
         fps: asked of a camera, which may answer with another rate.
         size: likewise, width and height in pixels.
+        begin_us: time of its first frame.
 
     Attributes:
         name: as it was given.
         about: size, rate, codec and bits per second, as far as the source says.
         live: whether it goes on whether or not somebody reads; a file is read at its own pace.
+        decoding: whether frames are given and not packets.
+        lost: packets so far of which nothing could be made.
+        last_us: when the last packet was due.
 
     Raises:
         SourceUnreadable: it cannot be opened, or has no video.
@@ -52,7 +67,12 @@ class VideoSource(Closing):
     """
 
     def __init__(
-        self, name: str, fps: float | None = None, size: tuple[int, int] | None = None
+        self,
+        name: str,
+        fps: float | None = None,
+        size: tuple[int, int] | None = None,
+        *,
+        begin_us: int = 0,
     ) -> None:
         self._av = load_pyav("streaming")
         self.name = name
@@ -72,51 +92,79 @@ class VideoSource(Closing):
             raise SourceUnreadable(f"cannot stream {name}: it has no video")
         self._stream = self._container.streams.video[0]
         self._context = self._stream.codec_context
+        if self._context is None:
+            self._container.close()
+            raise SourceUnreadable(f"cannot stream {name}: nothing here decodes its video")
         self._context.thread_type = "SLICE"  # threads that take a frame each hold frames back
+        self._orientation = self._find_orientation(options)
         self.about = self._describe()
         self.decoding = False
+        self.lost = 0
         self._counted = (time.monotonic(), 0)
-        self._used: OrderedDict[int, None] = OrderedDict()
-        self._filter = self._bitstream_filter()
-        self._extradata = self._context.extradata
+        self._used: OrderedDict[int, bool] = OrderedDict()
+        self._packaging = Packaging(self._av, self._stream, self.about.codec, self._orientation)
+        self._clock = SourceClock(
+            step_us=round(1e6 / self.about.fps),
+            may_jump=self.live or bool(int(self._container.format.flags) & _MAY_JUMP),
+            start_us=self._microseconds(self._stream.start_time),
+            begin_us=begin_us,
+        )
+        self._shown_times = ShownTimes()
+        self._arrival_times: bool | None = None
 
-    def items(self, *, pictures: bool, paced: bool) -> Iterator[Item]:
+    @property
+    def last_us(self) -> int:
+        """When the last packet was due."""
+        return self._clock.last_us
+
+    def items(
+        self, *, pictures: bool, paced: bool, wait: Callable[[float], object] = time.sleep
+    ) -> Iterator[Item]:
         """Yield the frames as they come: units, or decoded pictures while ``decoding`` is set.
 
         Args:
             pictures: also decode where units are yielded, and yield each picture beside its unit.
             paced: wait until a file's frame is due, so that it comes as from a camera.
+            wait: waits for so many seconds.
 
         Raises:
-            SourceUnreadable: a live source broke off.
+            SourceUnreadable: it broke off.
         """
-        started = time.monotonic()
-        first_dts: int | None = None
+        pace = _Pace(wait) if paced and not self.live else None
         waiting_for_key = False
         was_decoding = self.decoding
         for packet in self._packets():
-            if paced and not self.live and packet.dts is not None:
-                first_dts = packet.dts if first_dts is None else first_dts
-                due = started + float((packet.dts - first_dts) * self._stream.time_base)
-                time.sleep(max(0.0, due - time.monotonic()))
+            stamp = self._stamp(packet)
+            if pace is not None:
+                pace.wait_for(stamp.due_us)
             now = time.monotonic()
+            if self.about.codec is Codec.MJPEG and not self._packaging.is_jpeg(packet):
+                self.decoding = True
             if self.decoding and not was_decoding and not pictures:
                 # The decoder has seen nothing so far: it begins where a decoder can.
                 waiting_for_key = True
             was_decoding = self.decoding
             if waiting_for_key and not packet.is_keyframe:
+                self.lost += 1
                 continue
             waiting_for_key = False
-            decoded = self._decode(packet) if self.decoding or pictures else []
-            if self.decoding or self.about.codec is None:
-                for frame in decoded:
-                    yield Item(self._unique(self._microseconds(frame.pts)), now, picture=frame)
-            else:
-                yield from self._units(packet, now, decoded)
-        if self.decoding:
-            for frame in self._decode(None):
-                stamp = self._unique(self._microseconds(frame.pts))
-                yield Item(stamp, time.monotonic(), picture=frame)
+            own_us = self._unique(stamp)
+            as_pictures = self.decoding or self.about.codec is None
+            decoded = self._decode(packet, own_us) if as_pictures or pictures else []
+            if as_pictures:
+                self._shown_times.decoded(stamp.due_us)
+            yield from self._pictures(decoded, now, shown=as_pictures)
+            if not as_pictures:
+                unit = self._packaging.unit(packet, own_us, shown=stamp.shown, taken_at=now)
+                if unit is None:
+                    self.lost += 1
+                else:
+                    yield Item(own_us, now, unit)
+        if self.decoding or pictures or self.about.codec is None:
+            as_pictures = self.decoding or self.about.codec is None
+            for picture in self._decode(None, 0):
+                self._shown_times.decoded(None)
+                yield from self._pictures([picture], time.monotonic(), shown=as_pictures)
 
     def close(self) -> None:
         """Let go of the file, the camera or the connection."""
@@ -138,21 +186,52 @@ class VideoSource(Closing):
 
     def _describe(self) -> Source:
         stream = self._stream
-        rate = stream.average_rate or stream.guessed_rate or Fraction(DEFAULT_FPS)
+        rates = [stream.average_rate, stream.guessed_rate]
+        if stream.start_time is None and not self.live:
+            # A file of nothing but packets: the average is FFmpeg's default, the guess what the
+            # packets say.
+            rates.reverse()
+        rate = next(filter(None, rates), Fraction(DEFAULT_FPS))
         bits = stream.bit_rate or (None if self.live else self._container.bit_rate)
+        codec = _CODECS.get(self._context.name.removesuffix("_cuvid"))
+        width, height = self._orientation.size(self._context.width, self._context.height)
+        aspect = stream.sample_aspect_ratio or Fraction(1)
         return Source(
-            width=self._context.width,
-            height=self._context.height,
+            width=width,
+            height=height,
             fps=float(rate),
-            codec=_CODECS.get(self._context.name.removesuffix("_cuvid")),
+            # The server turns packets of video; a JPEG would have to say it itself.
+            codec=None if codec is Codec.MJPEG and self._orientation != UPRIGHT else codec,
             bits_per_s=float(bits) if bits else None,
+            orientation=self._orientation,
+            sample_aspect_ratio=1 / aspect if self._orientation.lies else aspect,
+            fields=codec is Codec.H264 and getattr(self._context, "field_order", 0) != _PROGRESSIVE,
         )
 
-    def _bitstream_filter(self) -> Any:
-        name = _ANNEX_B.get(self.about.codec) if self.about.codec else None
-        if name is None:
-            return None
-        return self._av.bitstream.BitStreamFilterContext(name, self._stream)
+    def _find_orientation(self, options: dict[str, str]) -> Orientation:
+        """Look at the first frame: PyAV gives the container's display matrix nowhere else."""
+        if self.live and not self._container.format.name.startswith(_WITH_MATRIX):
+            return UPRIGHT
+        try:
+            with self._open(self.name, options, is_camera=False) as container:
+                return self._orientation_in(container)
+        except (SourceUnreadable, self._av.error.FFmpegError, OSError):
+            return UPRIGHT  # whatever it is, reading the source says it better
+
+    def _orientation_in(self, container: Any) -> Orientation:
+        kind = self._av.sidedata.sidedata.Type.DISPLAYMATRIX
+        stream = container.streams.video[0]
+        for number, packet in enumerate(container.demux(stream)):
+            try:
+                frames = stream.codec_context.decode(packet if packet.size else None)
+            except self._av.error.FFmpegError:
+                frames = []
+            for frame in frames:
+                matrix = frame.side_data.get(kind)
+                return UPRIGHT if matrix is None else orientation_of(bytes(matrix))
+            if number >= _LOOKED_AT:
+                break
+        return UPRIGHT
 
     def _packets(self) -> Iterator[Any]:
         try:
@@ -162,7 +241,7 @@ class VideoSource(Closing):
                     yield packet
         except self._av.error.EOFError:
             return
-        except (self._av.error.FFmpegError, OSError) as error:
+        except (self._av.error.FFmpegError, OSError, ValueError) as error:
             raise SourceUnreadable(
                 f"the video {self.name} broke off: {getattr(error, 'strerror', error)}"
             ) from error
@@ -176,46 +255,64 @@ class VideoSource(Closing):
             self.about = replace(self.about, bits_per_s=8 * (counted + size) / (now - began))
             self._counted = (now, 0)
 
-    def _decode(self, packet: Any) -> list[Any]:
+    def _stamp(self, packet: Any) -> Stamp:
+        pts_us, dts_us = map(self._microseconds, (packet.pts, packet.dts))
+        if self._container.format.name in _WITHOUT_SHOWN_TIMES:
+            pts_us = None
+        if self._arrival_times is None:
+            self._arrival_times = self.live and pts_us is None and dts_us is None
+        if self._arrival_times:
+            dts_us = time.monotonic_ns() // 1000
+        return self._clock.stamp(pts_us, dts_us, self._microseconds(packet.duration) or 0)
+
+    def _decode(self, packet: Any, own_us: int) -> list[Any]:
+        """Return the frames that a packet brings out, each with its own packet's time as pts."""
+        if packet is not None:
+            packet.time_base = _MICROSECOND
+            packet.pts = packet.dts = own_us
         try:
             return list(self._context.decode(packet))
         except self._av.error.FFmpegError:
+            self.lost += self.decoding or self.about.codec is None
             return []  # a damaged packet costs its frame
 
-    def _units(self, packet: Any, now: float, decoded: list[Any]) -> Iterator[Item]:
-        timestamp_us = self._microseconds(packet.pts if packet.pts is not None else packet.dts)
-        codec = self.about.codec
-        assert codec is not None  # noqa: S101
-        # A packet may be several pictures late or early against its decoded frame.
-        pictures = {self._microseconds(frame.pts): frame for frame in decoded}
-        for filtered in [packet] if self._filter is None else self._filter.filter(packet):
-            data = bytes(filtered)
-            if codec is Codec.MJPEG and _HUFFMAN_TABLES not in data:
-                # Some cameras leave the standard tables out, which no JPEG decoder accepts.
-                self.decoding = True
-                return
-            # FFmpeg also knows the points where a stream without IDR pictures can be entered.
-            key = packet.is_keyframe or is_key(data, codec)
-            if key:
-                data = with_parameter_sets(data, codec, self._extradata)
-            disposable = is_disposable(data, codec)
-            own_us = self._unique(timestamp_us)
-            unit = Unit(data, codec, own_us, key, disposable, now)
-            yield Item(own_us, now, unit, pictures.pop(timestamp_us, None))
-        for late_us, frame in pictures.items():
-            yield Item(late_us, now, picture=frame)
+    def _pictures(self, decoded: list[Any], now: float, *, shown: bool) -> Iterator[Item]:
+        """Yield decoded pictures: beside their units, or ``shown`` in place of them."""
+        for picture in decoded:
+            own_us = picture.pts
+            if shown:
+                said = own_us if own_us is not None and self._used.get(own_us, False) else None
+                own_us = self._shown_times.shown(said)
+            if own_us is not None:
+                yield Item(own_us, now, picture=upright_picture(picture, self._orientation))
 
-    def _microseconds(self, pts: int | None) -> int:
-        if pts is None:
-            return time.monotonic_ns() // 1000
-        start = self._stream.start_time or 0
-        return max(0, round(float((pts - start) * self._stream.time_base) * 1e6))
+    def _microseconds(self, ticks: int | None) -> int | None:
+        return None if ticks is None else round(ticks * self._stream.time_base * 1_000_000)
 
-    def _unique(self, timestamp_us: int) -> int:
+    def _unique(self, stamp: Stamp) -> int:
         """Return a timestamp that no other unit of late has: answers are told apart by it."""
+        timestamp_us = stamp.frame_us
         while timestamp_us in self._used:
             timestamp_us += 1
-        self._used[timestamp_us] = None
+        self._used[timestamp_us] = stamp.shown
         while len(self._used) > _REMEMBERED:
             self._used.popitem(last=False)
         return timestamp_us
+
+
+class _Pace:
+    """Waits until frames are due, from the first one on."""
+
+    def __init__(self, wait: Callable[[float], object]) -> None:
+        self._wait = wait
+        self._began: float | None = None
+
+    def wait_for(self, due_us: int) -> None:
+        due_s, now = due_us / 1e6, time.monotonic()
+        if self._began is None:
+            self._began = now - due_s
+        longer_s = self._began + due_s - now - LONGEST_STEP_US / 1e6
+        if longer_s > 0:
+            # Nobody looks at a picture for that long; the frames after it come that much earlier.
+            self._began -= longer_s
+        self._wait(max(0.0, self._began + due_s - now))

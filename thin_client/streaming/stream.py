@@ -6,23 +6,23 @@ import logging
 import queue
 import threading
 import time
-from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from fractions import Fraction
 from typing import Any
 
 import grpc
 
 from thin_client.closing import Closing
-from thin_client.contract import ImageStatus
 from thin_client.detections import Detections
-from thin_client.errors import FramewireError, SourceUnreadable
+from thin_client.errors import SourceUnreadable
 from thin_client.failures import diagnose
 from thin_client.streaming.control import LinkControl
 from thin_client.streaming.encoding import Encoder
 from thin_client.streaming.inbox import Inbox, Item
 from thin_client.streaming.jpeg_sizes import JpegSizes
-from thin_client.streaming.meter import Meter, StreamStatistics
+from thin_client.streaming.ledger import BROKEN, Ledger
+from thin_client.streaming.meter import Counts, Meter, StreamStatistics
 from thin_client.streaming.packets import Answer
 from thin_client.streaming.plan import choose, follow, sentence
 from thin_client.streaming.probe import measure_link
@@ -43,12 +43,10 @@ _UP_AFTER_S = 5.0  # a plan is held at least so long before a richer one
 _WAIT_S = 0.02
 # Results that nobody has taken; with more, nothing is sent.
 _MOST_RESULTS = 64
-_MOST_REMEMBERED = 512
 # After units were flushed, the source's packets are not tried again for so long.
 _NO_PASSING_S = 30.0
 # A supervisor needs so long to notice a process that died, and to end its server.
 _LOST_PROCESS_S = 0.5
-_BROKEN = (ImageStatus.WAITING_FOR_KEY_FRAME, ImageStatus.CORRUPT_PACKET)
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,11 +54,12 @@ class StreamResult:
     """What was found in one frame of a stream.
 
     Attributes:
-        timestamp_us: of the frame on the source's clock, microseconds; the first one's is about 0.
-        detections: in pixels of the frame as it was sent; see ``scale``.
+        timestamp_us: of the frame, microseconds from the first one, as the source has it; goes up
+            from result to result, whatever the source's clock does.
+        detections: in pixels of the frame as it was sent, turned upright; see ``scale``.
         latency_s: from when the source gave the frame to its boxes, encoding included.
         scale: source pixels for each pixel of the frame that was sent.
-        picture: the frame itself (av.VideoFrame), where pictures were asked for.
+        picture: the upright frame itself (av.VideoFrame), where pictures were asked for.
     """
 
     timestamp_us: int
@@ -68,15 +67,6 @@ class StreamResult:
     latency_s: float
     scale: float = 1.0
     picture: Any = None
-
-
-@dataclass(frozen=True, eq=False)
-class _Way:
-    """A frame that is on its way."""
-
-    taken_at: float
-    scale: float
-    picture: Any
 
 
 class VideoStream(Closing):
@@ -88,6 +78,8 @@ class VideoStream(Closing):
     Attributes:
         link: as it was measured before the first frame.
         plan: what is sent at the moment.
+        sample_aspect_ratio: width to height of a pixel of the upright frame; boxes are in pixels
+            as they are stored.
     """
 
     def __init__(
@@ -128,8 +120,8 @@ class VideoStream(Closing):
         self._session = Session(images, streams, self._delivered, keep=every_frame)
         self._inbox = Inbox(every_frame)
         self._meter = Meter()
-        self._on_way: OrderedDict[int, _Way] = OrderedDict()
-        self._results: queue.Queue[StreamResult | FramewireError | None] = queue.Queue()
+        self._ledger = Ledger()
+        self._results: queue.Queue[StreamResult | Exception | None] = queue.Queue()
         self._stopped = threading.Event()
         self._again: list[Unit] = []
         self._pinged = 0.0
@@ -140,33 +132,40 @@ class VideoStream(Closing):
         self._say(sentence(self.plan, opened.about, self.link))
         self._reader = Reader(
             opened,
-            lambda: VideoSource(source, wishes.fps),
+            lambda begin_us: VideoSource(source, wishes.fps, begin_us=begin_us),
             self._inbox,
-            self._add_picture,
+            self._draw_into,
             self._say,
             pictures=pictures,
             paced=not every_frame,
         )
         self._reader.decoding = not self.plan.passing
-        self._reader.divisor = self.plan.divisor
+        self._reader.thin_out(self.plan.fps)
         if opened.live:
             self._inbox.need_key()
         self._threads = [
-            threading.Thread(target=self._guarded, args=(work,), name=name, daemon=True)
-            for name, work in (
-                ("framewire-source", lambda: self._reader.run(self._stopped)),
-                ("framewire-send", self._send),
-            )
+            threading.Thread(target=work, name=name, daemon=True)
+            for name, work in (("framewire-source", self._read), ("framewire-send", self._send))
         ]
         for thread in self._threads:
             thread.start()
 
+    @property
+    def sample_aspect_ratio(self) -> Fraction:
+        """Width to height of a pixel; 1 where it is square or the source does not say."""
+        return self._reader.about.sample_aspect_ratio
+
     def statistics(self, *, whole: bool = False) -> StreamStatistics:
         """Return how the stream is doing: over the last seconds, or over all of it."""
         with self._lock:
+            counts = Counts(
+                sent=self._ledger.sent,
+                dropped=self._inbox.dropped + self._ledger.lost,
+                thinned_out=self._reader.thinned_out,
+            )
             if whole:
-                return self._meter.whole(self._inbox.dropped)
-            return self._meter.recent(time.monotonic(), self._inbox.dropped)
+                return self._meter.whole(counts)
+            return self._meter.recent(time.monotonic(), counts)
 
     def close(self) -> None:
         """End the stream; what is under way is not waited for."""
@@ -181,25 +180,49 @@ class VideoStream(Closing):
         """Yield results until the source is over.
 
         Raises:
-            FramewireError: the stream cannot go on.
+            FramewireError: the stream cannot go on; what was read before is answered first where
+                it is the source that broke.
         """
+        _, sender = self._threads
         while True:
+            goes_on = sender.is_alive() and not self._stopped.is_set()
             try:
                 # In short waits, so that a Ctrl-C is seen.
                 result = self._results.get(timeout=0.5)
             except queue.Empty:
-                if self._stopped.is_set():
+                if not goes_on:
                     return
                 continue
             if result is None:
                 return
-            if isinstance(result, FramewireError):
+            if isinstance(result, Exception):
                 raise result
             yield result
+
+    # The thread that reads.
+
+    def _read(self) -> None:
+        error = None
+        try:
+            self._reader.run(self._stopped)
+        except Exception as fault:  # noqa: BLE001 - raised where results are taken
+            error = fault
+        # Whatever ended it, the thread that sends goes on with what it has read.
+        self._inbox.end(error)
 
     # The thread that sends.
 
     def _send(self) -> None:
+        try:
+            self._send_all()
+        except Exception as error:  # noqa: BLE001 - likewise
+            self._stopped.set()
+            self._inbox.end()
+            self._results.put(error)
+        else:
+            self._results.put(self._inbox.error)
+
+    def _send_all(self) -> None:
         looked = 0.0
         while not self._stopped.is_set():
             now = time.monotonic()
@@ -229,8 +252,13 @@ class VideoStream(Closing):
             if self._inbox.finished and not self._session.unanswered:
                 complete = self._session.take_held(timeout_s=STALLED_S)
                 if complete or not self._every_frame:
+                    with self._lock:
+                        self._ledger.ended(complete=complete, fields=self._fields)
                     break
-        self._results.put(None)
+
+    @property
+    def _fields(self) -> bool:
+        return self._reader.about.fields and not self._reader.decoding
 
     def _ping(self, now: float) -> None:
         """Ask for nothing, to see how long the link takes."""
@@ -269,10 +297,7 @@ class VideoStream(Closing):
             if plan.quality is not None:
                 self._jpegs.learn(plan.width, plan.height, plan.quality, len(unit.data))
         with self._lock:
-            picture = item.picture if self._pictures else None
-            self._on_way[unit.timestamp_us] = _Way(item.taken_at, scale, picture)
-            while len(self._on_way) > _MOST_REMEMBERED:
-                self._on_way.popitem(last=False)
+            self._ledger.leaves(unit, scale, item.picture if self._pictures else None)
         self._leave(unit)
 
     def _leave(self, unit: Unit, *, again: bool = False) -> None:
@@ -296,7 +321,8 @@ class VideoStream(Closing):
             return
         self._planned = now
         old, self.plan, self._encoder = self.plan, plan, None
-        self._reader.divisor = plan.divisor
+        if plan.fps != old.fps:
+            self._reader.thin_out(plan.fps)
         if plan.passing != old.passing:
             self._reader.decoding = not plan.passing
             self._inbox.need_key()
@@ -312,56 +338,44 @@ class VideoStream(Closing):
 
     def _reconnect(self, reason: str) -> None:
         began = time.monotonic()
-        again, lost = self._session.give_up_unanswered()
+        dropped = self.statistics().dropped
+        again = self._session.give_up_unanswered()
         with self._lock:
             self._control.lost()
-        if self._every_frame:
-            self._again = again
-        else:
-            self._inbox.count_dropped(lost)
+            self._ledger.interrupted({unit.timestamp_us for unit in again or ()})
+        self._again = again or []
+        if again is None:
             self._inbox.need_key()
         self._encoder = None
         self._say(f"the stream stopped: {reason.rstrip('.')}; connecting again")
-        dropped = self._inbox.dropped
         if self._session.lost_process:
             # Triton calls the model ready all the while.
             self._stopped.wait(_LOST_PROCESS_S)
         if wait_until_ready(self._session.target, self._give_up_s, self._stopped):
             away_s = time.monotonic() - began
-            missed = self._inbox.dropped - dropped + (0 if self._every_frame else lost)
-            what = f"{len(again)} sent once more" if self._every_frame else f"{missed} dropped"
+            missed = self.statistics().dropped - dropped
+            what = f"{len(again)} sent once more" if again else f"{missed} dropped"
             self._say(f"connected again after {away_s:.1f} s, going on at a key frame; {what}")
 
     # In the thread of the call.
 
-    def _delivered(self, answer: Answer, now: float) -> None:
+    def _delivered(self, answer: Answer, unit: Unit | None, now: float) -> None:
         with self._lock:
             self._control.answered(now)
-            if answer.detections.status in _BROKEN:
+            if answer.detections.status in BROKEN:
                 # The decoder lost its thread: it needs a key frame, which the next encoder gives.
-                self._inbox.count_dropped(1)
                 self._encoder_is_of_use = False
-            # What was delivered before the connection was lost is not there any more.
-            way = self._on_way.pop(answer.timestamp_us, None)
-            if way is None:
+            arrived = self._ledger.answered(answer, unit, fields=self._fields)
+            if arrived is None:
                 return
-            latency_s = now - way.taken_at
+            latency_s = now - arrived.taken_at
             self._meter.answered(now, latency_s)
-        result = StreamResult(
-            answer.timestamp_us, answer.detections, latency_s, way.scale, way.picture
+        self._results.put(
+            StreamResult(
+                arrived.time_us, answer.detections, latency_s, arrived.scale, arrived.picture
+            )
         )
-        self._results.put(result)
 
-    def _add_picture(self, item: Item) -> None:
+    def _draw_into(self, item: Item) -> None:
         with self._lock:
-            way = self._on_way.get(item.timestamp_us)
-            if way is not None:
-                self._on_way[item.timestamp_us] = replace(way, picture=item.picture)
-
-    def _guarded(self, work: Callable[[], None]) -> None:
-        try:
-            work()
-        except FramewireError as error:
-            self._results.put(error)
-            self._stopped.set()
-            self._inbox.end()
+            self._ledger.draw_into(item.timestamp_us, item.picture)

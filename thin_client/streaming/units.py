@@ -6,14 +6,29 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from thin_client.contract import Codec
+from thin_client.streaming.orientation import UPRIGHT, Orientation
 
-__all__ = ["Unit", "is_disposable", "is_key", "nal_types", "with_parameter_sets"]
+__all__ = [
+    "Unit",
+    "has_picture",
+    "is_disposable",
+    "is_key",
+    "nal_types",
+    "parameter_sets",
+    "recovery_frames",
+    "with_parameter_sets",
+]
 
 # ITU-T H.264 table 7-1 and H.265 table 7-1.
-_H264_IDR, _H264_SPS = 5, 7
+_H264_IDR, _H264_SEI, _H264_SPS = 5, 6, 7
 _H265_KEYS = range(16, 22)  # BLA, IDR and CRA pictures
 _H265_VPS = 32
 _H265_FIRST_KEY_TYPE = 16
+_START_CODE = b"\x00\x00\x01"
+# H.264, D.1.8. Encoders with open groups of pictures, or that refresh a picture in strips, have
+# recovery points in place of IDR pictures; they come among the first messages.
+_RECOVERY_POINT = 6
+_SEI_BYTES = 512
 
 
 @dataclass(frozen=True)
@@ -23,10 +38,16 @@ class Unit:
     Attributes:
         data: Annex B for H.264 and H.265, a JPEG file for Motion JPEG.
         codec: of the data.
-        timestamp_us: of its frame on the source's clock, microseconds.
+        timestamp_us: of its frame on the source's clock, microseconds; no other unit has the same.
         key: decoding can begin here.
         disposable: no other unit is decoded from it, so it alone may be left out.
         taken_at: when the source gave it, or the picture it was encoded from; monotonic seconds.
+        recovery: of a key, frames from it on until pictures are whole.
+        shown: whether ``timestamp_us`` is when its frame is shown; else it is when the unit is
+            decoded, as the source says no more.
+        frame: whether a frame is to come of it. Of parameter sets alone none comes, and what a file
+            has cut away is only there for others to be decoded from.
+        orientation: how its frame has to be turned to be upright.
     """
 
     data: bytes
@@ -35,23 +56,55 @@ class Unit:
     key: bool
     disposable: bool
     taken_at: float
+    recovery: int = 0
+    shown: bool = True
+    frame: bool = True
+    orientation: Orientation = UPRIGHT
 
 
 def nal_types(data: bytes, codec: Codec) -> Iterator[tuple[int, int]]:
     """Yield type and first header byte of every NAL unit of an Annex B access unit."""
-    position = data.find(b"\x00\x00\x01")
-    while 0 <= position < len(data) - 3:
-        header = data[position + 3]
-        yield (header & 0x1F if codec is Codec.H264 else header >> 1 & 0x3F), header
-        position = data.find(b"\x00\x00\x01", position + 3)
+    for at in _headers(data):
+        yield _type(data[at], codec), data[at]
 
 
 def is_key(data: bytes, codec: Codec) -> bool:
-    """Return whether a decoder can begin with this unit."""
+    """Return whether a decoder can begin with this unit, as docs/protocol.md has it.
+
+    Told by the bits: what a container calls a key is often only an IDR picture, or any picture.
+    """
+    return recovery_frames(data, codec) is not None
+
+
+def recovery_frames(data: bytes, codec: Codec) -> int | None:
+    """Return how many frames after this unit pictures are whole; None where decoding cannot begin.
+
+    0 for a key frame; more for a recovery point of H.264 from which a picture is refreshed bit by
+    bit.
+    """
+    if codec is Codec.MJPEG:
+        return 0
+    if codec is Codec.H265:
+        return 0 if any(kind in _H265_KEYS for kind, _ in nal_types(data, codec)) else None
+    found: int | None = None
+    for at in _headers(data):
+        kind = data[at] & 0x1F
+        if kind == _H264_IDR:
+            return 0
+        if kind == _H264_SEI and found is None:
+            end = data.find(_START_CODE, at)
+            end = min(len(data) if end < 0 else end, at + _SEI_BYTES)
+            found = _recovery_frames(data[at + 1 : end])
+    return found
+
+
+def has_picture(data: bytes, codec: Codec) -> bool:
+    """Return whether there is anything of a picture in a unit."""
     if codec is Codec.MJPEG:
         return True
-    keys = (_H264_IDR,) if codec is Codec.H264 else _H265_KEYS
-    return any(kind in keys for kind, _ in nal_types(data, codec))
+    if codec is Codec.H264:
+        return any(1 <= kind <= _H264_IDR for kind, _ in nal_types(data, codec))
+    return any(kind < _H265_VPS for kind, _ in nal_types(data, codec))
 
 
 def is_disposable(data: bytes, codec: Codec) -> bool:
@@ -70,18 +123,85 @@ def is_disposable(data: bytes, codec: Codec) -> bool:
     return bool(kinds) and all(kind < _H265_FIRST_KEY_TYPE and kind % 2 == 0 for kind in kinds)
 
 
-def with_parameter_sets(data: bytes, codec: Codec, extradata: bytes | None) -> bytes:
+def parameter_sets(extradata: bytes | None, codec: Codec) -> bytes:
+    """Return the parameter sets that a source gives apart from its packets, as Annex B.
+
+    Args:
+        extradata: of the source's codec: Annex B already, or an avcC box as MP4 and FLV have it
+            (ISO/IEC 14496-15, 5.3.3.1). H.265's hvcC is left to FFmpeg's filter, which puts the
+            sets before everything that begins a stream.
+        codec: of the source.
+    """
+    if not extradata or codec is Codec.MJPEG:
+        return b""
+    if extradata.startswith((b"\x00\x00\x01", b"\x00\x00\x00\x01")):
+        return extradata
+    if codec is not Codec.H264 or len(extradata) < 7:
+        return b""
+    sets, at = b"", 5
+    for mask in (0x1F, 0xFF):  # SPS, and then PPS
+        if at >= len(extradata):
+            break
+        count, at = extradata[at] & mask, at + 1
+        for _ in range(count):
+            size = int.from_bytes(extradata[at : at + 2], "big")
+            sets += b"\x00" + _START_CODE + extradata[at + 2 : at + 2 + size]
+            at += 2 + size
+    return sets
+
+
+def with_parameter_sets(data: bytes, codec: Codec, sets: bytes) -> bytes:
     """Return a key frame with its parameter sets before it, if it came without.
 
     Args:
         data: one access unit, Annex B.
         codec: of the data.
-        extradata: parameter sets as Annex B; RTSP cameras may send them only when asked to
-            describe the stream.
+        sets: of the source, Annex B; RTSP cameras may send them only when asked to describe the
+            stream, and MP4 keeps them apart.
     """
-    if codec is Codec.MJPEG or not extradata or not extradata.startswith(b"\x00\x00"):
+    if not sets:
         return data
     first = _H264_SPS if codec is Codec.H264 else _H265_VPS
     if any(kind == first for kind, _ in nal_types(data, codec)):
         return data
-    return extradata + data
+    return sets + data
+
+
+def _headers(data: bytes) -> Iterator[int]:
+    """Yield where each NAL unit begins, behind its start code."""
+    position = data.find(_START_CODE)
+    while 0 <= position < len(data) - 3:
+        yield position + 3
+        position = data.find(_START_CODE, position + 3)
+
+
+def _type(header: int, codec: Codec) -> int:
+    return header & 0x1F if codec is Codec.H264 else header >> 1 & 0x3F
+
+
+def _recovery_frames(messages: bytes) -> int | None:
+    """Return ``recovery_frame_cnt`` of the recovery point among SEI messages; None without one."""
+    payload = messages.replace(b"\x00\x00\x03", b"\x00\x00")  # emulation prevention
+    at = 0
+    while at + 2 < len(payload):
+        numbers = []
+        for _ in range(2):  # type and size, each a byte, or 255s and a byte
+            value = 0
+            while at < len(payload) and payload[at] == 0xFF:
+                value, at = value + 255, at + 1
+            if at >= len(payload):
+                return None
+            numbers.append(value + payload[at])
+            at += 1
+        if numbers[0] == _RECOVERY_POINT:
+            return _exponential_golomb(payload[at : at + numbers[1]])
+        at += numbers[1]
+    return None
+
+
+def _exponential_golomb(data: bytes) -> int:
+    """Return the number that a bit string begins with, ue(v) of H.264's 9.1; 0 where it is cut."""
+    bits = int.from_bytes(data, "big")
+    zeros = 8 * len(data) - bits.bit_length()
+    left = 8 * len(data) - 2 * zeros - 1
+    return (bits >> left) - 1 if bits and left >= 0 else 0

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from fractions import Fraction
 
 from thin_client.contract import Codec
+from thin_client.streaming.orientation import UPRIGHT, Orientation
 
 __all__ = ["Source", "Wishes", "wishes_from"]
 
@@ -14,11 +16,14 @@ class Source:
     """What a source gives.
 
     Attributes:
-        width: of its frames, pixels.
+        width: of its upright frames, pixels as they are stored.
         height: likewise.
         fps: frames per second.
         codec: of its packets, where the pipeline could take them as they are; else None.
         bits_per_s: of its packets; None where nobody knows yet.
+        orientation: how frames have to be turned to be upright.
+        sample_aspect_ratio: width to height of a pixel of the upright frame.
+        fields: whether two packets may be the fields of one frame; H.264 only.
     """
 
     width: int
@@ -26,6 +31,9 @@ class Source:
     fps: float
     codec: Codec | None = None
     bits_per_s: float | None = None
+    orientation: Orientation = UPRIGHT
+    sample_aspect_ratio: Fraction = Fraction(1)
+    fields: bool = False
 
 
 @dataclass(frozen=True)
@@ -38,6 +46,7 @@ class Wishes:
         max_side: longest side that is sent, pixels.
         fps: most frames per second.
         streams: whether the pipeline takes streams at all.
+        turns: whether it turns the frames of a stream upright.
         input_side: longer side of the network's input, pixels; nothing is gained by less than it.
         fewer_frames: whether the frame rate may be lowered.
         reencode: whether packets of a source may be encoded anew.
@@ -48,6 +57,7 @@ class Wishes:
     max_side: int | None = None
     fps: float | None = None
     streams: bool = True
+    turns: bool = True
     input_side: int = 640
     fewer_frames: bool = True
     reencode: bool = True
@@ -60,6 +70,7 @@ def wishes_from(
     max_side: int | None,
     fps: float | None,
     streams: bool,
+    turns: bool,
     input_side: int,
 ) -> Wishes:
     """Return the wishes that a person's words stand for; see Wishes for what each is.
@@ -78,4 +89,6 @@ def wishes_from(
         raise ValueError(f"fps is {fps}, expected more than 0")
     # A quality is one of JPEGs, and whoever names it wants them.
     wanted = Codec.MJPEG if codec == "auto" and quality is not None else codecs[codec]
-    return Wishes(wanted, quality, max_side, fps, streams=streams, input_side=input_side)
+    return Wishes(
+        wanted, quality, max_side, fps, streams=streams, turns=turns, input_side=input_side
+    )

@@ -17,6 +17,7 @@ from tritonclient.grpc import service_pb2, service_pb2_grpc
 
 from tests.thin_client.conftest import FakeTriton, _response, pipeline_config
 from thin_client.contract import (
+    STREAM_OPTIONS,
     Codec,
     ImageStatus,
     PipelineParameter,
@@ -39,6 +40,8 @@ class Packet:
     end: bool
     codec: str
     timestamp_us: int
+    rotation: int
+    mirror: bool
     arrived: float
     status: int = 0
 
@@ -55,7 +58,7 @@ class Settings:
 class FakeStreams(FakeTriton):
     """FakeTriton with ``codes_stream``: every packet gets one box, in order."""
 
-    def __init__(self, streams: bool = True) -> None:
+    def __init__(self, streams: bool = True, options: str | None = None) -> None:
         super().__init__()
         self.settings = Settings()
         self.packets: list[Packet] = []
@@ -63,7 +66,11 @@ class FakeStreams(FakeTriton):
         self.ready = True
         if streams:
             self.configs[STREAM] = pipeline_config(
-                STREAM, **{PipelineParameter.CONTRACT.value: stream_fingerprint()}
+                STREAM,
+                **{
+                    PipelineParameter.CONTRACT.value: stream_fingerprint(),
+                    PipelineParameter.STREAM_OPTIONS.value: options,
+                },
             )
 
     def ServerLive(self, request: Any, context: grpc.ServicerContext) -> Any:  # noqa: N802
@@ -124,6 +131,8 @@ def as_packet(request: Any) -> Packet:
         end=parameters["sequence_end"].bool_param,
         codec=parameters["codec"].string_param,
         timestamp_us=parameters["timestamp"].int64_param,
+        rotation=parameters["rotation"].int64_param,
+        mirror=parameters["mirror"].bool_param,
         arrived=time.monotonic(),
     )
 
@@ -141,9 +150,11 @@ def stream_answer(status: int, timestamp_us: int) -> Any:
 
 
 @contextmanager
-def streaming_server(streams: bool = True, port: int = 0) -> Iterator[SimpleNamespace]:
+def streaming_server(
+    streams: bool = True, port: int = 0, options: str | None = ",".join(STREAM_OPTIONS)
+) -> Iterator[SimpleNamespace]:
     """A running FakeStreams: fake, port, url."""
-    fake = FakeStreams(streams)
+    fake = FakeStreams(streams, options)
     executor = futures.ThreadPoolExecutor(16)
     server = grpc.server(executor, options=[("grpc.so_reuseport", 0)])
     service_pb2_grpc.add_GRPCInferenceServiceServicer_to_server(fake, server)

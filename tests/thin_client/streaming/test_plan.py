@@ -1,16 +1,20 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from thin_client.contract import Codec
 from thin_client.streaming.jpeg_sizes import JpegSizes
 from thin_client.streaming.link import FAST_BITS_PER_S, Link, round_trip_s, sustained_bits_per_s
+from thin_client.streaming.orientation import Orientation
 from thin_client.streaming.plan import Plan, choose, fitted, follow, sentence
 from thin_client.streaming.wishes import Source, Wishes, wishes_from
 
 MBIT = 1e6
 CAMERA = Source(1920, 1080, 30.0, Codec.H264, 3 * MBIT)
 RAW = Source(1920, 1080, 30.0)
+LINK = Link(0.012, 4 * MBIT)
 
 
 def plan(source: Source, wishes: Wishes, mbit: float, jpegs: JpegSizes | None = None) -> Plan:
@@ -88,14 +92,39 @@ def test_frames_are_never_smaller_than_the_network_needs_nor_larger_than_asked_f
     assert plan(RAW, Wishes(codec=Codec.MJPEG, max_side=320), 100).width == 320
 
 
-def test_frames_are_left_out_evenly() -> None:
+def test_a_slow_link_gets_every_second_frame_or_third() -> None:
     chosen = plan(RAW, Wishes(codec=Codec.MJPEG), 2)
-    assert chosen.fps == pytest.approx(30.0 / chosen.divisor)
-    assert plan(RAW, Wishes(fps=10), 100).divisor == 3
+    assert 30.0 / chosen.fps == pytest.approx(round(30.0 / chosen.fps))
+    assert chosen.fps < 30.0
+    wanted = plan(RAW, Wishes(codec=Codec.MJPEG, fps=25), 2)
+    assert 25.0 / wanted.fps == pytest.approx(round(25.0 / wanted.fps))
+
+
+@pytest.mark.parametrize(("fps", "sent"), [(25, 25), (10, 10), (12.5, 12.5), (30, 30), (60, 30)])
+def test_a_frame_rate_that_was_asked_for_is_what_is_sent_and_never_exceeded(
+    fps: float, sent: float
+) -> None:
+    assert plan(RAW, Wishes(fps=fps), 100).fps == sent
+
+
+@pytest.mark.parametrize(("fps", "passes"), [(30, True), (29.97, True), (25, False), (60, True)])
+def test_packets_pass_unless_there_are_more_than_are_wanted(fps: float, passes: bool) -> None:
+    assert plan(CAMERA, Wishes(fps=fps), 100).passing is passes
 
 
 def test_no_frames_are_left_out_where_every_frame_counts() -> None:
-    assert plan(RAW, Wishes(codec=Codec.MJPEG, fewer_frames=False), 0.1).divisor == 1
+    assert plan(RAW, Wishes(codec=Codec.MJPEG, fewer_frames=False), 0.1).fps == 30.0
+
+
+def test_packets_that_lie_pass_only_to_a_pipeline_that_turns_them() -> None:
+    phone = replace(CAMERA, width=1080, height=1920, orientation=Orientation(90))
+    passing, encoded = plan(phone, Wishes(), 100), plan(phone, Wishes(turns=False), 100)
+    assert (passing.passing, encoded.passing) == (True, False)
+    assert {(each.width, each.height) for each in (passing, encoded)} == {(1080, 1920)}
+    assert "(turned upright by the server: by 90 degrees)" in sentence(passing, phone, LINK)
+    mirrored = replace(phone, orientation=Orientation(270, mirror=True))
+    assert "by 270 degrees, mirrored)" in sentence(passing, mirrored, LINK)
+    assert "turned" not in sentence(encoded, phone, LINK)
 
 
 def test_a_quality_that_was_asked_for_is_kept() -> None:
@@ -139,13 +168,12 @@ def test_a_plan_follows_a_link_that_changes() -> None:
 
 
 def test_the_sentence_names_what_was_measured_and_what_is_sent() -> None:
-    link = Link(0.012, 4 * MBIT)
-    words = sentence(plan(RAW, Wishes(codec=Codec.MJPEG), 4), RAW, link)
+    words = sentence(plan(RAW, Wishes(codec=Codec.MJPEG), 4), RAW, LINK)
     assert "link 4.0 Mbit/s, round trip 12.0 ms" in words
     assert "JPEG of quality" in words
     assert "of 1920x1080" in words
     assert "\n" not in words
-    assert "passes through as it is" in sentence(plan(CAMERA, Wishes(), 100), CAMERA, link)
+    assert "passes through as it is" in sentence(plan(CAMERA, Wishes(), 100), CAMERA, LINK)
 
 
 @pytest.mark.parametrize(
@@ -153,13 +181,15 @@ def test_the_sentence_names_what_was_measured_and_what_is_sent() -> None:
     [("mpeg2", {}), ("auto", {"quality": 0}), ("auto", {"max_side": 1}), ("auto", {"fps": 0.0})],
 )
 def test_wishes_that_mean_nothing_are_refused(codec: str, options: dict[str, float]) -> None:
-    none = {"quality": None, "max_side": None, "fps": None, "streams": True, "input_side": 640}
+    none = {"quality": None, "max_side": None, "fps": None, "streams": True, "turns": True}
     with pytest.raises(ValueError, match="expected"):
-        wishes_from(codec, **{**none, **options})
+        wishes_from(codec, input_side=640, **{**none, **options})
 
 
 def test_who_names_a_quality_wants_jpegs() -> None:
-    wishes = wishes_from("auto", quality=70, max_side=None, fps=None, streams=True, input_side=640)
+    wishes = wishes_from(
+        "auto", quality=70, max_side=None, fps=None, streams=True, turns=True, input_side=640
+    )
     assert wishes.codec is Codec.MJPEG
 
 
