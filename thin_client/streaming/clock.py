@@ -13,7 +13,7 @@ __all__ = ["LONGEST_STEP_US", "ShownTimes", "SourceClock", "Stamp"]
 
 # A longer step than this is no frame that stays, but another clock; FFmpeg's -dts_delta_threshold.
 LONGEST_STEP_US = 10_000_000
-# Where only times of showing are known, they go back by as much as frames are reordered.
+# Between when a frame is decoded and when it is shown, at the most.
 _REORDERED_US = 2_000_000
 
 
@@ -53,6 +53,8 @@ class SourceClock:
         self._begin_us = begin_us
         self._offset_us: int | None = None
         self._last_us: int | None = None
+        # Whether the last time of decoding was made up: the source's own may lie before it.
+        self._estimated = False
 
     @property
     def last_us(self) -> int:
@@ -72,9 +74,8 @@ class SourceClock:
             due_us = self._begin_us if self._last_us is None else self._last_us + step_us
             self._last_us = due_us
             return Stamp(due_us, due_us, shown=False)
-        given_us = dts_us if dts_us is not None else pts_us
-        assert given_us is not None  # noqa: S101
-        offset_us = self._mended(given_us, pts_us, step_us, reordered=dts_us is None)
+        given_us = self._expected_us(pts_us, step_us) if dts_us is None else dts_us
+        offset_us = self._mended(given_us, pts_us, step_us, estimated=dts_us is None)
         due_us = given_us + offset_us
         self._last_us = due_us if self._last_us is None else max(due_us, self._last_us)
         far = dts_us is not None and pts_us is not None and abs(pts_us - dts_us) > LONGEST_STEP_US
@@ -83,7 +84,17 @@ class SourceClock:
         # What is shown before the first frame has no place on our clock.
         return Stamp(self._last_us, max(self._begin_us, pts_us + offset_us), shown=True)
 
-    def _mended(self, given_us: int, pts_us: int | None, step_us: int, *, reordered: bool) -> int:
+    def _expected_us(self, pts_us: int | None, step_us: int) -> int:
+        """Return when a packet is decoded of which only the time of showing is known."""
+        assert pts_us is not None  # noqa: S101
+        if self._offset_us is None:
+            return pts_us
+        next_us = self.last_us + step_us - self._offset_us
+        if not next_us - _REORDERED_US <= pts_us <= next_us + LONGEST_STEP_US:
+            return pts_us  # another clock
+        return max(min(next_us, pts_us), pts_us - _REORDERED_US)
+
+    def _mended(self, given_us: int, pts_us: int | None, step_us: int, *, estimated: bool) -> int:
         """Return what is to be added to the source's times, after a look at where it stands."""
         if self._offset_us is None:
             first_us = pts_us if pts_us is not None else given_us
@@ -91,12 +102,14 @@ class SourceClock:
             if abs(start_us - given_us) > LONGEST_STEP_US:
                 start_us = first_us
             self._offset_us = self.last_us - start_us
+            self._estimated = estimated
             return self._offset_us
         last_us = self.last_us
         ahead_us = given_us + self._offset_us - last_us
-        back_us = _REORDERED_US if reordered else step_us
+        back_us = _REORDERED_US if estimated or self._estimated else step_us
         if ahead_us < -back_us or (self._may_jump and ahead_us > LONGEST_STEP_US):
             self._offset_us = last_us + step_us - given_us
+        self._estimated = estimated or (self._estimated and ahead_us < 0)
         return self._offset_us
 
 

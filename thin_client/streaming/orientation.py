@@ -72,5 +72,7 @@ def upright_picture(picture: Any, orientation: Orientation) -> Any:
     av = load_pyav("streaming")
     pixels = orientation.turned(picture.to_ndarray(format="bgr24"))
     turned = av.VideoFrame.from_ndarray(pixels, "bgr24")
-    turned.pts, turned.time_base = picture.pts, picture.time_base
+    turned.pts = picture.pts
+    if picture.time_base is not None:
+        turned.time_base = picture.time_base
     return turned

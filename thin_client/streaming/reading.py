@@ -9,6 +9,7 @@ from collections.abc import Callable
 
 from thin_client.errors import SourceUnreadable
 from thin_client.streaming.inbox import Inbox, Item
+from thin_client.streaming.pace import Pace
 from thin_client.streaming.source import VideoSource
 from thin_client.streaming.thinning import Thinner
 from thin_client.streaming.wishes import Source
@@ -93,9 +94,8 @@ class Reader:
             source, reason, count = self._source, "it ended", 0
             began = read_at = time.monotonic()
             try:
-                for item in source.items(
-                    pictures=self.pictures, paced=self.paced, wait=stopped.wait
-                ):
+                pace = Pace(stopped.wait) if self.paced else None
+                for item in source.items(pictures=self.pictures, pace=pace):
                     if stopped.is_set():
                         break
                     read_at = time.monotonic()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
@@ -13,9 +13,10 @@ from typing import Any
 from thin_client.closing import Closing
 from thin_client.contract import Codec
 from thin_client.errors import SourceUnreadable
-from thin_client.streaming.clock import LONGEST_STEP_US, ShownTimes, SourceClock, Stamp
+from thin_client.streaming.clock import ShownTimes, SourceClock, Stamp
 from thin_client.streaming.inbox import Item
 from thin_client.streaming.orientation import UPRIGHT, Orientation, orientation_of, upright_picture
+from thin_client.streaming.pace import Pace
 from thin_client.streaming.packaging import Packaging
 from thin_client.streaming.pyav import load_pyav
 from thin_client.streaming.wishes import Source
@@ -117,25 +118,21 @@ class VideoSource(Closing):
         """When the last packet was due."""
         return self._clock.last_us
 
-    def items(
-        self, *, pictures: bool, paced: bool, wait: Callable[[float], object] = time.sleep
-    ) -> Iterator[Item]:
+    def items(self, *, pictures: bool, pace: Pace | None = None) -> Iterator[Item]:
         """Yield the frames as they come: units, or decoded pictures while ``decoding`` is set.
 
         Args:
             pictures: also decode where units are yielded, and yield each picture beside its unit.
-            paced: wait until a file's frame is due, so that it comes as from a camera.
-            wait: waits for so many seconds.
+            pace: waits until a file's frame is due; None: everything comes at once.
 
         Raises:
             SourceUnreadable: it broke off.
         """
-        pace = _Pace(wait) if paced and not self.live else None
         waiting_for_key = False
         was_decoding = self.decoding
         for packet in self._packets():
             stamp = self._stamp(packet)
-            if pace is not None:
+            if pace is not None and not self.live:
                 pace.wait_for(stamp.due_us)
             now = time.monotonic()
             if self.about.codec is Codec.MJPEG and not self._packaging.is_jpeg(packet):
@@ -299,20 +296,3 @@ class VideoSource(Closing):
             self._used.popitem(last=False)
         return timestamp_us
 
-
-class _Pace:
-    """Waits until frames are due, from the first one on."""
-
-    def __init__(self, wait: Callable[[float], object]) -> None:
-        self._wait = wait
-        self._began: float | None = None
-
-    def wait_for(self, due_us: int) -> None:
-        due_s, now = due_us / 1e6, time.monotonic()
-        if self._began is None:
-            self._began = now - due_s
-        longer_s = self._began + due_s - now - LONGEST_STEP_US / 1e6
-        if longer_s > 0:
-            # Nobody looks at a picture for that long; the frames after it come that much earlier.
-            self._began -= longer_s
-        self._wait(max(0.0, self._began + due_s - now))

@@ -82,6 +82,7 @@ STREAM_FILES = (
     "stream/known_sets.py",
     "stream/nal_units.py",
     "stream/open_streams.py",
+    "stream/orientation.py",
     "stream/packet_counts.py",
     "stream/packets.py",
     "stream/parameter_sets.py",

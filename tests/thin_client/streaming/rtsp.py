@@ -26,11 +26,14 @@ def nal_units(data: bytes) -> list[bytes]:
 class Camera:
     """Sends the access units over and over to whoever plays; ``hang_up`` breaks off."""
 
-    def __init__(self, units: list[bytes]) -> None:
+    def __init__(
+        self, units: list[bytes], port: int = 0, sets_of: list[bytes] | None = None
+    ) -> None:
         self._units = [nal_units(unit) for unit in units]
-        self._sets = {nal[0] & 31: nal for unit in self._units for nal in unit}
-        self._listener = socket.create_server(("127.0.0.1", 0))
-        self.url = f"rtsp://127.0.0.1:{self._listener.getsockname()[1]}/live"
+        self._sets = {nal[0] & 31: nal for unit in sets_of or units for nal in nal_units(unit)}
+        self._listener = socket.create_server(("127.0.0.1", port))
+        self.port = self._listener.getsockname()[1]
+        self.url = f"rtsp://127.0.0.1:{self.port}/live"
         self._connections: list[socket.socket] = []
         self._closed = threading.Event()
         threading.Thread(target=self._accept, daemon=True).start()
@@ -42,8 +45,11 @@ class Camera:
 
     def close(self) -> None:
         self._closed.set()
-        self.hang_up()
+        # Closing alone does not wake who waits to accept, and one more connection would be taken.
+        with contextlib.suppress(OSError):
+            self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
+        self.hang_up()
 
     def _accept(self) -> None:
         while True:

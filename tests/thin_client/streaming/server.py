@@ -52,6 +52,9 @@ class Settings:
 
     delay_s: float = 0.0
     held: int = 0  # frames that the decoder holds back
+    fields: bool = False  # every second packet is the second field of a frame
+    # Packets of which the decoder never gives a frame, and says nothing.
+    swallow: Callable[[Packet], bool] = field(default=lambda _: False)
     refuse: Callable[[Packet], str | None] = field(default=lambda _: None)
 
 
@@ -87,6 +90,7 @@ class FakeStreams(FakeTriton):
     ) -> Iterator[Any]:
         self._enter("ModelStreamInfer", context)
         open_streams: dict[str, tuple[bool, list[int]]] = {}
+        decoded: dict[str, int] = {}  # packets of each stream
         for request in requests:
             packet = as_packet(request)
             self.packets.append(packet)
@@ -106,9 +110,14 @@ class FakeStreams(FakeTriton):
                     open_streams[packet.stream] = (False, [])
                 decoding, held = open_streams[packet.stream]
                 decoding = decoding or is_key(packet.data, Codec(packet.codec))
-                if packet.data and decoding:
+                number = decoded[packet.stream] = decoded.get(packet.stream, -1) + bool(packet.data)
+                second = self.settings.fields and number % 2 == 1
+                gives = not second and not self.settings.swallow(packet)
+                if packet.data and decoding and gives:
                     held.append(packet.timestamp_us)
-                if not decoding or not held:
+                if packet.data and decoding and (not held or (self.settings.fields and not second)):
+                    status, timestamp = ImageStatus.NO_FRAME_YET, -1
+                elif not decoding or not held:
                     status, timestamp = ImageStatus.WAITING_FOR_KEY_FRAME, -1
                 elif packet.data and len(held) <= self.settings.held:
                     status, timestamp = ImageStatus.NO_FRAME_YET, -1

@@ -1,9 +1,10 @@
 from __future__ import annotations
 
 import threading
+from dataclasses import replace
 
 from thin_client.contract import Codec
-from thin_client.streaming.inbox import STALE_S, Inbox, Item
+from thin_client.streaming.inbox import MOST_UNITS, STALE_S, Inbox, Item
 from thin_client.streaming.units import Unit
 
 
@@ -110,3 +111,28 @@ def test_who_waits_is_woken_by_the_end() -> None:
     threading.Timer(0.05, inbox.end).start()
     assert inbox.get(30.0) is None
     assert inbox.finished
+
+
+def test_what_comes_faster_than_it_can_go_is_late_however_new_it_is() -> None:
+    inbox = Inbox(every_frame=False)
+    for number in range(10 * MOST_UNITS):
+        # All at once, as from a file without a clock.
+        inbox.put(replace(unit(number, key=number % 50 == 0), taken_at=0.0), 0.0)
+        assert number < MOST_UNITS or inbox.dropped
+    found = drained(inbox)
+    assert len(found) <= MOST_UNITS
+    assert found == list(range(found[0], 10 * MOST_UNITS))
+    assert found[0] % 50 == 0
+    assert inbox.dropped + len(found) == 10 * MOST_UNITS
+
+
+def test_the_reason_why_a_source_is_over_is_kept_and_what_it_gave_is_taken_first() -> None:
+    inbox = Inbox(every_frame=True)
+    inbox.put(unit(0, key=True), 0.0)
+    reason = ValueError("it broke off")
+    inbox.end(reason)
+    inbox.end()
+    assert not inbox.finished
+    assert drained(inbox) == [0]
+    assert inbox.finished
+    assert inbox.error is reason

@@ -1,15 +1,19 @@
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from tests.thin_client.streaming.rtsp import PARAMETER_SETS, Camera, nal_units
+from tests.thin_client.streaming.rtsp import FPS, PARAMETER_SETS, Camera, nal_units
 from tests.thin_client.streaming.server import streaming_server
 from tests.thin_client.streaming.videos import annex_b, write_video
 from thin_client import Detector, SourceUnreadable
 from thin_client.contract import Codec
+from thin_client.streaming import reading
+from thin_client.streaming import stream as stream_module
 from thin_client.streaming.units import is_key
 
 
@@ -78,3 +82,78 @@ def test_every_frame_cannot_be_had_of_a_camera(camera: Camera) -> None:
         pytest.raises(SourceUnreadable, match="is live"),
     ):
         detector.video_stream(camera.url, every_frame=True)
+
+
+def test_a_camera_that_is_away_for_a_while_is_opened_again_and_time_has_gone_on(
+    units: list[bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    attempts = threading.Event()
+    opened = reading.VideoSource
+    failed = 0
+
+    class Counting(opened):  # type: ignore[misc, valid-type]
+        def __init__(self, *args: Any, **options: Any) -> None:
+            nonlocal failed
+            try:
+                super().__init__(*args, **options)
+            except SourceUnreadable:
+                failed += 1
+                if failed == 2:
+                    attempts.set()
+                raise
+
+    monkeypatch.setattr(stream_module, "VideoSource", Counting)
+    monkeypatch.setattr(reading, "_FIRST_PAUSE_S", 0.1)
+    first = Camera(units)
+    with streaming_server() as server, Detector(server.url) as detector:
+        try:
+            stream = detector.video_stream(first.url)
+            results = iter(stream)
+            before = [next(results).timestamp_us for _ in range(10)]
+        finally:
+            first.close()
+        assert attempts.wait(20)
+        second = Camera(units, first.port)
+        try:
+            # What was on its way when it went.
+            after = [next(results).timestamp_us for _ in range(40)]
+            stream.close()
+        finally:
+            second.close()
+    stamps = [*before, *after]
+    assert stamps == sorted(set(stamps))
+    assert after[-1] - before[-1] > 40 * 1_000_000 / FPS
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"b_frames": 2, "x264-params": "open-gop=1:b-pyramid=normal"},
+        {"x264-params": "intra-refresh=1"},
+    ],
+    ids=["open groups", "refreshed in strips"],
+)
+def test_a_camera_without_idr_pictures_is_begun_at_a_recovery_point(
+    tmp_path: Path, options: dict[str, Any]
+) -> None:
+    video = write_video(tmp_path / "video.mp4", key_every=15, preset="veryfast", **options)
+    whole = annex_b(video, "h264_mp4toannexb")
+    # As of somebody who came later: the only IDR picture is past.
+    camera = Camera(whole[15:], sets_of=whole)
+    try:
+        with (
+            streaming_server() as server,
+            Detector(server.url) as detector,
+            detector.video_stream(camera.url) as stream,
+        ):
+            assert stream.plan.passing
+            results = iter(stream)
+            for _ in range(20):
+                next(results)
+            sent = [packet.data for packet in server.fake.packets if packet.data]
+    finally:
+        camera.close()
+    assert is_key(sent[0], Codec.H264)
+    kinds = [nal[0] & 31 for nal in nal_units(sent[0])]
+    assert all(kind in kinds for kind in PARAMETER_SETS)
+    assert 5 not in kinds

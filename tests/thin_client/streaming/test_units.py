@@ -1,13 +1,24 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import av
 import pytest
 
+from tests.h264_pcm import Coded, access_units
+from tests.thin_client.streaming.rtsp import nal_units
 from tests.thin_client.streaming.videos import annex_b, write_video
 from thin_client.contract import Codec
-from thin_client.streaming.units import is_disposable, is_key, nal_types, with_parameter_sets
+from thin_client.streaming.units import (
+    has_picture,
+    is_disposable,
+    is_key,
+    nal_types,
+    parameter_sets,
+    recovery_frames,
+    with_parameter_sets,
+)
 
 KINDS = {
     Codec.H264: ("libx264", "mp4", "h264_mp4toannexb"),
@@ -23,6 +34,75 @@ def test_key_frames_are_where_the_container_says(tmp_path: Path, codec: Codec) -
         expected = [packet.is_keyframe for packet in container.demux(video=0) if packet.size]
     assert [is_key(unit, codec) for unit in annex_b(video, to_annex_b)] == expected
     assert expected.count(True) == 3
+
+
+@pytest.mark.parametrize(
+    ("options", "recovery"),
+    [
+        ({"b_frames": 2, "x264-params": "open-gop=1:b-pyramid=normal"}, 0),
+        ({"x264-params": "intra-refresh=1"}, 18),
+    ],
+    ids=["open groups", "refreshed in strips"],
+)
+@pytest.mark.parametrize("suffix", ["mp4", "ts"])
+def test_recovery_points_are_keys_where_there_are_no_idr_pictures(
+    tmp_path: Path, options: dict[str, Any], recovery: int, suffix: str
+) -> None:
+    video = write_video(tmp_path / f"video.{suffix}", preset="veryfast", **options)
+    with av.open(str(video)) as container:
+        expected = [packet.is_keyframe for packet in container.demux(video=0) if packet.size]
+    units = annex_b(video, "h264_mp4toannexb")
+    found = [recovery_frames(unit, Codec.H264) for unit in units]
+    assert [frames is not None for frames in found] == expected
+    assert expected.count(True) >= 3
+    assert found[0] == 0
+    assert {frames for frames in found[1:] if frames is not None} == {recovery}
+    assert not any(5 in dict(nal_types(unit, Codec.H264)) for unit in units[1:])
+
+
+@pytest.mark.parametrize(
+    ("sei", "frames"),
+    [
+        (b"\x06\x01\xc0\x80", 0),  # ue 0
+        (b"\x06\x01\x60\x80", 2),  # ue 2
+        (b"\x05\x02ab\x06\x01\x60\x80", 2),  # behind another message
+        (b"\x05\xff\x01" + 256 * b"a" + b"\x06\x01\x60\x80", 2),  # behind a long one
+        (b"\x05\x04\x00\x00\x03\x00\x01\x06\x01\x60\x80", 2),  # behind escaped bytes
+        (b"\x05\x02ab\x80", None),
+        (b"\x05\xff\xff\xff", None),
+        (b"\x06", None),
+        (b"", None),
+    ],
+)
+def test_a_recovery_point_is_found_among_other_messages(sei: bytes, frames: int | None) -> None:
+    unit = b"\x00\x00\x00\x01\x06" + sei + b"\x00\x00\x01\x41slice"
+    assert recovery_frames(unit, Codec.H264) == frames
+    assert is_key(unit, Codec.H264) is (frames is not None)
+
+
+def test_parameter_sets_alone_have_no_picture(tmp_path: Path) -> None:
+    unit = access_units([Coded(0, 90, key=True)])[0]
+    assert has_picture(unit, Codec.H264)
+    sets = b"".join(unit.partition(b"\0\0\0\1\x65")[:1])
+    assert [kind for kind, _ in nal_types(sets, Codec.H264)] == [7, 8]
+    assert not has_picture(sets, Codec.H264)
+    video = write_video(tmp_path / "video.mp4", "libx265", count=3)
+    (first, *_) = annex_b(video, "hevc_mp4toannexb")
+    assert has_picture(first, Codec.H265)
+    assert not has_picture(b"\0\0\0\1\x40\x01vps\0\0\0\1\x42\x01sps", Codec.H265)
+
+
+def test_the_parameter_sets_of_a_container_are_those_of_its_stream(tmp_path: Path) -> None:
+    found = {}
+    for suffix in ("mp4", "ts"):
+        with av.open(str(write_video(tmp_path / f"video.{suffix}", count=3))) as container:
+            found[suffix] = container.streams.video[0].codec_context.extradata
+    assert found["mp4"][0] == 1  # avcC
+    assert parameter_sets(found["ts"], Codec.H264) == found["ts"]
+    assert nal_units(parameter_sets(found["mp4"], Codec.H264)) == nal_units(found["ts"])
+    for size in range(len(found["mp4"])):
+        parameter_sets(found["mp4"][:size], Codec.H264)
+    assert parameter_sets(None, Codec.H264) == b""
 
 
 @pytest.mark.parametrize(("codec", "decoder"), [(Codec.H264, "h264"), (Codec.H265, "hevc")])

@@ -2,20 +2,43 @@
 
 from __future__ import annotations
 
+import itertools
 import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
+import av
 import pytest
 
+from tests.h264_pcm import Coded, access_units
 from tests.thin_client.streaming.server import STREAM, streaming_server
-from tests.thin_client.streaming.videos import FPS, annex_b, packets, write_video
-from thin_client import Detector, PipelineNotFound, RequestRefused, ServerUnreachable
+from tests.thin_client.streaming.videos import (
+    FPS,
+    HEIGHT,
+    WIDTH,
+    annex_b,
+    joined,
+    moved,
+    packets,
+    write_video,
+)
+from thin_client import (
+    Detector,
+    PipelineNotFound,
+    RequestRefused,
+    ServerUnreachable,
+    StreamResult,
+)
 from thin_client.contract import Codec
 from thin_client.errors import SourceUnreadable
 from thin_client.retry import MOST_LOST_PROCESSES
+from thin_client.streaming import session
+from thin_client.streaming.encoding import Encoder
+from thin_client.streaming.inbox import Item
+from thin_client.streaming.source import VideoSource
 from thin_client.streaming.units import is_key
 
 
@@ -344,3 +367,195 @@ def test_a_source_that_is_missing_or_no_video_is_refused_in_words(
             detector.video_stream(str(tmp_path / "text.mp4"))
         with pytest.raises(SourceUnreadable, match="cannot open the camera"):
             detector.video_stream("/dev/video99")
+
+
+def test_a_damaged_file_is_read_to_its_end_and_what_it_cost_is_counted(
+    server: SimpleNamespace, tmp_path: Path
+) -> None:
+    video = write_video(tmp_path / "video.mp4", muxer={"movflags": "faststart"})
+    with av.open(str(video)) as container:
+        place = [packet.pos for packet in container.demux(video=0) if packet.size]
+    data = bytearray(video.read_bytes()[: place[50] + 99])
+    data[place[20] : place[20] + 4] = b"\xff\xff\xff\xff"
+    video.write_bytes(data)
+    with (
+        Detector(server.url) as detector,
+        detector.video_stream(str(video), every_frame=True) as stream,
+    ):
+        results = list(stream)
+        statistics = stream.statistics(whole=True)
+        # It is over, and stays so.
+        assert list(stream) == []
+    assert len(results) == statistics.frames == statistics.sent == 49
+    assert statistics.dropped == 2
+
+
+def test_a_source_that_breaks_off_ends_the_stream_after_what_it_gave(
+    server: SimpleNamespace, video: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = VideoSource.items
+
+    def breaking(self: VideoSource, **options: Any) -> Iterator[Item]:
+        yield from itertools.islice(whole(self, **options), 12)
+        raise RuntimeError("something that nobody thought of")
+
+    monkeypatch.setattr(VideoSource, "items", breaking)
+    results: list[StreamResult] = []
+    with (
+        Detector(server.url) as detector,
+        detector.video_stream(str(video), every_frame=True) as stream,
+        pytest.raises(RuntimeError, match="nobody thought of"),
+    ):
+        results.extend(stream)
+    assert len(results) == 12
+
+
+@pytest.mark.parametrize("what", ["encoding", "an answer"])
+def test_whatever_breaks_ends_the_stream_with_its_reason(
+    server: SimpleNamespace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, what: str
+) -> None:
+    def breaks(*_: Any, **__: Any) -> None:
+        raise ArithmeticError(f"{what} broke")
+
+    video = write_video(tmp_path / "video.avi", "mpeg4", count=30)
+    if what == "encoding":
+        monkeypatch.setattr(Encoder, "encode", breaks)
+    else:
+        monkeypatch.setattr(session, "read_answer", breaks)
+    with (
+        Detector(server.url) as detector,
+        detector.video_stream(str(video)) as stream,
+        pytest.raises(ArithmeticError, match=f"{what} broke"),
+    ):
+        list(stream)
+
+
+def test_single_fields_are_taken_out_of_the_decoder_with_a_few_empty_packets(
+    server: SimpleNamespace, tmp_path: Path
+) -> None:
+    count = 150
+    video = tmp_path / "fields.h264"
+    pictures = [Coded(number, 40, key=number == 0, fields=True) for number in range(count)]
+    video.write_bytes(b"".join(access_units(pictures, columns=2, rows=2)))
+    server.fake.settings.fields = True
+    with (
+        Detector(server.url) as detector,
+        detector.video_stream(str(video), every_frame=True) as stream,
+    ):
+        results = list(stream)
+        statistics = stream.statistics(whole=True)
+    assert (len(results), statistics.sent, statistics.dropped) == (count, 2 * count, 0)
+    empty = [packet for packet in server.fake.packets if not packet.data]
+    assert len(empty) <= 3
+    stamps = [result.timestamp_us for result in results]
+    assert stamps == sorted(set(stamps))
+
+
+def test_frames_that_a_decoder_swallows_are_counted_as_dropped(
+    server: SimpleNamespace, video: Path
+) -> None:
+    server.fake.settings.swallow = lambda packet: packet.timestamp_us in (100_000, 1_000_000)
+    with (
+        Detector(server.url) as detector,
+        detector.video_stream(str(video), every_frame=True) as stream,
+    ):
+        results = list(stream)
+        statistics = stream.statistics(whole=True)
+    assert (len(results), statistics.sent, statistics.dropped) == (58, 60, 2)
+
+
+@pytest.mark.parametrize("every_frame", [True, False])
+@pytest.mark.parametrize("codec", ["auto", "jpeg"])
+def test_a_frame_rate_that_was_asked_for_is_not_exceeded_and_the_rest_is_counted(
+    server: SimpleNamespace, video: Path, codec: str, every_frame: bool
+) -> None:
+    with (
+        Detector(server.url) as detector,
+        detector.video_stream(str(video), fps=25, codec=codec, every_frame=every_frame) as stream,
+    ):
+        assert stream.plan.fps == 25
+        results = list(stream)
+        statistics = stream.statistics(whole=True)
+    assert statistics.thinned_out == pytest.approx(10, abs=1)
+    assert statistics.sent + statistics.dropped + statistics.thinned_out == 60
+    assert len(results) == statistics.sent
+    assert not (every_frame and statistics.dropped)
+
+
+def test_a_file_without_times_comes_at_its_rate(server: SimpleNamespace, tmp_path: Path) -> None:
+    video = write_video(tmp_path / "video.h264", count=45)
+    with Detector(server.url) as detector, detector.video_stream(str(video)) as stream:
+        results = list(stream)
+    arrived = [packet.arrived for packet in server.fake.packets if packet.data]
+    for earlier, later in zip(arrived, arrived[15:], strict=False):
+        assert later - earlier > 0.5 * 15 / FPS
+    assert [result.timestamp_us for result in results] == pytest.approx(
+        [number * 1e6 / FPS for number in range(45)], abs=99
+    )
+
+
+def test_a_clock_that_jumps_by_hours_is_not_waited_for(
+    server: SimpleNamespace, tmp_path: Path
+) -> None:
+    first = write_video(tmp_path / "first.ts", count=15)
+    later = moved(first, tmp_path / "later.ts", 5 * 3600)
+    video = joined(tmp_path / "joined.ts", first, later, first)
+    with Detector(server.url) as detector, detector.video_stream(str(video)) as stream:
+        stamps = [result.timestamp_us for result in stream]
+        assert stream.statistics(whole=True).dropped == 0
+    assert stamps == pytest.approx([number * 1e6 / FPS for number in range(45)], abs=20)
+
+
+@pytest.mark.parametrize("turned", [(90, False), (180, False), (270, True)])
+def test_packets_that_lie_pass_and_the_pipeline_is_told_when_the_stream_begins(
+    server: SimpleNamespace, tmp_path: Path, turned: tuple[int, bool]
+) -> None:
+    video = write_video(tmp_path / "video.mp4", count=12, turned=turned)
+    with (
+        Detector(server.url) as detector,
+        detector.video_stream(str(video), every_frame=True, pictures=True) as stream,
+    ):
+        assert stream.plan.passing
+        results = list(stream)
+    first, *rest = [packet for packet in server.fake.packets if packet.data]
+    assert (first.start, first.rotation, first.mirror) == (True, *turned)
+    assert not any(packet.start or packet.rotation or packet.mirror for packet in rest)
+    size = (WIDTH, HEIGHT) if turned[0] == 180 else (HEIGHT, WIDTH)
+    assert {(each.picture.width, each.picture.height) for each in results} == {size}
+
+
+def test_a_pipeline_that_turns_nothing_gets_frames_that_are_upright(tmp_path: Path) -> None:
+    video = write_video(tmp_path / "video.mp4", count=12, turned=(90, False))
+    with (
+        streaming_server(options=None) as server,
+        Detector(server.url) as detector,
+        detector.video_stream(str(video), every_frame=True, pictures=True) as stream,
+    ):
+        assert not stream.plan.passing
+        assert (stream.plan.width, stream.plan.height) == (HEIGHT, WIDTH)
+        results = list(stream)
+    sent = [packet for packet in server.fake.packets if packet.data]
+    assert not any(packet.rotation or packet.mirror for packet in sent)
+    decoder = av.CodecContext.create("h264", "r")
+    frames = [frame for packet in sent for frame in decoder.decode(av.Packet(packet.data))]
+    assert {(frame.width, frame.height) for frame in frames} == {(HEIGHT, WIDTH)}
+    assert len(results) == 12
+
+
+def test_every_frame_of_an_open_group_survives_a_server_that_went_away(tmp_path: Path) -> None:
+    options = {"x264-params": "open-gop=1:b-pyramid=normal", "preset": "veryfast"}
+    video = write_video(tmp_path / "video.mp4", count=300, key_every=25, b_frames=2, **options)
+    with streaming_server() as first, Detector(first.url) as detector:
+        first.fake.settings.delay_s = 0.003
+        with detector.video_stream(str(video), every_frame=True) as stream:
+            results = iter(stream)
+            count = len([next(results) for _ in range(120)])
+            first.stop()
+            with streaming_server(port=first.port) as second:
+                count += len(list(results))
+                sent = [packet for packet in second.fake.packets if packet.data]
+            assert stream.statistics().dropped == 0
+    assert count == 300
+    # From a recovery point on, and not the whole file.
+    assert is_key(sent[0].data, Codec.H264)
+    assert len(sent) < 300 - 60
