@@ -25,6 +25,7 @@ from thin_client.outputs import output_paths, refuse_overwriting
 from thin_client.parameters import RequestParameters
 from thin_client.pipelining import map_in_order
 from thin_client.printing import (
+    aspect_record,
     counts_text,
     detections_text,
     json_line,
@@ -141,7 +142,8 @@ def detect_in_video(
                 found = Counter(detections.labels)
                 counts += found
                 if json_lines:
-                    _print(json_line({**place, **detections.to_dict()}))
+                    aspect = aspect_record(reader.sample_aspect_ratio)
+                    _print(json_line({**place, **aspect, **detections.to_dict()}))
                 elif frame_lines:
                     _print(f"frame {frame.index}: {counts_text(found)}")
                 if writer:

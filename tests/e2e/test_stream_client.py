@@ -7,17 +7,27 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator
+from fractions import Fraction
 from pathlib import Path
 
 import av
+import numpy as np
 import pytest
 
 from builder.pipelines.repository import build_pipeline
 from builder.settings import BuildSettings
 from tests.conftest import ROOT
+from tests.h264_pcm import Coded, access_units
 from tests.serving import Serving, serving
-from tests.thin_client.streaming.videos import FPS, HEIGHT, WIDTH, write_video
-from tests.tiny_detector import save_tiny_detector
+from tests.thin_client.streaming.videos import (
+    FPS,
+    HEIGHT,
+    WIDTH,
+    display_matrix,
+    shown_by_a_player,
+    write_video,
+)
+from tests.tiny_detector import coloured_square, save_tiny_detector
 from thin_client import Detector
 from thin_client.contract import Codec
 
@@ -37,9 +47,15 @@ def server(repository: Path) -> Iterator[Serving]:
 
 
 def stream(server: Serving, video: Path, *options: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "thin_client.cli", "stream", str(video)]
+    return client(server, "stream", video, *options)
+
+
+def client(
+    server: Serving, command: str, video: Path, *options: str
+) -> subprocess.CompletedProcess[str]:
+    program = [sys.executable, "-m", "thin_client.cli", command, str(video)]
     return subprocess.run(
-        [*command, "--url", server.url, "--model", "tiny", *options],
+        [*program, "--url", server.url, "--model", "tiny", *options],
         capture_output=True,
         text=True,
         timeout=120,
@@ -56,6 +72,11 @@ def expected_us(count: int) -> list[float]:
     [
         ("h264.mp4", "libx264", 0),
         ("b_frames.mp4", "libx264", 3),
+        ("b_frames.mkv", "libx264", 2),
+        ("b_frames.ts", "libx264", 2),
+        ("without_shown_times.avi", "libx264", 2),
+        ("without_times.h264", "libx264", 2),
+        ("without_times.h265", "libx265", 2),
         ("h265.mkv", "libx265", 0),
         ("mjpeg.avi", "mjpeg", 0),
         ("other.avi", "mpeg4", 0),
@@ -71,7 +92,9 @@ def test_every_frame_of_a_file_is_answered_in_order(
     assert [frame["timestamp_us"] for frame in frames] == pytest.approx(expected_us(70), abs=1000)
     assert {(frame["width"], frame["height"]) for frame in frames} == {(WIDTH, HEIGHT)}
     assert last["statistics"]["frames"] == 70
+    assert last["statistics"]["sent"] == 70
     assert last["statistics"]["dropped"] == 0
+    assert last["statistics"]["thinned_out"] == 0
 
 
 def test_boxes_are_those_of_the_same_frames_sent_as_pictures(
@@ -99,8 +122,9 @@ def test_the_command_says_what_it_chose_and_how_it_went(server: Serving, tmp_pat
     assert re.search(r"\d+ frames  [\d.]+/s  latency p50 \d+ p95 \d+ ms  \d+ KB/s", done.stdout)
 
 
-def test_an_annotated_video_has_every_frame(server: Serving, tmp_path: Path) -> None:
-    video = write_video(tmp_path / "video.mp4", count=40)
+@pytest.mark.parametrize("b_frames", [0, 2])
+def test_an_annotated_video_has_every_frame(server: Serving, tmp_path: Path, b_frames: int) -> None:
+    video = write_video(tmp_path / "video.mp4", count=40, b_frames=b_frames)
     out = tmp_path / "annotated.mp4"
     done = stream(server, video, "--every-frame", "--out", str(out))
     assert done.returncode == 0, done.stderr
@@ -119,6 +143,127 @@ def test_boxes_of_smaller_pictures_are_in_pixels_of_the_source(
     *frames, _ = [json.loads(line) for line in done.stdout.splitlines()]
     assert len(frames) == 10
     assert {(frame["width"], frame["height"]) for frame in frames} == {(WIDTH, HEIGHT)}
+
+
+def corner_film(path: Path, turned: tuple[int, bool]) -> Path:
+    """A film of a red square that is top left when it is shown, stored as a camera held so does."""
+    upright = coloured_square("red", size=256, left=64, top=32, side=64)[:192]
+    with av.open(str(path), "w") as container:
+        track = container.add_stream("libx264", rate=FPS, options={"crf": "8"})
+        degrees, mirror = turned
+        stored = np.rot90(upright, degrees // 90)
+        stored = np.ascontiguousarray(stored[:, ::-1] if mirror else stored)
+        track.height, track.width = stored.shape[:2]
+        track.pix_fmt = "yuv420p"
+        if degrees or mirror:
+            track.set_display_matrix(display_matrix(degrees, mirror=mirror))
+        for _ in range(6):
+            container.mux(track.encode(av.VideoFrame.from_ndarray(stored, format="bgr24")))
+        container.mux(track.encode(None))
+    return path
+
+
+TURNS = [(90, False), (180, False), (270, False), (0, True), (90, True), (270, True)]
+
+
+@pytest.mark.parametrize(
+    ("way", "turned"),
+    [
+        *((way, turned) for way in ("passing", "h265", "jpeg") for turned in TURNS),
+        # OpenCV tells of no mirror.
+        *(("video", turned) for turned in TURNS[:3]),
+    ],
+)
+def test_what_a_phone_filmed_is_looked_at_as_it_is_shown(
+    server: Serving, tmp_path: Path, way: str, turned: tuple[int, bool]
+) -> None:
+    film = corner_film(tmp_path / "film.mp4", turned)
+    out = tmp_path / "out.mp4"
+    options = {"passing": (), "h265": ("--codec", "h265"), "jpeg": ("--codec", "jpeg")}
+    command = "video" if way == "video" else "stream"
+    every = () if way == "video" else ("--every-frame",)
+    done = client(
+        server,
+        command,
+        film,
+        "--json",
+        "--conf",
+        "0.5",
+        "--out",
+        str(out),
+        *every,
+        *options.get(way, ()),
+    )
+    assert done.returncode == 0, done.stderr
+    frames = [json.loads(line) for line in done.stdout.splitlines() if "statistics" not in line]
+    assert len(frames) == 6
+    for frame in frames:
+        assert (frame["width"], frame["height"]) == (256, 192)
+        assert {found["label"] for found in frame["detections"]} == {"red"}
+        # Each cell of the detector that is red has a box of its own.
+        edges = np.array([found["box"] for found in frame["detections"]]).T
+        assert [edges[0].min(), edges[1].min(), edges[2].max(), edges[3].max()] == [
+            *(64, 32, 128, 96)
+        ]
+    with av.open(str(out)) as container:
+        pictures = [frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)]
+    assert len(pictures) == 6
+    for picture in pictures:
+        assert picture.shape == (192, 256, 3)
+        # Red where it is to be seen, and nowhere in the other corners.
+        red = picture[..., 0].astype(int) - picture[..., 1] > 60
+        assert red[40:90, 70:120].mean() > 0.8
+        assert not red[100:, 140:].any()
+
+
+def test_pixels_that_are_not_square_are_told_of(server: Serving, tmp_path: Path) -> None:
+    video = write_video(tmp_path / "video.mp4", count=3, aspect=Fraction(64, 45))
+    for command, every in (("stream", ("--every-frame",)), ("video", ())):
+        done = client(server, command, video, "--json", *every)
+        assert done.returncode == 0, done.stderr
+        frames = [json.loads(line) for line in done.stdout.splitlines() if "width" in line]
+        assert [frame["sample_aspect_ratio"] for frame in frames] == ["64:45"] * 3
+        assert {(frame["width"], frame["height"]) for frame in frames} == {(WIDTH, HEIGHT)}
+    square = write_video(tmp_path / "square.mp4", count=3)
+    assert "aspect" not in stream(server, square, "--json", "--every-frame").stdout
+
+
+def test_single_fields_are_frames_together(server: Serving, tmp_path: Path) -> None:
+    pictures = [Coded(0, 40, key=True, fields=True)]
+    for number in range(1, 40, 2):  # each second one is shown before the one that came first
+        pictures += [
+            Coded(number + 1, 41, fields=True),
+            Coded(number, 42, reference=False, fields=True),
+        ]
+    video = tmp_path / "fields.h264"
+    video.write_bytes(b"".join(access_units(pictures, reorder=1)))
+    done = stream(server, video, "--every-frame", "--json")
+    assert done.returncode == 0, done.stderr
+    *frames, last = [json.loads(line) for line in done.stdout.splitlines()]
+    assert len(frames) == len(pictures) == len(shown_by_a_player(video))
+    assert last["statistics"]["sent"] == 2 * len(pictures)
+    assert last["statistics"]["dropped"] == 0
+    stamps = [frame["timestamp_us"] for frame in frames]
+    assert stamps == sorted(set(stamps))
+
+
+def test_frames_that_are_lost_all_the_same_are_said_and_the_exit_status_tells(
+    server: Serving, tmp_path: Path
+) -> None:
+    video = write_video(tmp_path / "video.mp4", key_every=20)
+    with av.open(str(video)) as container:
+        place = [packet.pos for packet in container.demux(video=0) if packet.size]
+    data = bytearray(video.read_bytes())
+    data[place[25] : place[25] + 4] = b"\xff\xff\xff\xff"
+    video.write_bytes(data)
+    done = stream(server, video, "--every-frame", "--json")
+    assert done.returncode == 1
+    assert re.search(
+        r"^framewire-client: 15 frames of .* did not come back.*; 45 did$", done.stderr, re.M
+    )
+    statistics = json.loads(done.stdout.splitlines()[-1])["statistics"]
+    assert (statistics["frames"], statistics["dropped"]) == (45, 15)
+    assert stream(server, video).returncode == 0  # fresh over complete: nothing was promised
 
 
 def test_after_the_server_was_started_again_the_stream_goes_on(

@@ -16,6 +16,7 @@ from tritonclient.grpc import service_pb2_grpc
 
 from tests import images
 from tests.gateway.chromium import Page
+from tests.thin_client.streaming.videos import display_matrix
 from thin_client import Connection, Detector
 from thin_client.contract import Codec
 from thin_client.streaming.packets import packet_request, read_answer
@@ -46,12 +47,18 @@ def camera_options(picture: Path, folder: Path, size: tuple[int, int] = (1280, 7
     ]
 
 
-def still_film(picture: Path, film: Path, size: tuple[int, int] = (1280, 720)) -> None:
-    """Write two seconds of a picture, H.264 in MP4."""
-    pixels = cv2.resize(cv2.imread(str(picture)), size, interpolation=cv2.INTER_AREA)
+def still_film(
+    picture: Path, film: Path, size: tuple[int, int] = (1280, 720), rotation: int = 0
+) -> None:
+    """Write two seconds of a picture, H.264 in MP4, stored so that it is shown after a rotation."""
+    upright = cv2.resize(cv2.imread(str(picture)), size, interpolation=cv2.INTER_AREA)
+    pixels = np.ascontiguousarray(np.rot90(upright, rotation // 90))
     with av.open(film, "w") as container:
         video = container.add_stream("libx264", rate=15)
-        video.width, video.height, video.pix_fmt = *size, "yuv420p"
+        video.height, video.width = pixels.shape[:2]
+        video.pix_fmt = "yuv420p"
+        if rotation:
+            video.set_display_matrix(display_matrix(rotation, mirror=False))
         video.options = {"preset": "ultrafast", "crf": "12"}
         for _ in range(30):
             container.mux(video.encode(av.VideoFrame.from_ndarray(pixels, format="bgr24")))

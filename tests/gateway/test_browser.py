@@ -8,8 +8,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import cv2
 import pytest
 
+from tests import images
 from tests.conftest import ROOT
 from tests.gateway.browsing import (
     CANVAS,
@@ -206,6 +208,32 @@ def test_a_video_file_plays_and_its_frames_are_sent(
     assert page.evaluate("document.getElementById('video').currentTime") > 0
     page.evaluate("document.getElementById('stop').click()")
     assert not canvas_rgba(page).any()
+
+
+@pytest.mark.parametrize("codec", ["jpeg", "h264"])
+@pytest.mark.parametrize("rotation", [90, 180, 270])
+def test_a_phones_film_is_sent_as_it_is_shown(
+    page: Page, demo: Serving, tmp_path: Path, rotation: int, codec: str
+) -> None:
+    film = tmp_path / "film.mp4"
+    still_film(SAMPLES / "warehouse.jpg", film, rotation=rotation)
+    page.evaluate(f"({CHOOSE})('{codec}')")
+    page.choose_file("#file", film)
+    page.wait_for(FOUND)
+    page.wait_until(lambda: len(page.received) >= 8, "eight answers")
+    answer = wait_for_drawing(page, least=15)
+    assert (answer["width"], answer["height"]) == (1280, 720)
+    assert ("frame_index" in answer) == (codec == "h264")
+    # What is drawn is where the same picture without a film has it.
+    picture = cv2.resize(cv2.imread(str(SAMPLES / "warehouse.jpg")), (1280, 720))
+    known = expected(demo, images.encoded(picture, ".jpg"), 0.5)
+    assert len(known) >= 15
+    for box in (each["box"] for each in known):
+        nearest = min(
+            max(abs(a - b) for a, b in zip(box, each["box"], strict=True))
+            for each in answer["detections"]
+        )
+        assert nearest < 12
 
 
 def test_a_file_that_the_browser_cannot_play_is_called_that(page: Page, tmp_path: Path) -> None:

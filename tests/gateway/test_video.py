@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection
@@ -19,7 +20,7 @@ from tests.gateway.running import Gateway, gateway
 from tests.serving import serving
 from tests.tiny_detector import coloured_square
 from tests.videos import encoded
-from thin_client.contract import Codec, stream_fingerprint
+from thin_client.contract import Codec, PipelineParameter, stream_fingerprint
 
 COLOURS = ("red", "green", "blue")
 SIDE, SQUARE = 128, 32
@@ -139,6 +140,63 @@ def test_a_codec_that_there_is_not_closes_in_words(video_gateway: Gateway) -> No
         assert closed.value.rcvd is not None
         assert closed.value.rcvd.code == 1003
         assert "h264" in closed.value.rcvd.reason
+
+
+@pytest.mark.parametrize("rotation", [90, 180, 270])
+def test_frames_are_turned_as_the_connection_says(video_gateway: Gateway, rotation: int) -> None:
+    upright = coloured_square("red", size=SIDE, left=64, top=32, side=SQUARE)[:96]
+    stored = np.ascontiguousarray(np.rot90(upright, rotation // 90)[:, ::-1])
+    packets = encoded("h264", [stored] * 3, gop=GOP)
+    query = f"?codec=h264&rotation={rotation}&mirror=true"
+    with open_frames(video_gateway, query) as client:
+        for packet in packets:
+            client.send(framed(packet, conf=0.9))
+        replies = [answer(client) for _ in packets]
+    for reply in replies:
+        assert (reply["width"], reply["height"]) == (SIDE, 96)
+        boxes = np.array([found["box"] for found in reply["detections"]])
+        assert [*boxes[:, :2].min(0), *boxes[:, 2:].max(0)] == [64, 32, 96, 64]
+
+
+@pytest.mark.parametrize(
+    ("query", "reason"),
+    [
+        ("?codec=h264&rotation=45", "one of 0, 90, 180, 270"),
+        ("?codec=h264&mirror=yes", "true or false"),
+        ("?codec=mjpeg&rotation=90", "EXIF"),
+        ("?rotation=90", "EXIF"),
+    ],
+)
+def test_an_orientation_that_there_is_not_closes_in_words(
+    video_gateway: Gateway, query: str, reason: str
+) -> None:
+    with open_frames(video_gateway, query) as client:
+        with pytest.raises(ConnectionClosed) as closed:
+            answer(client)
+        assert closed.value.rcvd is not None
+        assert closed.value.rcvd.code == 1003
+        assert reason in closed.value.rcvd.reason
+
+
+def test_a_pipeline_from_before_refuses_to_turn_frames_in_words(
+    video_repository: Path, tmp_path: Path
+) -> None:
+    repository = tmp_path / "repository"
+    shutil.copytree(video_repository, repository)
+    config = repository / "tiny_stream" / "config.pbtxt"
+    text = config.read_text()
+    config.write_text(text.replace(PipelineParameter.STREAM_OPTIONS.value, "of_no_importance"))
+    assert config.read_text() != text
+    _, packets = squares_on_film("h264", 2)
+    with serving(repository) as triton, gateway(triton.url) as running:
+        with open_frames(running, "?codec=h264&rotation=90") as client:
+            client.send(packets[0])
+            reply = answer(client)
+        assert reply["status"] == "refused"
+        assert "turns no frames" in reply["error"]
+        with open_frames(running, "?codec=h264") as client:
+            client.send(packets[0])
+            assert labels(answer(client))[0] == "red"
 
 
 def test_it_says_which_codecs_the_pipeline_takes(

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
+
+import av
 import cv2
 import numpy as np
 import pytest
 
+from tests.thin_client.streaming.videos import display_matrix
 from thin_client import Detections, OutputUnwritable, SourceUnreadable, annotate
 from thin_client.drawing import color_bgr, write_annotated
 from thin_client.video import VideoReader, VideoWriter, encode_jpeg
@@ -94,6 +98,28 @@ def test_video_that_was_written_is_read_back(tmp_path, suffix):
     assert [frame.index for frame in frames] == list(range(7))
     assert frames[0].pixels_bgr.shape == (48, 64, 3)
     assert abs(int(frames[6].pixels_bgr.mean()) - 120) < 10
+
+
+@pytest.mark.parametrize("rotation", [0, 90, 180, 270])
+def test_what_a_phone_filmed_is_read_upright(tmp_path, rotation):
+    stored = np.zeros((48, 64, 3), np.uint8)
+    stored[:24, :32] = 255
+    path = tmp_path / "phone.mp4"
+    with av.open(str(path), "w") as container:
+        track = container.add_stream("libx264", rate=10, options={"crf": "8"})
+        track.width, track.height, track.pix_fmt = 64, 48, "yuv420p"
+        track.codec_context.sample_aspect_ratio = Fraction(4, 3)
+        if rotation:
+            track.set_display_matrix(display_matrix(rotation, mirror=False))
+        for frame in (av.VideoFrame.from_ndarray(stored, "bgr24"), None):
+            container.mux(track.encode(frame))
+    with VideoReader(str(path)) as reader:
+        (frame,) = reader.frames()
+        aspect = reader.sample_aspect_ratio
+    expected = np.rot90(stored, -rotation // 90)
+    assert frame.pixels_bgr.shape == expected.shape
+    assert np.abs(frame.pixels_bgr.astype(int) - expected).mean() < 10
+    assert aspect == (Fraction(3, 4) if rotation in (90, 270) else Fraction(4, 3))
 
 
 def test_frames_end_at_the_limit(tmp_path):

@@ -295,4 +295,3 @@ class VideoSource(Closing):
         while len(self._used) > _REMEMBERED:
             self._used.popitem(last=False)
         return timestamp_us
-

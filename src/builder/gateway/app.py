@@ -17,18 +17,22 @@ from starlette.websockets import WebSocket
 from builder.gateway import answers
 from builder.gateway.admission import SUBPROTOCOL, refusal
 from builder.gateway.clients import Client, TooManyConnections
-from builder.gateway.frames import CLOSE_UNSUPPORTED_DATA, Frame, parameters_from_query
+from builder.gateway.frames import (
+    CODECS,
+    Frame,
+    ProtocolMisuse,
+    parameters_from_query,
+    stream_from_query,
+)
 from builder.gateway.gateway import Gateway
 from builder.gateway.metrics import CONTENT_TYPE
 from builder.gateway.page_headers import PageHeaders
 from builder.gateway.posts import BodyTooLarge, read_body
 from builder.gateway.session import CLOSE_SERVICE_RESTART, Answering, Session
-from thin_client.contract import Codec
 from thin_client.errors import ContractMismatch, FramewireError, InvalidRequestParameter
 from thin_client.pipeline import Pipeline
 
 PAGE = Path(__file__).parent / "page"
-CODECS = tuple(codec.value for codec in Codec)
 CLOSE_TRY_AGAIN_LATER = 1013
 TOO_MANY = (
     HTTPStatus.TOO_MANY_REQUESTS,
@@ -89,16 +93,16 @@ class _Endpoints:
 
     async def _serve(self, websocket: WebSocket, client: Client) -> None:
         gateway = self._gateway
-        codec = websocket.query_params.get("codec")
-        if codec is None:
+        try:
+            stream = stream_from_query(websocket.query_params)
+        except ProtocolMisuse as misuse:
+            await websocket.close(misuse.code, str(misuse))
+            return
+        if stream is None:
             await self._keep(websocket, client, gateway.answer_image)
-        elif codec in CODECS:
-            async with gateway.packets(Codec(codec)) as answer:
-                await self._keep(websocket, client, answer)
         else:
-            await websocket.close(
-                CLOSE_UNSUPPORTED_DATA, f"the codecs are {', '.join(CODECS)}; none sends images"
-            )
+            async with gateway.packets(*stream) as answer:
+                await self._keep(websocket, client, answer)
 
     async def _keep(self, websocket: WebSocket, client: Client, answer: Answering) -> None:
         gateway = self._gateway

@@ -12,14 +12,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, NoReturn
 
-from thin_client.contract import REQUEST_PARAMETERS
+from thin_client.contract import REQUEST_PARAMETERS, ROTATIONS, Codec
 from thin_client.errors import InvalidRequestParameter
 from thin_client.parameters import RequestParameters
+from thin_client.streaming.orientation import UPRIGHT, Orientation
 
 MAX_HEADER_BYTES = 4096
 MAX_ID_CHARACTERS = 64
 MAX_WHOLE = 2**31 - 1
 TIMESTAMP = "timestamp"
+CODECS = tuple(codec.value for codec in Codec)
 
 # Close codes of RFC 6455, 7.4.1, and of the registry it begins (1012, 1013).
 CLOSE_UNSUPPORTED_DATA = 1003
@@ -127,6 +129,31 @@ def parameters_from_query(query: Mapping[str, str]) -> RequestParameters:
         InvalidRequestParameter: one is unknown or cannot be read.
     """
     return parameters_from_json({name: _from_text(name, text) for name, text in query.items()})
+
+
+def stream_from_query(query: Mapping[str, str]) -> tuple[Codec, Orientation] | None:
+    """Return what a connection's packets are, ``codec=h264&rotation=90&mirror=true``; None: images.
+
+    Raises:
+        ProtocolMisuse: it names what there is not.
+    """
+    codec, rotation = query.get("codec"), query.get("rotation", "0")
+    mirror = query.get("mirror", "false")
+    if codec is not None and codec not in CODECS:
+        raise ProtocolMisuse(
+            CLOSE_UNSUPPORTED_DATA, f"the codecs are {', '.join(CODECS)}; none sends images"
+        )
+    if rotation not in map(str, ROTATIONS) or mirror not in ("true", "false"):
+        known = ", ".join(map(str, ROTATIONS))
+        raise ProtocolMisuse(
+            CLOSE_UNSUPPORTED_DATA, f"rotation is one of {known} and mirror true or false"
+        )
+    orientation = Orientation(int(rotation), mirror == "true")
+    if orientation != UPRIGHT and codec not in (Codec.H264.value, Codec.H265.value):
+        raise ProtocolMisuse(
+            CLOSE_UNSUPPORTED_DATA, "rotation and mirror are of h264 and h265; images have EXIF"
+        )
+    return None if codec is None else (Codec(codec), orientation)
 
 
 def _header(line: bytes) -> dict[str, Any]:

@@ -19,6 +19,7 @@ from builder.gateway.streams import PacketStream
 from builder.gateway.upstream import Upstream
 from thin_client.contract import Codec
 from thin_client.errors import FramewireError
+from thin_client.streaming.orientation import Orientation
 
 POST = "post"
 
@@ -75,9 +76,9 @@ class Gateway:
         return (await self._answered(frame, self._image))[1]
 
     @asynccontextmanager
-    async def packets(self, codec: Codec) -> AsyncIterator[Answering]:
+    async def packets(self, codec: Codec, orientation: Orientation) -> AsyncIterator[Answering]:
         """Give what answers the packets of one stream; ends the stream afterwards."""
-        stream = PacketStream(self.upstream.video, codec)
+        stream = PacketStream(self.upstream.video, codec, orientation)
 
         async def packet(frame: Frame) -> dict[str, Any]:
             return answers.of_packet(await stream.detect(frame, await self.upstream.pipeline()))

@@ -29,7 +29,8 @@ from thin_client.errors import (
 from thin_client.failures import clean_sentence, diagnose
 from thin_client.parameters import wire_parameters
 from thin_client.pipeline import Pipeline
-from thin_client.streaming.opening import find_streams
+from thin_client.streaming.opening import StreamPipeline, find_streams
+from thin_client.streaming.orientation import UPRIGHT, Orientation
 from thin_client.streaming.packets import Answer, packet_request, read_answer
 
 T = TypeVar("T")
@@ -58,7 +59,7 @@ class VideoChannel:
         self.connection = connection
         self.timeout_s = timeout_s
         self._channel: Any = None
-        self._found: tuple[Pipeline, Pipeline | None] | None = None
+        self._found: tuple[Pipeline, StreamPipeline | None] | None = None
 
     @property
     def stub(self) -> Any:
@@ -72,7 +73,7 @@ class VideoChannel:
                 self._channel = grpc.aio.secure_channel(target, credentials, options)
         return service_pb2_grpc.GRPCInferenceServiceStub(self._channel)
 
-    async def find(self, pipeline: Pipeline) -> Pipeline | None:
+    async def find(self, pipeline: Pipeline) -> StreamPipeline | None:
         """Return what takes packets beside a pipeline; None where it was built without.
 
         Raises:
@@ -81,6 +82,10 @@ class VideoChannel:
         if self._found is None or self._found[0] != pipeline:
             self._found = (pipeline, await self._converse(find_streams(pipeline)))
         return self._found[1]
+
+    def forget(self) -> None:
+        """Ask again what takes packets: it may have been built anew meanwhile."""
+        self._found = None
 
     async def close(self) -> None:
         """Close the channel."""
@@ -113,11 +118,15 @@ class PacketStream:
     Args:
         channel: where packets go.
         codec: of all of them.
+        orientation: how frames have to be turned to be upright.
     """
 
-    def __init__(self, channel: VideoChannel, codec: Codec) -> None:
+    def __init__(
+        self, channel: VideoChannel, codec: Codec, orientation: Orientation = UPRIGHT
+    ) -> None:
         self._channel = channel
         self._codec = codec
+        self._orientation = orientation
         # Fair: packets leave in the order of their detect calls.
         self._turn = asyncio.Lock()
         self._call: _Call | None = None
@@ -132,6 +141,12 @@ class PacketStream:
             target = await self._channel.find(pipeline)
             if target is None:
                 raise RequestRefused("this pipeline takes no video: send pictures")
+            if self._orientation != UPRIGHT and not target.turns:
+                self._channel.forget()
+                raise RequestRefused(
+                    "this pipeline turns no frames, as it was built before it could: send frames"
+                    " that are upright"
+                )
             parameters = wire_parameters(target.labels, **frame.parameters)
             start = self._call is None or self._call.over
             if self._call is None or self._call.over:
@@ -145,6 +160,7 @@ class PacketStream:
                 codec=self._codec,
                 timestamp_us=-1 if frame.timestamp_us is None else frame.timestamp_us,
                 start=start,
+                orientation=self._orientation,
             )
             answered = await call.send(request)
         try:
