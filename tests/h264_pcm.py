@@ -71,7 +71,7 @@ def _unit(kind: int, importance: int, payload: bytes) -> bytes:
     return b"\0\0\0\1" + bytes([importance << 5 | kind]) + bytes(data)
 
 
-def _sequence_set(columns: int, rows: int, reorder: int | None) -> bytes:
+def _sequence_set(columns: int, rows: int, reorder: int | None, fps: int) -> bytes:
     bits = _Bits()
     bits.put(_MAIN, 8)
     bits.put(0, 8)
@@ -88,12 +88,15 @@ def _sequence_set(columns: int, rows: int, reorder: int | None) -> bytes:
     bits.put(0, 1)
     bits.put(1, 1)
     bits.put(0, 1)
-    bits.put(reorder is not None, 1)
+    bits.put(1, 1)  # usability
+    bits.put(0, 4)  # aspect, overscan, signal, chroma
+    bits.put(1, 1)  # timing, in fields
+    bits.put(1, 32)
+    bits.put(2 * fps, 32)
+    bits.put(1, 1)
+    bits.put(0, 3)  # hypothetical decoders, picture structure
+    bits.put(reorder is not None, 1)  # restrictions
     if reorder is not None:
-        bits.put(0, 4)  # aspect, overscan, signal, chroma
-        bits.put(0, 1)  # timing
-        bits.put(0, 3)  # hypothetical decoders, picture structure
-        bits.put(1, 1)  # restrictions
         bits.put(1, 1)
         for value in (0, 0, 10, 10, reorder, max(2, reorder)):
             bits.ue(value)
@@ -139,7 +142,12 @@ def _slice(picture: Coded, number: int, macroblocks: int, field: int | None) -> 
 
 
 def access_units(
-    pictures: Iterable[Coded], *, columns: int = 4, rows: int = 4, reorder: int | None = 0
+    pictures: Iterable[Coded],
+    *,
+    columns: int = 4,
+    rows: int = 4,
+    reorder: int | None = 0,
+    fps: int = 25,
 ) -> list[bytes]:
     """Return Annex B access units, a field an access unit of its own.
 
@@ -148,6 +156,7 @@ def access_units(
         columns: of macroblocks of 16 pixels.
         rows: likewise, an even number.
         reorder: what the SPS says of how many pictures come later than shown; None: nothing.
+        fps: frames per second, two fields each.
     """
     units, number, before_was_reference = [], 0, False
     for picture in pictures:
@@ -156,7 +165,7 @@ def access_units(
         elif before_was_reference:
             number += 1
         before_was_reference = picture.reference
-        head = _sequence_set(columns, rows, reorder) + _picture_set() if picture.key else b""
+        head = _sequence_set(columns, rows, reorder, fps) + _picture_set() if picture.key else b""
         if picture.fields:
             size = columns * rows // 2
             units.append(head + _slice(picture, number, size, 0))

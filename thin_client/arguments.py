@@ -11,8 +11,9 @@ from thin_client.connection import DEFAULT_URL
 __all__ = ["parser"]
 
 _EXIT_CODES = """\
-exit codes: 0 all fine; 1 an image or a frame failed; 2 wrong usage, or the server, the pipeline,
-the video or the camera cannot be used; 130 interrupted; 141 whoever read the output went away"""
+exit codes: 0 all fine; 1 an image or a frame failed or was lost; 2 wrong usage, or the server, the
+pipeline, the video or the camera cannot be used; 130 interrupted; 141 whoever read the output went
+away"""
 
 
 def parser() -> argparse.ArgumentParser:
@@ -164,7 +165,7 @@ def _add_stream_options(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--every-frame",
         action="store_true",
-        help="of a file: drop nothing, however long it takes",
+        help="of a file: drop nothing, however long it takes; what is lost all the same is said",
     )
     command.add_argument("--frames", type=_positive_int, help="stop after so many frames")
     command.add_argument("--out", metavar="PATH", help="write an annotated video: .mp4, .avi, ...")

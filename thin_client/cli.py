@@ -1,7 +1,7 @@
 """``framewire-client``: parse, call one function, print; no logic.
 
-Exit codes: 0 all fine; 1 an image or a frame failed; 2 wrong usage, or the server or the pipeline
-cannot be used; 130 interrupted; 141 whoever read the output went away.
+Exit codes: 0 all fine; 1 an image or a frame failed or was lost; 2 wrong usage, or the server or
+the pipeline cannot be used; 130 interrupted; 141 whoever read the output went away.
 """
 
 from __future__ import annotations

@@ -47,6 +47,7 @@ class Row:
     kb_a_frame: float
     mbit_used: float
     dropped: int
+    thinned_out: int
 
 
 @contextmanager
@@ -100,11 +101,11 @@ def measured(ends: Link, mbit: float, way: str, videos: dict[str, Path], seconds
     lines = [json.loads(line) for line in done.stdout.splitlines()]
     if way in plain:
         found = lines[-1]
-        worst, dropped = found["latency_max_ms"], 0
+        worst, dropped, thinned_out = found["latency_max_ms"], 0, 0
     else:
         found = lines[-1]["statistics"]
         worst = max(line["latency_ms"] for line in lines[:-1])
-        dropped = found["dropped"]
+        dropped, thinned_out = found["dropped"], found["thinned_out"]
     wire_bytes = ends.sent_bytes() - before
     frames = found["frames"]
     return Row(
@@ -117,16 +118,18 @@ def measured(ends: Link, mbit: float, way: str, videos: dict[str, Path], seconds
         found.get("bytes_per_frame", found.get("bytes", 0) / max(1, frames)) / 1e3,
         8e-6 * wire_bytes / max(1e-3, frames / found["frames_per_s"]),
         dropped,
+        thinned_out,
     )
 
 
 def table(rows: list[Row]) -> str:
     """Return the rows as Markdown."""
-    head = "| link | way | frames/s | p50 ms | p95 ms | worst ms | KB a frame | dropped |"
-    lines = [head, "|---|---|---:|---:|---:|---:|---:|---:|"]
+    columns = "frames/s | p50 ms | p95 ms | worst ms | KB a frame | dropped | thinned out |"
+    lines = [f"| link | way | {columns}", "|---|---|---:|---:|---:|---:|---:|---:|---:|"]
     lines += [
         f"| {row.mbit:g} Mbit/s | {row.way} | {row.frames_per_s:.1f} | {row.p50_ms:.0f}"
         f" | {row.p95_ms:.0f} | {row.max_ms:.0f} | {row.kb_a_frame:.1f} | {row.dropped} |"
+        f" {row.thinned_out} |"
         for row in rows
     ]
     return "\n".join(lines)

@@ -23,7 +23,8 @@ class Stamp:
 
     Attributes:
         due_us: when it is decoded; never before that of the packet before it.
-        frame_us: when its frame is shown, where ``shown``; else ``due_us``.
+        frame_us: when its frame is shown, where ``shown``; else about ``due_us``. Never before the
+            clock began.
         shown: whether the source says when the frame is shown.
     """
 
@@ -79,9 +80,9 @@ class SourceClock:
         due_us = given_us + offset_us
         self._last_us = due_us if self._last_us is None else max(due_us, self._last_us)
         far = dts_us is not None and pts_us is not None and abs(pts_us - dts_us) > LONGEST_STEP_US
-        if pts_us is None or far:
-            return Stamp(self._last_us, self._last_us, shown=False)
         # What is shown before the first frame has no place on our clock.
+        if pts_us is None or far:
+            return Stamp(self._last_us, max(self._begin_us, self._last_us), shown=False)
         return Stamp(self._last_us, max(self._begin_us, pts_us + offset_us), shown=True)
 
     def _expected_us(self, pts_us: int | None, step_us: int) -> int:
@@ -124,22 +125,23 @@ class ShownTimes:
         self._first_us: int | None = None
         self._delay_us: int | None = None
         self._due_us = 0
-        self._step_us = 0
+        self._step_us = self._packet_us = 0
+        self._brought_us: int | None = None
         self._shown_us: int | None = None
 
     def broken(self) -> None:
         """Say that a decoder begins anew: none of its packets has been answered."""
-        self._first_us = self._delay_us = None
+        self._first_us = self._delay_us = self._brought_us = None
 
     def decoded(self, due_us: int | None) -> None:
         """Say which packet has been decoded; None for one more frame of those that it held."""
         if due_us is None:
-            self._due_us += self._step_us
+            self._due_us += self._step_us or self._packet_us
             return
         if self._first_us is None:
             self._first_us = due_us
         elif due_us > self._due_us:
-            self._step_us = due_us - self._due_us
+            self._packet_us = due_us - self._due_us
         self._due_us = due_us
 
     def shown(self, frame_us: int | None) -> int:
@@ -150,6 +152,10 @@ class ShownTimes:
         """
         if self._delay_us is None:
             self._delay_us = self._due_us - (self._first_us or 0)
+        # From one frame to the next: of two packets, where those are fields.
+        if self._brought_us is not None and self._due_us > self._brought_us:
+            self._step_us = self._due_us - self._brought_us
+        self._brought_us = self._due_us
         time_us = self._due_us - self._delay_us if frame_us is None else frame_us
         if self._shown_us is not None:
             time_us = max(time_us, self._shown_us + 1)

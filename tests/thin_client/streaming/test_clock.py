@@ -124,6 +124,9 @@ def test_the_first_frame_is_where_the_stream_begins_whatever_the_container_says(
     # A picture that is shown before the first one, as after a cut.
     early = stamps([(2 * STEP, 0), (STEP, STEP)], start_us=2 * STEP)
     assert [stamp.frame_us for stamp in early] == [0, 0]
+    unsaid = stamps([(None, 0), (None, STEP), (None, 2 * STEP)], start_us=2 * STEP)
+    assert [stamp.frame_us for stamp in unsaid] == [0, 0, 0]
+    assert [stamp.due_us for stamp in unsaid] == [-2 * STEP, -STEP, 0]
 
 
 def shown(answers: Sequence[tuple[int | None, int | None]]) -> list[int]:
@@ -140,12 +143,15 @@ def test_frames_of_a_source_without_times_of_showing_come_one_after_the_other() 
     # Two frames are held: the third packet brings out the first frame, and two empty ones the last.
     answers = [(0, -1), (STEP, -1), (2 * STEP, None), (3 * STEP, None), (None, None), (None, None)]
     assert shown(answers) == [0, STEP, 2 * STEP, 3 * STEP]
+    assert shown([(0, -1), (STEP, -1), (None, None), (None, None)]) == [0, STEP]
 
 
 def test_of_single_fields_every_second_packet_has_a_frame() -> None:
     field = STEP // 2
-    answers = [(field * number, None if number % 2 else -1) for number in range(8)]
-    assert shown(answers) == [0, STEP, 2 * STEP, 3 * STEP]
+    answers: list[tuple[int | None, int | None]] = [
+        (field * number, None if number % 2 else -1) for number in range(8)
+    ]
+    assert shown([*answers, (None, None)]) == [0, STEP, 2 * STEP, 3 * STEP, 4 * STEP]
 
 
 def test_times_never_go_back() -> None:
