@@ -130,8 +130,9 @@ class ShownTimes:
         self._shown_us: int | None = None
 
     def broken(self) -> None:
-        """Say that a decoder begins anew: none of its packets has been answered."""
-        self._first_us = self._delay_us = self._brought_us = None
+        """Say that no frame will come of the packets so far, if none came yet."""
+        if self._delay_us is None:
+            self._first_us = None
 
     def decoded(self, due_us: int | None) -> None:
         """Say which packet has been decoded; None for one more frame of those that it held."""

@@ -14,7 +14,7 @@ from thin_client.streaming.units import Unit
 
 __all__ = ["BROKEN", "Arrived", "Ledger"]
 
-# The decoder has no frame for this packet, and forgot those that it held.
+# The decoder will have no frame for this packet. Those that it holds may come all the same.
 BROKEN = (ImageStatus.WAITING_FOR_KEY_FRAME, ImageStatus.CORRUPT_PACKET)
 # A decoder holds back up to 16 frames (H.264, A.3.1; H.265, A.4.2), which may be of two fields.
 _MOST_HELD = 33
@@ -33,6 +33,7 @@ class _Way:
         taken_at: when the source gave it; monotonic seconds.
         picture: of it, where pictures were asked for.
         answer: which answer was the one to its packet; None before that.
+        doubtful: whether the decoder met a fault since then.
     """
 
     shown: bool
@@ -40,6 +41,7 @@ class _Way:
     taken_at: float
     picture: Any
     answer: int | None = None
+    doubtful: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,8 +65,8 @@ class Ledger:
     """Tells answers apart, and counts; told by one thread at a time.
 
     A packet is not a frame: what a decoder holds back comes with later packets, and the second
-    field of a frame has none of its own. A frame is lost when its decoder was thrown away, and when
-    it has not come after as many answers as a decoder can hold frames for.
+    field of a frame has none of its own. A frame is lost when the server says so, and when it has
+    not come after as many answers as a decoder can hold frames for.
 
     Attributes:
         sent: packets that left, and of which a frame is to come.
@@ -110,10 +112,8 @@ class Ledger:
         if own is not None:
             own.answer = self._answers
         self._times.decoded(None if unit is None else unit.timestamp_us)
-        if answer.detections.status in BROKEN:
-            if unit is not None or answer.detections.status is ImageStatus.CORRUPT_PACKET:
-                self._decoder_forgot(fields=fields)
-            return None
+        if unit is not None and answer.detections.status in BROKEN:
+            self._broke(unit)
         way = self._ways.pop(answer.timestamp_us, None)
         self._forget_old(fields=fields)
         if way is None:
@@ -144,23 +144,21 @@ class Ledger:
             complete: whether the decoder has given what it held.
             fields: whether packets may be single fields, which have no frame.
         """
-        if not (complete and fields):
-            self.lost += len(self._ways)
+        for way in self._ways.values():
+            self.lost += way.doubtful or not (complete and fields)
         self._ways.clear()
 
-    def _decoder_forgot(self, *, fields: bool) -> None:
+    def _broke(self, unit: Unit) -> None:
         self._times.broken()
-        for timestamp_us, way in list(self._ways.items()):
-            if way.answer is None:
-                return
-            del self._ways[timestamp_us]
+        self.lost += self._ways.pop(unit.timestamp_us, None) is not None
+        for timestamp_us, way in self._ways.items():
             # What is shown before a frame that has come was the second field of one.
-            passed = fields and way.shown and timestamp_us < self._last_shown_us
-            self.lost += not passed
+            passed = way.shown and timestamp_us < self._last_shown_us
+            way.doubtful = way.doubtful or (way.answer is not None and not passed)
 
     def _forget_old(self, *, fields: bool) -> None:
         for timestamp_us, way in list(self._ways.items()):
             if way.answer is None or self._answers - way.answer <= _MOST_HELD:
                 return
             del self._ways[timestamp_us]
-            self.lost += not fields
+            self.lost += way.doubtful or not fields

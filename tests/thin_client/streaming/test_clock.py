@@ -160,6 +160,16 @@ def test_times_never_go_back() -> None:
     ]
 
 
+def test_what_came_before_the_first_key_frame_delays_no_frame() -> None:
+    times = ShownTimes()
+    for number in range(30):
+        times.decoded(STEP * number)
+        times.broken()
+    for number in (30, 31):
+        times.decoded(STEP * number)
+    assert times.shown(None) == 30 * STEP
+
+
 def test_after_a_gap_frames_have_the_times_of_their_own_packets_again() -> None:
     times = ShownTimes()
     times.decoded(0)

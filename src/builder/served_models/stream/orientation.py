@@ -39,7 +39,10 @@ class Orientation:
     def upright(self, bgr: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """Return a frame, uint8 ``[rows, columns, 3]``, turned; the same one where nothing is."""
         turned: Any = cv2.flip(bgr, LEFT_AND_RIGHT) if self.mirror else bgr
-        return cv2.rotate(turned, TURNS[self.rotation]) if self.rotation else turned
+        if self.rotation:
+            turned = cv2.rotate(turned, TURNS[self.rotation])
+        upright: NDArray[np.uint8] = turned
+        return upright
 
 
 UPRIGHT = Orientation()
