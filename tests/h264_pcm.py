@@ -71,7 +71,7 @@ def _unit(kind: int, importance: int, payload: bytes) -> bytes:
     return b"\0\0\0\1" + bytes([importance << 5 | kind]) + bytes(data)
 
 
-def _sequence_set(columns: int, rows: int, reorder: int | None, fps: int) -> bytes:
+def _sequence_set(columns: int, rows: int, reorder: int | None, fps: int | None) -> bytes:
     bits = _Bits()
     bits.put(_MAIN, 8)
     bits.put(0, 8)
@@ -90,10 +90,11 @@ def _sequence_set(columns: int, rows: int, reorder: int | None, fps: int) -> byt
     bits.put(0, 1)
     bits.put(1, 1)  # usability
     bits.put(0, 4)  # aspect, overscan, signal, chroma
-    bits.put(1, 1)  # timing, in fields
-    bits.put(1, 32)
-    bits.put(2 * fps, 32)
-    bits.put(1, 1)
+    bits.put(fps is not None, 1)  # timing, in fields
+    if fps is not None:
+        bits.put(1, 32)
+        bits.put(2 * fps, 32)
+        bits.put(1, 1)
     bits.put(0, 3)  # hypothetical decoders, picture structure
     bits.put(reorder is not None, 1)  # restrictions
     if reorder is not None:
@@ -147,7 +148,7 @@ def access_units(
     columns: int = 4,
     rows: int = 4,
     reorder: int | None = 0,
-    fps: int = 25,
+    fps: int | None = 25,
 ) -> list[bytes]:
     """Return Annex B access units, a field an access unit of its own.
 
@@ -156,7 +157,7 @@ def access_units(
         columns: of macroblocks of 16 pixels.
         rows: likewise, an even number.
         reorder: what the SPS says of how many pictures come later than shown; None: nothing.
-        fps: frames per second, two fields each.
+        fps: frames per second, two fields each; None: the SPS does not say.
     """
     units, number, before_was_reference = [], 0, False
     for picture in pictures:

@@ -37,7 +37,7 @@ class SourceClock:
     """Gives packets their times, in decoding order.
 
     Args:
-        step_us: of a frame whose duration is not known.
+        step_us: of a frame, by the source's rate; counts where its own duration is not known.
         may_jump: whether the source's clock may be set on the way, as in MPEG-TS and live; then a
             step forwards of more than ``LONGEST_STEP_US`` is taken for that. Elsewhere the file
             means it. A step back is never meant.
@@ -48,7 +48,7 @@ class SourceClock:
     def __init__(
         self, *, step_us: int, may_jump: bool, start_us: int | None = None, begin_us: int = 0
     ) -> None:
-        self._step_us = step_us
+        self._nominal_us = self._step_us = step_us
         self._may_jump = may_jump
         self._start_us = start_us
         self._begin_us = begin_us
@@ -70,7 +70,10 @@ class SourceClock:
             dts_us: likewise, when it is decoded.
             duration_us: of its frame; 0 where it is not known.
         """
-        step_us, self._step_us = self._step_us, duration_us or self._step_us
+        step_us = self._step_us
+        # A field takes half a frame's time. Far less is what FFmpeg says where it does not know.
+        is_known = self._nominal_us <= 4 * duration_us <= 4 * LONGEST_STEP_US
+        self._step_us = duration_us if is_known else self._nominal_us
         if pts_us is None and dts_us is None:
             due_us = self._begin_us if self._last_us is None else self._last_us + step_us
             self._last_us = due_us

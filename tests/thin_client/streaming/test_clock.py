@@ -95,6 +95,13 @@ def test_a_packets_own_duration_counts_where_times_are_missing() -> None:
     assert [made.stamp(None, None, 20_000).due_us for _ in range(3)] == [0, 20_000, 40_000]
 
 
+def test_a_duration_that_no_frame_has_is_none() -> None:
+    made = clock()
+    durations = (0, 1, 9_999, HOUR, STEP)
+    found = [made.stamp(None, None, duration).due_us for duration in durations]
+    assert found == [STEP * number for number in range(5)]
+
+
 def test_times_of_showing_alone_tell_when_to_decode() -> None:
     # Three frames between two others, as in Matroska, whose first packets have no other time.
     shown = [0, 4, 2, 1, 3, 8, 6, 5, 7]

@@ -69,6 +69,14 @@ def test_packets_without_times_come_at_the_rate_that_the_file_says(
     assert [stamp for _, stamp in came] == pytest.approx([1e6 * n / 15 for n in range(30)], abs=99)
 
 
+def test_packets_that_say_no_rate_come_evenly_to_the_last(tmp_path: Path) -> None:
+    # FFmpeg gives those that it looked at to open the file a duration, and the others none.
+    video = tmp_path / "video.h264"
+    pictures = [Coded(number, 40, key=number == 0) for number in range(120)]
+    video.write_bytes(b"".join(access_units(pictures, columns=2, rows=2, fps=None)))
+    assert [item.timestamp_us for item in read(video)] == [40_000 * n for n in range(120)]
+
+
 @pytest.mark.parametrize("suffix", ["mp4", "mkv", "ts", "avi", "h264"])
 @pytest.mark.parametrize("b_frames", [0, 2])
 def test_decoded_frames_have_their_times_in_every_container(
