@@ -15,12 +15,18 @@ from contract import Codec, ImageStatus
 from google.protobuf.message import DecodeError
 from tritonclient.grpc import model_config_pb2, service_pb2
 
-from builder.gateway.frames import ProtocolMisuse, parameters_from_query, read_frame
+from builder.gateway.frames import (
+    ProtocolMisuse,
+    parameters_from_query,
+    read_frame,
+    stream_from_query,
+)
 from decode import DecodeLimits, UnreadableImageError, decode_image, format_of
 from frames import FrameFormat, load_frame
 from jpeg import has_too_many_scans, read_markers, unsupported_coding
 from nal_units import NotAnnexBError, nal_units
 from nms import Thresholds
+from orientation import read_orientation
 from png import fault_of_chunks
 from refusals import RefusedPacketError
 from request_thresholds import BadParameterError, ThresholdDefaults, thresholds_of_request
@@ -29,6 +35,8 @@ from tests.conftest import ROOT
 from thin_client.contract import (
     PIPELINE_INPUTS,
     REQUEST_PARAMETERS,
+    ROTATIONS,
+    STREAM_OPTIONS,
     PipelineParameter,
     contract_fingerprint,
 )
@@ -120,6 +128,11 @@ def request_parameters(data: bytes) -> None:
         assert 0 <= found.iou <= 1
         assert 1 <= found.max_det <= DEFAULTS.thresholds.max_det
         assert all(0 <= each < len(LABELS) for each in found.classes or ())
+    try:
+        renamed = dict(zip(STREAM_OPTIONS, given.values(), strict=False))
+        assert read_orientation(renamed, Codec.H264).rotation in ROTATIONS
+    except RefusedPacketError as refusal:
+        _assert_a_sentence(str(refusal))
 
 
 def gateway_message(data: bytes) -> None:
@@ -143,6 +156,9 @@ def gateway_query(data: bytes) -> None:
     with suppress(InvalidRequestParameter):
         parameters = parameters_from_query(dict(zip(names, texts, strict=False)))
         wire_parameters(LABELS, **parameters)
+    with suppress(ProtocolMisuse):
+        stream = stream_from_query(dict(zip(("codec", *STREAM_OPTIONS), texts, strict=False)))
+        assert stream is None or stream[1].rotation in ROTATIONS
 
 
 def h264(data: bytes) -> None:

@@ -12,12 +12,14 @@ import numpy.typing as npt
 
 from thin_client.streaming.pyav import load_pyav
 
-__all__ = ["UPRIGHT", "Orientation", "orientation_of", "upright_picture"]
+__all__ = ["UPRIGHT", "Orientation", "orientation_in", "orientation_of", "upright_picture"]
 
 # FFmpeg's AV_PKT_DATA_DISPLAYMATRIX (libavutil/display.h): a b u c d v x y w, 16.16 fixed point.
 _MATRIX = struct.Struct("=9i")
 # No camera writes another angle than a quarter turn; one in between has no upright rectangle.
 _SLOPPY_DEGREES = 1.0
+# Packets until a frame comes out, where the first are damaged.
+_LOOKED_AT = 64
 
 
 @dataclass(frozen=True)
@@ -63,6 +65,27 @@ def orientation_of(matrix: bytes) -> Orientation:
     if abs(degrees - 90 * turns) > _SLOPPY_DEGREES:
         return UPRIGHT
     return Orientation(90 * (turns % 4), mirror)
+
+
+def orientation_in(container: Any) -> Orientation:
+    """Return what an open container says of its first video stream; reads it up to a frame.
+
+    PyAV gives the display matrix with frames only.
+    """
+    av = load_pyav("streaming")
+    kind = av.sidedata.sidedata.Type.DISPLAYMATRIX
+    stream = container.streams.video[0]
+    for number, packet in enumerate(container.demux(stream)):
+        try:
+            frames = stream.codec_context.decode(packet if packet.size else None)
+        except av.error.FFmpegError:
+            frames = []
+        for frame in frames:
+            matrix = frame.side_data.get(kind)
+            return UPRIGHT if matrix is None else orientation_of(bytes(matrix))
+        if number >= _LOOKED_AT:
+            break
+    return UPRIGHT
 
 
 def upright_picture(picture: Any, orientation: Orientation) -> Any:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections import OrderedDict
 from collections.abc import Iterator
 from dataclasses import replace
 from fractions import Fraction
@@ -13,11 +12,17 @@ from typing import Any
 from thin_client.closing import Closing
 from thin_client.contract import Codec
 from thin_client.errors import SourceUnreadable
-from thin_client.streaming.clock import ShownTimes, SourceClock, Stamp
+from thin_client.streaming.clock import ShownTimes
 from thin_client.streaming.inbox import Item
-from thin_client.streaming.orientation import UPRIGHT, Orientation, orientation_of, upright_picture
+from thin_client.streaming.orientation import (
+    UPRIGHT,
+    Orientation,
+    orientation_in,
+    upright_picture,
+)
 from thin_client.streaming.pace import Pace
 from thin_client.streaming.packaging import Packaging
+from thin_client.streaming.packet_times import PacketTimes
 from thin_client.streaming.pyav import load_pyav
 from thin_client.streaming.wishes import Source
 
@@ -28,21 +33,14 @@ OPEN_TIMEOUT_S, READ_TIMEOUT_S = 10.0, 10.0
 
 _CODECS = {"h264": Codec.H264, "hevc": Codec.H265, "mjpeg": Codec.MJPEG}
 _COUNTED_S = 2.0
-_REMEMBERED = 1024
 _MICROSECOND = Fraction(1, 1_000_000)
 # Without these FFmpeg looks at five seconds of a stream, and keeps half a second of it, before it
 # gives the first packet.
 _RTSP = {"rtsp_transport": "tcp", "fflags": "nobuffer", "flags": "low_delay"}
-# AVFMT_TS_DISCONT of libavformat/avformat.h: timestamps may jump.
-_MAY_JUMP = 0x0200
-# AVI has one time for each packet, in the order in which they are decoded, which FFmpeg gives as
-# that of showing too.
-_WITHOUT_SHOWN_TIMES = ("avi",)
 # Containers that may be read from a URL and have a display matrix.
 _WITH_MATRIX = ("mov", "matroska")
 # AV_FIELD_PROGRESSIVE of libavcodec/defs.h.
 _PROGRESSIVE = 1
-_LOOKED_AT = 64
 
 
 class VideoSource(Closing):
@@ -102,21 +100,20 @@ class VideoSource(Closing):
         self.decoding = False
         self.lost = 0
         self._counted = (time.monotonic(), 0)
-        self._used: OrderedDict[int, bool] = OrderedDict()
         self._packaging = Packaging(self._av, self._stream, self.about.codec, self._orientation)
-        self._clock = SourceClock(
-            step_us=round(1e6 / self.about.fps),
-            may_jump=self.live or bool(int(self._container.format.flags) & _MAY_JUMP),
-            start_us=self._microseconds(self._stream.start_time),
+        self._times = PacketTimes(
+            self._container,
+            self._stream,
+            fps=self.about.fps,
+            live=self.live,
             begin_us=begin_us,
         )
         self._shown_times = ShownTimes()
-        self._arrival_times: bool | None = None
 
     @property
     def last_us(self) -> int:
         """When the last packet was due."""
-        return self._clock.last_us
+        return self._times.last_us
 
     def items(self, *, pictures: bool, pace: Pace | None = None) -> Iterator[Item]:
         """Yield the frames as they come: units, or decoded pictures while ``decoding`` is set.
@@ -131,7 +128,7 @@ class VideoSource(Closing):
         waiting_for_key = False
         was_decoding = self.decoding
         for packet in self._packets():
-            stamp = self._stamp(packet)
+            own_us, stamp = self._times.stamp(packet)
             if pace is not None and not self.live:
                 pace.wait_for(stamp.due_us)
             now = time.monotonic()
@@ -145,7 +142,6 @@ class VideoSource(Closing):
                 self.lost += 1
                 continue
             waiting_for_key = False
-            own_us = self._unique(stamp)
             as_pictures = self.decoding or self.about.codec is None
             decoded = self._decode(packet, own_us) if as_pictures or pictures else []
             if as_pictures:
@@ -211,24 +207,9 @@ class VideoSource(Closing):
             return UPRIGHT
         try:
             with self._open(self.name, options, is_camera=False) as container:
-                return self._orientation_in(container)
+                return orientation_in(container)
         except (SourceUnreadable, self._av.error.FFmpegError, OSError):
             return UPRIGHT  # whatever it is, reading the source says it better
-
-    def _orientation_in(self, container: Any) -> Orientation:
-        kind = self._av.sidedata.sidedata.Type.DISPLAYMATRIX
-        stream = container.streams.video[0]
-        for number, packet in enumerate(container.demux(stream)):
-            try:
-                frames = stream.codec_context.decode(packet if packet.size else None)
-            except self._av.error.FFmpegError:
-                frames = []
-            for frame in frames:
-                matrix = frame.side_data.get(kind)
-                return UPRIGHT if matrix is None else orientation_of(bytes(matrix))
-            if number >= _LOOKED_AT:
-                break
-        return UPRIGHT
 
     def _packets(self) -> Iterator[Any]:
         try:
@@ -252,16 +233,6 @@ class VideoSource(Closing):
             self.about = replace(self.about, bits_per_s=8 * (counted + size) / (now - began))
             self._counted = (now, 0)
 
-    def _stamp(self, packet: Any) -> Stamp:
-        pts_us, dts_us = map(self._microseconds, (packet.pts, packet.dts))
-        if self._container.format.name in _WITHOUT_SHOWN_TIMES:
-            pts_us = None
-        if self._arrival_times is None:
-            self._arrival_times = self.live and pts_us is None and dts_us is None
-        if self._arrival_times:
-            dts_us = time.monotonic_ns() // 1000
-        return self._clock.stamp(pts_us, dts_us, self._microseconds(packet.duration) or 0)
-
     def _decode(self, packet: Any, own_us: int) -> list[Any]:
         """Return the frames that a packet brings out, each with its own packet's time as pts."""
         if packet is not None:
@@ -278,20 +249,6 @@ class VideoSource(Closing):
         for picture in decoded:
             own_us = picture.pts
             if shown:
-                said = own_us if own_us is not None and self._used.get(own_us, False) else None
-                own_us = self._shown_times.shown(said)
+                own_us = self._shown_times.shown(self._times.shown_us(own_us))
             if own_us is not None:
                 yield Item(own_us, now, picture=upright_picture(picture, self._orientation))
-
-    def _microseconds(self, ticks: int | None) -> int | None:
-        return None if ticks is None else round(ticks * self._stream.time_base * 1_000_000)
-
-    def _unique(self, stamp: Stamp) -> int:
-        """Return a timestamp that no other unit of late has: answers are told apart by it."""
-        timestamp_us = stamp.frame_us
-        while timestamp_us in self._used:
-            timestamp_us += 1
-        self._used[timestamp_us] = stamp.shown
-        while len(self._used) > _REMEMBERED:
-            self._used.popitem(last=False)
-        return timestamp_us
