@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from tritonclient.grpc import service_pb2
 
 from thin_client.contract import Codec, PipelineParameter, model_names, stream_fingerprint
 from thin_client.conversation import Call, Conversation
 from thin_client.errors import ContractMismatch, PipelineNotFound
-from thin_client.pipeline import Pipeline
+from thin_client.pipeline import Pipeline, described
 
 if TYPE_CHECKING:
     from thin_client.streaming.wishes import Wishes
 
-__all__ = ["find_streams", "refuse_without_streams"]
+__all__ = ["find_streams", "refuse_without_streams", "streams_from_config"]
 
 
 def find_streams(pipeline: Pipeline) -> Conversation[Pipeline | None]:
@@ -29,14 +28,23 @@ def find_streams(pipeline: Pipeline) -> Conversation[Pipeline | None]:
         response = yield Call("ModelConfig", service_pb2.ModelConfigRequest(name=name))
     except PipelineNotFound:
         return None
-    found = response.config.parameters[PipelineParameter.CONTRACT.value].string_value
+    return streams_from_config(response.config)
+
+
+def streams_from_config(config: Any) -> Pipeline:
+    """Return the pipeline that the ``ModelConfig`` of a NAME_stream describes.
+
+    Raises:
+        ContractMismatch: it speaks another contract, or its config is incomplete.
+    """
+    found = config.parameters[PipelineParameter.CONTRACT.value].string_value
     if found != stream_fingerprint():
         raise ContractMismatch(
-            f"the pipeline {name!r} speaks contract {found or 'none'} and this client"
+            f"the pipeline {config.name!r} speaks contract {found or 'none'} and this client"
             f" {stream_fingerprint()}; rebuild it with 'framewire build --stream', or update the"
             " client"
         )
-    return replace(pipeline, model=name)
+    return described(config)
 
 
 def refuse_without_streams(streams: Pipeline | None, wishes: Wishes, pipeline: Pipeline) -> None:

@@ -326,7 +326,11 @@ class VideoStream(Closing):
         if self._session.lost_process:
             # Triton calls the model ready all the while.
             self._stopped.wait(_LOST_PROCESS_S)
-        if wait_until_ready(self._session.target, self._give_up_s, self._stopped):
+        targets = wait_until_ready(
+            self._session.target, self._session.targets, self._give_up_s, self._stopped
+        )
+        if targets is not None:
+            self._session.retarget(targets)
             away_s = time.monotonic() - began
             missed = self._inbox.dropped - dropped + (0 if self._every_frame else lost)
             what = f"{len(again)} sent once more" if self._every_frame else f"{missed} dropped"

@@ -40,6 +40,7 @@ class Packet:
     codec: str
     timestamp_us: int
     arrived: float
+    classes: str = ""
     status: int = 0
 
 
@@ -109,9 +110,9 @@ class FakeStreams(FakeTriton):
                     timestamp = held.pop(0)
                 open_streams[packet.stream] = (decoding, held)
             packet.status = status
-            yield service_pb2.ModelStreamInferResponse(
-                infer_response=stream_answer(status, timestamp)
-            )
+            answer = stream_answer(status, timestamp)
+            answer.model_version = self.version
+            yield service_pb2.ModelStreamInferResponse(infer_response=answer)
 
 
 def as_packet(request: Any) -> Packet:
@@ -125,6 +126,7 @@ def as_packet(request: Any) -> Packet:
         codec=parameters["codec"].string_param,
         timestamp_us=parameters["timestamp"].int64_param,
         arrived=time.monotonic(),
+        classes=parameters["classes"].string_param,
     )
 
 
