@@ -154,7 +154,7 @@ class _Endpoints:
         if refused is not None:
             return self._turned_away(*refused)
         try:
-            pipeline = await gateway.upstream.pipeline()
+            pipeline = await gateway.upstream.pipeline_now()
             with_video = await _takes_video(gateway, pipeline)
         except FramewireError as error:
             gateway.upstream.observe(error)
