@@ -13,6 +13,7 @@ from websockets.sync.client import ClientConnection
 from builder.cli import main
 from builder.pipelines.repository import build_pipeline
 from builder.settings import BuildSettings
+from tests.gateway.chromium import chromium, find_chromium
 from tests.gateway.clients import answer, framed, labels, open_frames
 from tests.gateway.running import Gateway, gateway
 from tests.gateway.test_video import squares_on_film
@@ -140,3 +141,29 @@ def test_frames_of_a_stream_are_named_by_the_version_that_looked_at_them(
         told = [labels(reply) for reply in replies[1:]]
         assert {label for each in told for label in each} == {"red"}
         assert [bool(each) for each in told] == [each == "red" for each in colours[1:]]
+
+
+def test_a_page_that_is_open_lists_the_classes_that_there_are(
+    triton: Serving, running: Gateway, squares: dict[str, bytes], tmp_path: Path
+) -> None:
+    find_chromium()
+    name = "children[0].nextSibling.textContent"
+    listed = f"[...document.querySelectorAll('#classes li')].map((each) => each.{name})"
+    found = f"document.querySelector('#classes .found')?.{name}"
+    picture = tmp_path / "square.jpg"
+    picture.write_bytes(squares["red"])
+    with chromium(tmp_path / "profile") as page:
+        page.open(f"{running.url}/")
+        page.wait_for("document.getElementById('state')?.textContent === 'connected'")
+        page.choose_file("#file", picture)
+        page.wait_for(f"{found} === 'red'")
+        assert page.evaluate(listed) == list(OLD)
+        build(triton.repository, NEW)
+        load(triton)
+        page.choose_file("#file", picture)
+        page.wait_for(f"{listed}[0] === 'blue'")
+        assert page.evaluate(listed) == list(NEW)
+        page.choose_file("#file", picture)
+        page.wait_for(f"{found} === 'blue'")
+        roll_back(triton)
+        assert page.complaints == []

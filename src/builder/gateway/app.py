@@ -17,6 +17,7 @@ from starlette.websockets import WebSocket
 from builder.gateway import answers
 from builder.gateway.admission import SUBPROTOCOL, refusal
 from builder.gateway.clients import Client, TooManyConnections
+from builder.gateway.cross_origin import CrossOrigin
 from builder.gateway.frames import CLOSE_UNSUPPORTED_DATA, Frame, parameters_from_query
 from builder.gateway.gateway import Gateway
 from builder.gateway.metrics import CONTENT_TYPE
@@ -41,19 +42,18 @@ TOO_FAST = (HTTPStatus.TOO_MANY_REQUESTS, "client", "this address sends too fast
 def make_app(gateway: Gateway) -> ASGIApp:
     """Return the ASGI application of a gateway."""
     endpoints = _Endpoints(gateway)
-    return PageHeaders(
-        Starlette(
-            routes=[
-                WebSocketRoute("/frames", endpoints.frames),
-                Route("/detect", endpoints.detect, methods=["POST"]),
-                Route("/pipeline", endpoints.pipeline),
-                Route("/healthz", endpoints.healthz),
-                Route("/readyz", endpoints.readyz),
-                Route("/metrics", endpoints.metrics),
-                Mount("/", StaticFiles(directory=PAGE, html=True)),
-            ]
-        )
+    app = Starlette(
+        routes=[
+            WebSocketRoute("/frames", endpoints.frames),
+            Route("/detect", endpoints.detect, methods=["POST"]),
+            Route("/pipeline", endpoints.pipeline),
+            Route("/healthz", endpoints.healthz),
+            Route("/readyz", endpoints.readyz),
+            Route("/metrics", endpoints.metrics),
+            Mount("/", StaticFiles(directory=PAGE, html=True)),
+        ]
     )
+    return PageHeaders(CrossOrigin(app, gateway))
 
 
 class _Endpoints:
