@@ -13,6 +13,7 @@ from typing import Any
 from thin_client.closing import Closing
 from thin_client.contract import Codec
 from thin_client.errors import SourceUnreadable
+from thin_client.redaction import shown_address
 from thin_client.streaming.inbox import Item
 from thin_client.streaming.pyav import load_pyav
 from thin_client.streaming.units import Unit, is_disposable, is_key, with_parameter_sets
@@ -42,7 +43,7 @@ class VideoSource(Closing):
         size: likewise, width and height in pixels.
 
     Attributes:
-        name: as it was given.
+        name: as it was given, but for what lets somebody in.
         about: size, rate, codec and bits per second, as far as the source says.
         live: whether it goes on whether or not somebody reads; a file is read at its own pace.
 
@@ -55,12 +56,12 @@ class VideoSource(Closing):
         self, name: str, fps: float | None = None, size: tuple[int, int] | None = None
     ) -> None:
         self._av = load_pyav("streaming")
-        self.name = name
+        self.name = shown_address(name)
         camera = f"/dev/video{name}" if name.isdecimal() else name
         is_camera = camera.startswith("/dev/video")
         self.live = is_camera or "://" in name
         if not self.live and not Path(name).is_file():
-            raise SourceUnreadable(f"cannot open the video {name}: there is no such file")
+            raise SourceUnreadable(f"cannot open the video {self.name}: there is no such file")
         options = dict(_RTSP) if name.startswith(("rtsp:", "rtsps:")) else {}
         if is_camera:
             # A camera that can compress gives more frames over USB than one that does not.
@@ -69,7 +70,7 @@ class VideoSource(Closing):
         self._container = self._open(camera, options, is_camera)
         if not self._container.streams.video:
             self._container.close()
-            raise SourceUnreadable(f"cannot stream {name}: it has no video")
+            raise SourceUnreadable(f"cannot stream {self.name}: it has no video")
         self._stream = self._container.streams.video[0]
         self._context = self._stream.codec_context
         self._context.thread_type = "SLICE"  # threads that take a frame each hold frames back
@@ -131,10 +132,10 @@ class VideoSource(Closing):
                 timeout=(OPEN_TIMEOUT_S, READ_TIMEOUT_S) if "://" in name else None,
             )
         except (self._av.error.FFmpegError, OSError, ValueError) as error:
-            what = "camera" if is_camera else "video"
-            raise SourceUnreadable(
-                f"cannot open the {what} {self.name}: {getattr(error, 'strerror', error)}"
-            ) from error
+            said = getattr(error, "strerror", error)
+        what = "camera" if is_camera else "video"
+        # Out here: FFmpeg's error has the whole address, and would be in every traceback.
+        raise SourceUnreadable(f"cannot open the {what} {self.name}: {said}")
 
     def _describe(self) -> Source:
         stream = self._stream
@@ -160,12 +161,12 @@ class VideoSource(Closing):
                 if packet.size:
                     self._count(packet.size)
                     yield packet
+            return
         except self._av.error.EOFError:
             return
         except (self._av.error.FFmpegError, OSError) as error:
-            raise SourceUnreadable(
-                f"the video {self.name} broke off: {getattr(error, 'strerror', error)}"
-            ) from error
+            said = getattr(error, "strerror", error)
+        raise SourceUnreadable(f"the video {self.name} broke off: {said}")
 
     def _count(self, size: int) -> None:
         """Learn the rate of a live source, which seldom says it."""

@@ -116,7 +116,7 @@ class VideoStream(Closing):
         if every_frame and opened.live:
             opened.close()
             raise SourceUnreadable(
-                f"{source} is live, so frames are lost whenever the link is slower;"
+                f"{opened.name} is live, so frames are lost whenever the link is slower;"
                 " every frame (--every-frame) can be had of files only"
             )
         # Where every frame counts time does not, and packets as they are lose nothing.
