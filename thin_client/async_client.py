@@ -36,6 +36,7 @@ T = TypeVar("T")
 class AsyncDetector:
     """Detector for asyncio: the same arguments, methods and exceptions, awaited.
 
+    But for ``video_stream``, which has threads of its own: iterate over a Detector's in a thread.
     Belongs to the event loop of its first call. See Detector for what each method does.
     """
 

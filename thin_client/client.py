@@ -44,7 +44,7 @@ class Detector(Closing):
     Args:
         url: ``host:port`` or a gRPC target of the server, or a Connection for TLS and keepalive.
         model: the pipeline's name; None takes the server's only one.
-        bls: call the variant NAME_bls, which runs the steps in one process.
+        bls: call the variant NAME_bls, which decodes and postprocesses in one Python model.
         timeout_s: deadline of one call with all its retries; None waits forever. A batch that has
             to be split shares one deadline.
         retry: how often to try again when the server cannot answer for the moment.
