@@ -142,6 +142,8 @@ class AsyncDetector:
             self._versions.doubt()
 
     async def _connect(self, budget: Budget, *, again: bool = False) -> Versions:
+        if self._versions is not None and not again:
+            return self._versions
         async with self._connecting:
             if self._versions is None or again:
                 url = self._connection.url

@@ -247,6 +247,8 @@ class Detector(Closing):
             self._versions.doubt()
 
     def _connect(self, budget: Budget, *, again: bool = False) -> Versions:
+        if self._versions is not None and not again:
+            return self._versions
         with self._connecting:
             if self._versions is None or again:
                 url = self._connection.url

@@ -71,7 +71,7 @@ class Upstream:
         return await self._detector.detect(image, **parameters)
 
     async def pipeline(self) -> Pipeline:
-        """Return what the pipeline says about itself, or the version that answered last.
+        """Return what the pipeline says about itself, in the version that answered last.
 
         All who ask while Triton is away wait for the same attempt: in a row they would wait for
         each other's.
