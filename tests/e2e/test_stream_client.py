@@ -211,7 +211,7 @@ def test_a_stream_goes_on_with_the_labels_of_the_next_version(tmp_path: Path, co
     build(("red", "green", "blue"))
     labels = []
     with (
-        serving(repository) as server,
+        serving(repository, "--no-supervise") as server,
         Detector(server.url) as detector,
         detector.video_stream(
             str(tmp_path / "red.mp4"), codec=codec, classes=["red", "blue"]

@@ -173,7 +173,7 @@ def test_node_names_what_it_finds_by_the_version_that_found_it(
 
     build(("red", "green", "blue"))
     with (
-        serving(repository) as server,
+        serving(repository, "--no-supervise") as server,
         subprocess.Popen(
             (str(NODE), "--input-type=module", "-e", LISTENING, server.url),
             cwd=node_example,

@@ -35,7 +35,7 @@ def triton(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serving]:
     """Of version 1, to which every test goes back."""
     repository = tmp_path_factory.mktemp("versions") / "repository"
     build(repository, OLD)
-    with serving(repository) as running:
+    with serving(repository, "--no-supervise") as running:
         yield running
 
 
