@@ -32,8 +32,7 @@ from thin_client.printing import (
     report_text,
 )
 from thin_client.progress import Progress
-from thin_client.redaction import shown_address
-from thin_client.sources import image_paths, read_image
+from thin_client.sources import image_paths, read_image, shown_source
 from thin_client.video import Frame, VideoReader, VideoWriter, encode_jpeg
 
 __all__ = [
@@ -86,7 +85,7 @@ def detect_in_images(
                 raise
             except _ONE_IMAGE_FAILED as error:
                 all_fine = False
-                _print_failure({"file": shown_address(paths[position])}, error, json_lines)
+                _print_failure({"file": shown_source(paths[position])}, error, json_lines)
             else:
                 if json_lines:
                     _print(json_line({"file": paths[position], **detections.to_dict()}))
@@ -110,7 +109,7 @@ def detect_in_video(
 ) -> bool:
     """Print what is in the frames of a video or camera; write an annotated video to ``out``."""
     is_camera = isinstance(source, int)
-    name = shown_address(source) if isinstance(source, str) else source
+    name = shown_source(source) if isinstance(source, str) else source
     frame_lines = json_lines or is_camera
 
     def detect_frame(frame: Frame) -> Detections:

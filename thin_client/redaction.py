@@ -23,7 +23,9 @@ _SCHEME = re.compile(r"[^/\\\s]{2,}?:/+")
 _ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/+\S+")
 # What may follow an address in a sentence and is seldom the end of one.
 _AFTER = "\"'`,;:.!?)]}>"
-_USER_WITHOUT_SCHEME = re.compile(r"\A[^/\\:@\s]+:(?![\\/]).*@", re.DOTALL)
+_USER = re.compile(r"[^/\\:@\s]+:(?![\\/]).*@", re.DOTALL)
+# With these before an `@` it may as well be a part of a query, or of a password: nobody can tell.
+_NO_USER = re.compile(r"[?#]|/.*=", re.DOTALL)
 
 
 def without_secrets(text: str) -> str:
@@ -39,28 +41,33 @@ def shown_address(address: str) -> str:
 
     Left out are what stands before the ``@`` of the host; the values of a query, and of what looks
     like one in the path, but for a few that tell streams apart; and the fragment. Other parts of
-    the path are shown. Names of files are returned as they are, unless they look like these.
+    the path are shown. Nothing but the scheme is where an ``@`` stands behind ``?`` or ``#``: it
+    may belong to a query or to a password. Names of files are returned as they are, unless they
+    look like these.
 
     Args:
         address: all of it; a URL, ``user:password@host:port``, or the name of a file.
     """
-    scheme = _SCHEME.match(address)
-    if scheme is None:
-        address, mark, query = _USER_WITHOUT_SCHEME.sub(f"{HIDDEN}@", address).partition("?")
-        return address + mark + (_without_values(query) if "=" in query else query)
+    if scheme := _SCHEME.match(address):
+        return scheme[0] + _shown(address[scheme.end() :])
+    if _USER.match(address):
+        return _shown(address)
+    name, mark, query = without_secrets(address).partition("?")
+    return name + mark + (_without_values(query) if "=" in query else query)
+
+
+def _shown(address: str) -> str:
+    """Return an address without its scheme, likewise."""
     # The last one, because passwords may hold any character, those that end a host included.
-    before, at, rest = address[scheme.end() :].rpartition("@")
+    user, at, rest = address.rpartition("@")
+    if _NO_USER.search(user):
+        return HIDDEN
     host = re.split(r"[/?#&;]", rest, maxsplit=1)[0]
-    rest = rest[len(host) :]
-    rest, fragment, _ = rest.partition("#")
+    rest, fragment, _ = rest[len(host) :].partition("#")
     path, mark, query = rest.partition("?")
-    # Where the query began before the `@`, what follows is more of it.
-    is_query = path.startswith(("&", ";")) or ("?" in before and "=" in path)
-    parts = [path] if is_query else path.split("/")
-    path = "/".join(_without_values(part) if is_query or "=" in part else part for part in parts)
-    user = HIDDEN + at if at else ""
-    rest = f"{path}{mark}{_without_values(query)}{fragment + HIDDEN if fragment else ''}"
-    return f"{scheme[0]}{user}{host}{rest}"
+    path = "/".join(_without_values(part) if "=" in part else part for part in path.split("/"))
+    user, fragment = (HIDDEN + at if at else ""), (fragment + HIDDEN if fragment else "")
+    return f"{user}{host}{path}{mark}{_without_values(query)}{fragment}"
 
 
 def _shown_match(match: re.Match[str]) -> str:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import logging
+import shutil
 import subprocess
 import sys
 import threading
@@ -169,6 +171,23 @@ def test_of_an_image_that_is_no_file(options: tuple[str, ...], client: Run) -> N
         done = client("image", address, "--url", server.url, *options)
     assert done.returncode == 1
     assert "http://***@camera/snapshot.jpg?user=***" in done.stdout + done.stderr
+
+
+def test_a_file_is_called_by_its_name_whatever_it_looks_like(
+    client: Run, video: Path, tmp_path: Path
+) -> None:
+    film, picture = "gate?user=admin.ts", "21T08:30@gate.jpg"
+    shutil.copy(video, tmp_path / film)
+    (tmp_path / picture).write_bytes(b"no picture")
+    with streaming_server() as server:
+        options = ("--url", server.url)
+        done = client("image", picture, *options, "--json")
+        assert json.loads(done.stdout)["file"] == picture
+        done = client("stream", film, *options, "--frames", "2")
+        assert done.stdout.startswith(f"{film}: ")
+        server.fake.before_answer = lambda images: images.__setitem__(0, b"ok 7")
+        done = client("video", film, *options, "--frames", "2", "--json")
+        assert [json.loads(line)["file"] for line in done.stdout.splitlines()] == [film] * 2
 
 
 def everything_told(error: BaseException) -> str:

@@ -18,7 +18,7 @@ from thin_client.drawing import annotate
 from thin_client.outputs import refuse_overwriting
 from thin_client.parameters import RequestParameters
 from thin_client.printing import counts_text, json_line
-from thin_client.redaction import shown_address
+from thin_client.sources import shown_source
 from thin_client.streaming.stream import StreamResult, VideoStream
 from thin_client.video import VideoWriter
 
@@ -83,7 +83,7 @@ def detect_in_stream(
     if json_lines:
         print(json_line({"statistics": statistics.to_dict()}), flush=True)
     else:
-        print(f"{shown_address(source)}: {statistics.text()}, {counts_text(counts)}", flush=True)
+        print(f"{shown_source(source)}: {statistics.text()}, {counts_text(counts)}", flush=True)
     return all_fine
 
 

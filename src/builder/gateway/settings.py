@@ -14,7 +14,7 @@ from builder.serving.access import Access
 
 LOOPBACK = "127.0.0.1"
 DEFAULT_PORT = 8080
-
+# Of which browsers say nothing.
 DEFAULT_PORTS = {"http": 80, "https": 443}
 
 TOKEN_VARIABLE = "FRAMEWIRE_GATEWAY_TOKEN"  # noqa: S105 - the name of a variable
