@@ -1,5 +1,5 @@
 # make demo   see boxes: a real Triton, a sample picture, build/demo.png
-# make test   run every test, the real server included
+# make test   run the tests, the real server included, but for the next two
 # make test-containers  tests of the images, in Docker; make test-gpu  of that for GPUs, on one
 # make drill  known failures, caused on purpose: a table of what they lost; SHORT=1 in minutes
 # make heads  a table of every head: built, served, equal to the reference, known to TensorRT

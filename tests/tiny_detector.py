@@ -6,6 +6,7 @@ and blue of the pixels in it. A pure red square on black is thus a "red" of scor
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -68,15 +69,20 @@ def tiny_detector(
     )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=8)
     if metadata is None:
-        metadata = {
-            "task": "detect",
-            "stride": "32",
-            "imgsz": f"[{height}, {width}]",
-            "names": str(dict(enumerate(LABELS))),
-        }
+        metadata = own_metadata(LABELS, width, height)
     helper.set_model_props(model, metadata)
     onnx.checker.check_model(model)
     return model
+
+
+def own_metadata(names: Sequence[str], width: int = 64, height: int = 64) -> dict[str, str]:
+    """Return what ultralytics would write into the file, for classes of these names."""
+    return {
+        "task": "detect",
+        "stride": "32",
+        "imgsz": f"[{height}, {width}]",
+        "names": str(dict(enumerate(names))),
+    }
 
 
 def anchor_boxes(width: int, height: int) -> np.ndarray:

@@ -6,6 +6,7 @@ import argparse
 import re
 
 import thin_client
+from thin_client.command_line import CommandLine
 from thin_client.connection import DEFAULT_URL
 
 __all__ = ["parser"]
@@ -18,7 +19,7 @@ away"""
 
 def parser() -> argparse.ArgumentParser:
     """Return the parser of ``framewire-client``; its namespace names the subcommand ``command``."""
-    top = argparse.ArgumentParser(
+    top: argparse.ArgumentParser = CommandLine(
         prog="framewire-client",
         description="Send encoded images to a Framewire pipeline and get boxes.",
         epilog=_EXIT_CODES,
@@ -115,7 +116,8 @@ def _command(
 def _header(text: str) -> tuple[str, str]:
     name, equals, value = text.partition("=")
     if not equals:
-        raise argparse.ArgumentTypeError(f"must be NAME=VALUE, got {text!r}")
+        # What was given instead may be a token.
+        raise argparse.ArgumentTypeError("must be NAME=VALUE")
     return name.lower(), value
 
 

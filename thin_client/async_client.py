@@ -22,6 +22,7 @@ from thin_client.pipeline import Pipeline
 from thin_client.pipelining import async_map_in_order
 from thin_client.retry import Budget, RetryPolicy
 from thin_client.server_report import ServerReport
+from thin_client.versions import Versions
 from thin_client.wire import EncodedImage
 
 if TYPE_CHECKING:
@@ -35,6 +36,7 @@ T = TypeVar("T")
 class AsyncDetector:
     """Detector for asyncio: the same arguments, methods and exceptions, awaited.
 
+    But for ``video_stream``, which has threads of its own: iterate over a Detector's in a thread.
     Belongs to the event loop of its first call. See Detector for what each method does.
     """
 
@@ -52,7 +54,7 @@ class AsyncDetector:
         self._bls = bls
         self._timeout_s = timeout_s
         self._retry = retry or RetryPolicy()
-        self._pipeline: Pipeline | None = None
+        self._versions: Versions | None = None
         self._connecting = asyncio.Lock()
         self._closed = False
         # A channel belongs to the running event loop, and there may be none yet.
@@ -60,24 +62,35 @@ class AsyncDetector:
         self._stub: Any = None
 
     async def connect(self) -> Pipeline:
-        """Return what the pipeline says about itself, asking the server the first time only."""
-        return await self._connect(self._budget())
+        """Return what the pipeline says about itself, asking the server the first time only.
+
+        Later it is the version that answered last: its labels and limits may be others.
+        """
+        return (await self._connect(self._budget())).latest
+
+    async def refresh(self) -> Pipeline:
+        """Ask the server again what the pipeline says about itself, and return it.
+
+        Nobody needs this for right labels: where an answer is of another version, they are read
+        again by themselves.
+        """
+        return (await self._connect(self._budget(), again=True)).latest
 
     async def detect(
         self, image: EncodedImage, **parameters: Unpack[RequestParameters]
     ) -> Detections:
         """Detect objects in one image; see Detector.detect."""
         budget = self._budget()
-        pipeline = await self._connect(budget)
-        return await self._run(conversation.detect(pipeline, image, parameters), budget)
+        versions = await self._connect(budget)
+        return await self._run(conversation.detect(versions, image, parameters), budget)
 
     async def detect_batch(
         self, images: Sequence[EncodedImage], **parameters: Unpack[RequestParameters]
     ) -> list[Detections]:
         """Detect objects in several images with one call; see Detector.detect_batch."""
         budget = self._budget()
-        pipeline = await self._connect(budget)
-        return await self._run(conversation.detect_batch(pipeline, images, parameters), budget)
+        versions = await self._connect(budget)
+        return await self._run(conversation.detect_batch(versions, images, parameters), budget)
 
     async def detect_stream(
         self,
@@ -99,8 +112,8 @@ class AsyncDetector:
     async def report(self) -> ServerReport:
         """Return the server's version, the pipeline's config and the statistics of its models."""
         budget = self._budget()
-        pipeline = await self._connect(budget)
-        return await self._run(conversation.report(pipeline), budget)
+        versions = await self._connect(budget)
+        return await self._run(conversation.report(versions), budget)
 
     async def close(self) -> None:
         """Close the connection; requests still in flight are cancelled."""
@@ -122,15 +135,21 @@ class AsyncDetector:
         await self.close()
 
     def _budget(self) -> Budget:
-        return Budget(self._retry, self._timeout_s)
+        return Budget(self._retry, self._timeout_s, interrupted=self._doubt)
 
-    async def _connect(self, budget: Budget) -> Pipeline:
+    def _doubt(self) -> None:
+        if self._versions is not None:
+            self._versions.doubt()
+
+    async def _connect(self, budget: Budget, *, again: bool = False) -> Versions:
+        if self._versions is not None and not again:
+            return self._versions
         async with self._connecting:
-            if self._pipeline is None:
+            if self._versions is None or again:
                 url = self._connection.url
                 talk = conversation.connect(url, self._model, self._bls)
-                self._pipeline = await self._run(talk, budget)
-            return self._pipeline
+                self._versions = Versions(await self._run(talk, budget))
+            return self._versions
 
     async def _run(self, talk: Conversation[T], budget: Budget) -> T:
         try:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import threading
 from collections.abc import Callable, Generator, Iterable, Sequence
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import grpc
@@ -18,11 +17,12 @@ from thin_client.conversation import Call, Conversation
 from thin_client.detections import Detections
 from thin_client.errors import DetectorClosed, FramewireError
 from thin_client.failures import pause_or_raise
-from thin_client.parameters import RequestParameters, wire_parameters
+from thin_client.parameters import RequestParameters
 from thin_client.pipeline import Pipeline
 from thin_client.pipelining import map_in_order
 from thin_client.retry import Budget, RetryPolicy
 from thin_client.server_report import ServerReport
+from thin_client.versions import Versions
 from thin_client.wire import EncodedImage
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ class Detector(Closing):
     Args:
         url: ``host:port`` or a gRPC target of the server, or a Connection for TLS and keepalive.
         model: the pipeline's name; None takes the server's only one.
-        bls: call the variant NAME_bls, which runs the steps in one process.
+        bls: call the variant NAME_bls, which decodes and postprocesses in one Python model.
         timeout_s: deadline of one call with all its retries; None waits forever. A batch that has
             to be split shares one deadline.
         retry: how often to try again when the server cannot answer for the moment.
@@ -71,15 +71,26 @@ class Detector(Closing):
         self._bls = bls
         self._timeout_s = timeout_s
         self._retry = retry or RetryPolicy()
-        self._pipeline: Pipeline | None = None
+        self._versions: Versions | None = None
         self._connecting = threading.Lock()
         self._closed = threading.Event()
         self._channel = _open_channel(self._connection)
         self._stub = service_pb2_grpc.GRPCInferenceServiceStub(self._channel)
 
     def connect(self) -> Pipeline:
-        """Return what the pipeline says about itself, asking the server the first time only."""
-        return self._connect(self._budget())
+        """Return what the pipeline says about itself, asking the server the first time only.
+
+        Later it is the version that answered last: its labels and limits may be others.
+        """
+        return self._connect(self._budget()).latest
+
+    def refresh(self) -> Pipeline:
+        """Ask the server again what the pipeline says about itself, and return it.
+
+        Nobody needs this for right labels: where an answer is of another version, they are read
+        again by themselves.
+        """
+        return self._connect(self._budget(), again=True).latest
 
     def detect(self, image: EncodedImage, **parameters: Unpack[RequestParameters]) -> Detections:
         """Detect objects in one image.
@@ -93,8 +104,8 @@ class Detector(Closing):
             InvalidRequestParameter: a parameter has a value that the server refuses.
         """
         budget = self._budget()
-        pipeline = self._connect(budget)
-        return self._run(conversation.detect(pipeline, image, parameters), budget)
+        versions = self._connect(budget)
+        return self._run(conversation.detect(versions, image, parameters), budget)
 
     def detect_batch(
         self, images: Sequence[EncodedImage], **parameters: Unpack[RequestParameters]
@@ -114,8 +125,8 @@ class Detector(Closing):
             InvalidRequestParameter: a parameter has a value that the server refuses.
         """
         budget = self._budget()
-        pipeline = self._connect(budget)
-        return self._run(conversation.detect_batch(pipeline, images, parameters), budget)
+        versions = self._connect(budget)
+        return self._run(conversation.detect_batch(versions, images, parameters), budget)
 
     def detect_stream(
         self,
@@ -190,7 +201,8 @@ class Detector(Closing):
         from thin_client.streaming.wishes import wishes_from  # noqa: PLC0415
 
         budget = self._budget()
-        pipeline = self._connect(budget)
+        # Asked again: classes that a stream asks for are looked up when it begins.
+        pipeline = self._connect(budget, again=True).latest
         video = self._run(opening.find_streams(pipeline), budget)
         input_side = max(pipeline.input_width, pipeline.input_height)
         wishes = wishes_from(
@@ -203,17 +215,12 @@ class Detector(Closing):
             input_side=input_side,
         )
         opening.refuse_without_streams(video, wishes, pipeline)
-        images = target.Target(
-            self._channel,
-            self._stub,
-            self._connection,
-            pipeline,
-            streams=False,
-            parameters=wire_parameters(pipeline.labels, **parameters),
+        images = target.make_target(
+            self._channel, self._stub, self._connection, pipeline, parameters, streams=False
         )
         return stream.VideoStream(
             images,
-            None if video is None else replace(images, pipeline=video, streams=True),
+            None if video is None else target.beside(images, video),
             source,
             wishes,
             every_frame=every_frame,
@@ -226,8 +233,8 @@ class Detector(Closing):
     def report(self) -> ServerReport:
         """Return the server's version, the pipeline's config and the statistics of its models."""
         budget = self._budget()
-        pipeline = self._connect(budget)
-        return self._run(conversation.report(pipeline), budget)
+        versions = self._connect(budget)
+        return self._run(conversation.report(versions), budget)
 
     def close(self) -> None:
         """Close the connection; requests still in flight in other threads fail at once."""
@@ -235,15 +242,21 @@ class Detector(Closing):
         self._channel.close()
 
     def _budget(self) -> Budget:
-        return Budget(self._retry, self._timeout_s)
+        return Budget(self._retry, self._timeout_s, interrupted=self._doubt)
 
-    def _connect(self, budget: Budget) -> Pipeline:
+    def _doubt(self) -> None:
+        if self._versions is not None:
+            self._versions.doubt()
+
+    def _connect(self, budget: Budget, *, again: bool = False) -> Versions:
+        if self._versions is not None and not again:
+            return self._versions
         with self._connecting:
-            if self._pipeline is None:
+            if self._versions is None or again:
                 url = self._connection.url
                 talk = conversation.connect(url, self._model, self._bls)
-                self._pipeline = self._run(talk, budget)
-            return self._pipeline
+                self._versions = Versions(self._run(talk, budget))
+            return self._versions
 
     def _run(self, talk: Conversation[T], budget: Budget) -> T:
         try:

@@ -33,7 +33,7 @@ from thin_client.printing import (
     report_text,
 )
 from thin_client.progress import Progress
-from thin_client.sources import image_paths, read_image
+from thin_client.sources import image_paths, read_image, shown_source
 from thin_client.video import Frame, VideoReader, VideoWriter, encode_jpeg
 
 __all__ = [
@@ -86,7 +86,7 @@ def detect_in_images(
                 raise
             except _ONE_IMAGE_FAILED as error:
                 all_fine = False
-                _print_failure({"file": paths[position]}, error, json_lines)
+                _print_failure({"file": shown_source(paths[position])}, error, json_lines)
             else:
                 if json_lines:
                     _print(json_line({"file": paths[position], **detections.to_dict()}))
@@ -110,6 +110,7 @@ def detect_in_video(
 ) -> bool:
     """Print what is in the frames of a video or camera; write an annotated video to ``out``."""
     is_camera = isinstance(source, int)
+    name = shown_source(source) if isinstance(source, str) else source
     frame_lines = json_lines or is_camera
 
     def detect_frame(frame: Frame) -> Detections:
@@ -129,7 +130,10 @@ def detect_in_video(
             contextlib.closing(map_in_order(detect_frame, reader.frames(frames), in_flight))
         )
         for frame, future in results:
-            place = {"camera" if is_camera else "file": source, "frame": frame.index}
+            place: dict[str, str | int] = {
+                "camera" if is_camera else "file": name,
+                "frame": frame.index,
+            }
             picture = frame.pixels_bgr
             try:
                 detections = future.result()
@@ -155,7 +159,7 @@ def detect_in_video(
             progress.advance()
     if not json_lines:
         rate = done / max(time.monotonic() - started, 1e-9)
-        _print(f"{source}: {done} frames, {rate:.1f} frames/s, {counts_text(counts)}")
+        _print(f"{name}: {done} frames, {rate:.1f} frames/s, {counts_text(counts)}")
     return all_fine
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from thin_client.errors import InvalidConnection
+from thin_client.redaction import shown_address
 
 __all__ = ["DEFAULT_URL", "Connection"]
 
@@ -161,6 +162,11 @@ def _target(url: str) -> str:
             f" gRPC endpoint, by default port {GRPC_PORT}"
         )
     target = re.sub(r"^grpcs?://", "", url).rstrip("/")
+    if "@" in target and not target.startswith("unix"):
+        raise InvalidConnection(
+            f"{shown_address(url)} names a user, and addresses of gRPC have none; give host:port,"
+            " and a token as a header (headers, --header)"
+        )
     if target.startswith(_RESOLVER_SCHEMES):
         return target
     if "," in target:
@@ -170,7 +176,7 @@ def _target(url: str) -> str:
         )
     if not re.fullmatch(r"(\[[0-9a-fA-F:.%\w]+\]|[\w.-]+)(:\d{1,5})?", target):
         raise InvalidConnection(
-            f"{url!r} is not an address; give host:port, for example {DEFAULT_URL}"
+            f"{shown_address(url)!r} is not an address; give host:port, for example {DEFAULT_URL}"
         )
     return target if re.search(r":\d+$", target) else f"{target}:{GRPC_PORT}"
 

@@ -183,7 +183,7 @@ class ModelNames:
 
     Attributes:
         ensemble: takes images.
-        bls: the same in one process.
+        bls: takes images too; decodes and postprocesses by itself, and calls the network.
         preprocess: a step.
         network: a step.
         postprocess: a step.

@@ -30,6 +30,7 @@ Every message is one sentence for a person: what failed, what was found, what to
 from __future__ import annotations
 
 from thin_client.contract import ImageStatus
+from thin_client.redaction import without_secrets
 
 __all__ = [
     "AccessDenied",
@@ -56,7 +57,12 @@ __all__ = [
 
 
 class FramewireError(Exception):
-    """Any failure that this package reports."""
+    """Any failure that this package reports; passwords of addresses are left out of its message."""
+
+    def __init__(self, *details: object) -> None:
+        super().__init__(
+            *(without_secrets(each) if isinstance(each, str) else each for each in details)
+        )
 
 
 class ServerUnreachable(FramewireError):

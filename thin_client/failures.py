@@ -120,7 +120,10 @@ def pause_or_raise(error: grpc.RpcError, request: Any, url: str, budget: Budget)
     """
     failure = diagnose(error, request, url, budget.timeout_s)
     lost_process = has_lost_process(_details(error))
-    pause_s = budget.pause_s(lost_process=lost_process) if is_transient(error) else None
+    transient = is_transient(error)
+    if transient and not isinstance(failure, ServerOverloaded):
+        budget.interrupted()
+    pause_s = budget.pause_s(lost_process=lost_process) if transient else None
     if pause_s is None:
         raise failure from error
     _logger.debug("%s; trying again in %.2f s", failure, pause_s)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import thin_client
 from thin_client.contract import (
     PIPELINE_INPUTS,
+    STREAM_OPTIONS,
     PipelineParameter,
     contract_fingerprint,
     model_names,
@@ -24,7 +25,13 @@ from thin_client.errors import (
     PipelineNotReady,
 )
 
-__all__ = ["Pipeline", "explain_missing", "pipeline_from_config", "the_only_pipeline"]
+__all__ = [
+    "Pipeline",
+    "described",
+    "explain_missing",
+    "pipeline_from_config",
+    "the_only_pipeline",
+]
 
 
 @dataclass(frozen=True)
@@ -43,6 +50,10 @@ class Pipeline:
         class_agnostic: whether NMS ignores classes by default.
         max_batch_size: most images per request; larger batches are split.
         builder_version: version of Framewire that made the pipeline.
+        version: of the pipeline, Triton's number as answers bear it; empty where its config names
+            none, or several.
+        turns: whether its streams' frames are turned as STREAM_OPTIONS say; those of pipelines that
+            were built before are not.
     """
 
     model: str
@@ -56,6 +67,8 @@ class Pipeline:
     class_agnostic: bool
     max_batch_size: int
     builder_version: str
+    version: str = ""
+    turns: bool = False
 
     def label(self, class_index: int) -> str:
         """Return the class's name, or its number when the pipeline has no name for it."""
@@ -89,6 +102,16 @@ def pipeline_from_config(config: Any) -> Pipeline:
             f"the pipeline {config.name!r} does not batch (max_batch_size {config.max_batch_size},"
             " expected at least 1); rebuild it with 'framewire build'"
         )
+    return described(config)
+
+
+def described(config: Any) -> Pipeline:
+    """Return what the config of any public model of a pipeline says.
+
+    Raises:
+        ContractMismatch: it is incomplete.
+    """
+    parameters = {key: value.string_value for key, value in config.parameters.items()}
     try:
         pipeline = Pipeline(
             model=config.name,
@@ -102,6 +125,8 @@ def pipeline_from_config(config: Any) -> Pipeline:
             class_agnostic=parameters[PipelineParameter.CLASS_AGNOSTIC.value] == "true",
             max_batch_size=config.max_batch_size,
             builder_version=parameters[PipelineParameter.VERSION.value],
+            version=_version(config),
+            turns=_has_stream_options(parameters),
         )
         _check_numbers(pipeline)
         return pipeline
@@ -138,10 +163,11 @@ def the_only_pipeline(models: Sequence[Any], url: str) -> str:
             f"the server at {url} serves several pipelines: {', '.join(pipelines)};"
             " name one (model, --model)"
         )
-    states = {model.name: (model.state, model.reason) for model in models}
-    if states[pipelines[0]][0] != "READY":
-        raise _not_ready(pipelines[0], *states[pipelines[0]], url)
-    return pipelines[0]
+    (name,) = pipelines
+    entry = _entry(name, models)
+    if entry.state != "READY":
+        raise _not_ready(entry, url)
+    return name
 
 
 def explain_missing(model: str, models: Sequence[Any], url: str) -> FramewireError:
@@ -152,9 +178,8 @@ def explain_missing(model: str, models: Sequence[Any], url: str) -> FramewireErr
         models: of a ``RepositoryIndexResponse``.
         url: the server's address, for the sentences.
     """
-    for entry in models:
-        if entry.name == model:
-            return _not_ready(model, entry.state, entry.reason, url)
+    if any(entry.name == model for entry in models):
+        return _not_ready(_entry(model, models), url)
     pipelines = ", ".join(_pipelines(models)) or "none"
     return PipelineNotFound(
         f"the server at {url} has no pipeline {model!r}; its pipelines: {pipelines}"
@@ -173,11 +198,27 @@ def _pipelines(models: Iterable[Any]) -> list[str]:
     return sorted(found)
 
 
-def _not_ready(model: str, state: str, reason: str, url: str) -> PipelineNotReady:
+def _entry(model: str, models: Iterable[Any]) -> Any:
+    """Return the entry of the repository index that says most about a model.
+
+    There is one for each version that the server has met, the unloaded ones too, so that after a
+    change or a rollback several bear a name. One version that is ready is enough; where none is,
+    that one is told of which is being loaded, else one that failed, else the newest.
+    """
+
+    def says(entry: Any) -> tuple[bool, bool, bool, int]:
+        failed = entry.reason not in {"", "unloaded"}
+        number = int(entry.version) if entry.version.isdecimal() else 0
+        return entry.state == "READY", entry.state == "LOADING", failed, number
+
+    return max((entry for entry in models if entry.name == model), key=says)
+
+
+def _not_ready(entry: Any, url: str) -> PipelineNotReady:
     # The reason may go on with a traceback.
-    why = reason.splitlines()[0] if reason else state.lower() or "not loaded"
+    why = entry.reason.splitlines()[0] if entry.reason else entry.state.lower() or "not loaded"
     return PipelineNotReady(
-        f"the pipeline {model!r} at {url} is not ready ({why}); the server's log says more"
+        f"the pipeline {entry.name!r} at {url} is not ready ({why}); the server's log says more"
     )
 
 
@@ -190,6 +231,17 @@ def _check_fingerprint(model: str, parameters: dict[str, str]) -> None:
             f" framewire-client {thin_client.__version__} speaks {ours}; install the client of the"
             " pipeline's version, or rebuild the pipeline"
         )
+
+
+def _version(config: Any) -> str:
+    """Return the one version that a config names; '' where it leaves that to Triton."""
+    versions = config.version_policy.specific.versions
+    return str(versions[0]) if len(versions) == 1 else ""
+
+
+def _has_stream_options(parameters: Mapping[str, str]) -> bool:
+    known = parameters.get(PipelineParameter.STREAM_OPTIONS.value, "").split(",")
+    return set(STREAM_OPTIONS) <= set(known)
 
 
 def _check_numbers(pipeline: Pipeline) -> None:

@@ -65,7 +65,7 @@ def report_text(report: ServerReport) -> str:
     pipeline = report.pipeline
     facts = {
         "server": f"{report.server} {report.server_version}",
-        "model": pipeline.model,
+        "model": f"{pipeline.model}, version {pipeline.version or 'unknown'}",
         "head": pipeline.head,
         "input": f"{pipeline.input_width}x{pipeline.input_height}",
         "conf": f"{pipeline.conf:g}",

@@ -65,6 +65,7 @@ class Budget:
 
     Attributes:
         timeout_s: the whole call's time; None for any.
+        interrupted: called when the server was away, or about to be, and not only busy.
     """
 
     def __init__(
@@ -73,8 +74,11 @@ class Budget:
         timeout_s: float | None,
         clock: Callable[[], float] = time.monotonic,
         jitter: Callable[[], float] = random.random,
+        *,
+        interrupted: Callable[[], None] = lambda: None,
     ) -> None:
         self.timeout_s = timeout_s
+        self.interrupted = interrupted
         self._policy = policy
         self._clock = clock
         self._jitter = jitter

@@ -45,10 +45,26 @@ class ServerReport:
         return asdict(self)
 
 
-def statistics_from_response(response: Any, models: tuple[str, ...]) -> tuple[ModelStatistics, ...]:
-    """Return the statistics of ``models``, in their order, from a ``ModelStatisticsResponse``."""
-    found = {statistics.name: statistics for statistics in response.model_stats}
+def statistics_from_response(
+    response: Any, models: tuple[str, ...], version: str = ""
+) -> tuple[ModelStatistics, ...]:
+    """Return the statistics of ``models``, in their order, from a ``ModelStatisticsResponse``.
+
+    Args:
+        response: has an entry for each version of a model that is loaded.
+        models: Triton's names of them.
+        version: whose work is meant; the newest where a model has no entry of it.
+    """
+    found: dict[str, Any] = {}
+    for entry in sorted(response.model_stats, key=lambda each: _number(each.version)):
+        before = found.get(entry.name)
+        if before is None or before.version != version:
+            found[entry.name] = entry
     return tuple(_statistics(found[name]) for name in models if name in found)
+
+
+def _number(version: str) -> int:
+    return int(version) if version.isdecimal() else 0
 
 
 def _statistics(message: Any) -> ModelStatistics:

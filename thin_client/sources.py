@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import glob
+import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from thin_client.errors import SourceUnreadable
+from thin_client.redaction import shown_address
 
-__all__ = ["IMAGE_SUFFIXES", "image_paths", "read_image"]
+__all__ = ["IMAGE_SUFFIXES", "image_paths", "read_image", "shown_source"]
 
 IMAGE_SUFFIXES = frozenset({".bmp", ".jpeg", ".jpg", ".png", ".webp"})
 
@@ -31,6 +33,12 @@ def image_paths(names: Iterable[str]) -> Iterator[str]:
         else:
             found = [name]
         yield from found or [name]
+
+
+def shown_source(name: str) -> str:
+    """Return the name of a file as it is, and any other without what lets somebody in."""
+    # os.path: a name may be too long for a path.
+    return name if os.path.exists(name) else shown_address(name)  # noqa: PTH110
 
 
 def read_image(name: str) -> bytes:

@@ -16,6 +16,7 @@ import numpy.typing as npt
 from thin_client.closing import Closing
 from thin_client.errors import OutputUnwritable, SourceUnreadable
 from thin_client.opencv import load_opencv
+from thin_client.redaction import shown_address
 
 __all__ = ["Frame", "VideoReader", "VideoWriter", "encode_jpeg"]
 
@@ -58,7 +59,9 @@ class VideoReader(Closing):
         self._cv2 = load_opencv("reading video")
         _silence(self._cv2)
         is_camera = isinstance(source, int)
-        self._name = f"camera {source}" if is_camera else f"video {source}"
+        self._name = (
+            f"camera {source}" if isinstance(source, int) else f"video {shown_address(source)}"
+        )
         if isinstance(source, str) and "://" not in source and not Path(source).is_file():
             raise SourceUnreadable(f"cannot open the {self._name}: there is no such file")
         self._capture = self._cv2.VideoCapture(source)

@@ -25,7 +25,8 @@ export class Pipeline {
    */
   constructor(url, name) {
     this.name = name;
-    this.labels = [];
+    // By version: a server is given new ones, with other labels, while clients are connected.
+    this.labels = new Map();
     this.client = new inference.GRPCInferenceService(
       url,
       grpc.credentials.createInsecure(),
@@ -33,10 +34,11 @@ export class Pipeline {
     );
   }
 
-  /** Read the pipeline's labels. */
+  /** Read the labels of the version that the pipeline has. */
   async connect() {
     const { config } = await this.#call("ModelConfig", { name: this.name });
-    this.labels = JSON.parse(config.parameters.labels.string_value);
+    const [version] = config.version_policy.specific.versions;
+    this.labels.set(String(version), JSON.parse(config.parameters.labels.string_value));
     return this;
   }
 
@@ -65,7 +67,7 @@ export class Pipeline {
     sent.catch((error) => call.destroy(error));
     for await (const { error_message, infer_response } of call) {
       if (error_message) throw new Error(error_message);
-      yield this.#result(infer_response);
+      yield await this.#result(infer_response);
     }
     await sent;
   }
@@ -82,13 +84,17 @@ export class Pipeline {
     });
   }
 
-  #result(response) {
+  async #result(response) {
+    const version = response.model_version;
+    if (!this.labels.has(version)) await this.connect();
+    // None where the server has changed to yet another version since.
+    const labels = this.labels.get(version) ?? [];
     const tensors = readTensors(response);
     const detections = [];
     for (let row = 0; row < tensors.num_dets[0]; row++) {
       const index = tensors.det_classes[row];
       detections.push({
-        label: this.labels[index] ?? String(index),
+        label: labels[index] ?? String(index),
         class: index,
         score: tensors.det_scores[row],
         box: tensors.det_boxes.slice(4 * row, 4 * row + 4),

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 
 from builder.commands.health import add_health
 from builder.errors import BuilderError
+from thin_client.command_line import CommandLine
 
 HEALTH = "health"
 
@@ -18,7 +19,7 @@ def _parser(wanted: str | None) -> argparse.ArgumentParser:
     if wanted == HEALTH:
         # Containers are asked every few seconds: without the other commands and their imports it
         # takes a tenth of the time.
-        parser = argparse.ArgumentParser(prog="framewire")
+        parser: argparse.ArgumentParser = CommandLine(prog="framewire")
         add_health(parser.add_subparsers())
         return parser
     whole: argparse.ArgumentParser = importlib.import_module(

@@ -35,6 +35,8 @@
         └── ContainerFailedError      a container ended, or was not ready in time
 """
 
+from thin_client.redaction import without_secrets
+
 __all__ = [
     "AccuracyLostError",
     "BenchmarkError",
@@ -71,7 +73,12 @@ __all__ = [
 
 
 class BuilderError(Exception):
-    """Base of every error the builder raises on purpose."""
+    """Base of every error the builder raises on purpose; shows no passwords of addresses."""
+
+    def __init__(self, *details: object) -> None:
+        super().__init__(
+            *(without_secrets(each) if isinstance(each, str) else each for each in details)
+        )
 
 
 class SettingsError(BuilderError):

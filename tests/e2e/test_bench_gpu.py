@@ -153,7 +153,7 @@ def test_a_server_that_runs_already_is_swept_with_its_processes(
 ) -> None:
     done = bench(tmp_path / "out", "--url", running_server.url, "--both")
     assert done.returncode == 0, done.stderr
-    assert f"pipeline: tiny at {running_server.url}, built with Framewire" in done.stdout
+    assert f"pipeline: tiny version 1 at {running_server.url}, built with Framewire" in done.stdout
     assert "target" not in done.stdout
     for variant in ("tiny", "tiny_bls"):
         table = done.stdout.partition(f"Sweep of {variant}, ")[2].splitlines()

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import signal
+import threading
 import time
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
@@ -23,7 +25,13 @@ from tests.e2e.wire import infer, rows
 from tests.killing import Killer
 from tests.serving import Serving, children, serving
 from tests.swapping import Traffic, ask
-from tests.tiny_detector import coloured_square, save_tiny_detector, tiny_detector
+from tests.tiny_detector import (
+    coloured_square,
+    own_metadata,
+    save_tiny_detector,
+    tiny_detector,
+)
+from thin_client import Detector, FramewireError
 from thin_client.connection import Connection
 
 PUBLIC = ("tiny", "tiny_bls")
@@ -102,6 +110,70 @@ def loaded(server: Serving) -> set[int]:
     states = model_states(Connection(server.url)).values()
     at_work = {"READY", "LOADING", "UNLOADING"}
     return {version for model in states for version, state in model.items() if state in at_work}
+
+
+@pytest.mark.parametrize("bls", [False, True])
+def test_clients_that_stay_connected_get_the_labels_of_the_version_that_answered(
+    tmp_path: Path, bls: bool
+) -> None:
+    repository, red = tmp_path / "r", images.encoded(coloured_square("red"), ".png")
+    # What is red is of the class 0, whatever that is called.
+    orders = {1: ("red", "green", "blue"), 2: ("blue", "red", "green")}
+
+    def build_named(version: int) -> None:
+        model = tiny_detector(metadata=own_metadata(orders[version]))
+        file = save_tiny_detector(tmp_path / "tiny.onnx", model)
+        # The second version's answers have another shape, too.
+        settings = BuildSettings("tiny", max_det=100 * version)
+        assert build_pipeline(file, repository, settings).version == version
+
+    build_named(1)
+    found: Counter[tuple[str, ...]] = Counter()
+    wrong: list[object] = []
+    stop = threading.Event()
+    with (
+        serving(repository, "--no-supervise") as server,
+        Detector(server.url, bls=bls) as detector,
+    ):
+
+        def send(classes: list[str] | None) -> None:
+            while not stop.is_set():
+                try:
+                    labels = detector.detect(red, classes=classes).labels
+                except FramewireError as error:
+                    wrong.append(error)
+                    return
+                if classes is None:
+                    found[labels] += 1
+                elif set(labels) - set(classes):
+                    wrong.append(labels)
+
+        threads = [
+            threading.Thread(target=send, args=(classes,))
+            for classes in (None, None, ["red"], ["blue"])
+        ]
+        for thread in threads:
+            thread.start()
+        build_named(2)
+        assert load(repository, server.url) == 0
+        assert detector.detect(red).labels == ("blue",)
+        assert detector.detect(red, classes=["red"]).labels == ()
+        assert detector.connect().max_det == 200
+        assert main(["rollback", "tiny", "--repository", str(repository)]) == 0
+        assert load(repository, server.url) == 0
+        assert detector.detect(red, classes=["red"]).labels == ("red",)
+        assert detector.connect().version == "1"
+        stop.set()
+        for thread in threads:
+            thread.join()
+        # Who names no model, and comes after a rollback.
+        with Detector(server.url, bls=bls) as later:
+            assert later.detect(red).labels == ("red",)
+            done = {each.model: each.images for each in later.report().statistics}
+            assert done["tiny_network"] > 0
+            assert done["tiny_bls" if bls else "tiny"] > 0
+    assert wrong == [], server.error_text()
+    assert set(found) == {("red",), ("blue",)}
 
 
 def test_a_polling_server_answers_on_while_builds_are_killed(repository: Path) -> None:

@@ -14,6 +14,7 @@ import av
 import numpy as np
 import pytest
 
+from builder.cli import main
 from builder.pipelines.repository import build_pipeline
 from builder.settings import BuildSettings
 from tests.conftest import ROOT
@@ -27,7 +28,12 @@ from tests.thin_client.streaming.videos import (
     shown_by_a_player,
     write_video,
 )
-from tests.tiny_detector import coloured_square, save_tiny_detector
+from tests.tiny_detector import (
+    coloured_square,
+    own_metadata,
+    save_tiny_detector,
+    tiny_detector,
+)
 from thin_client import Detector
 from thin_client.contract import Codec
 
@@ -329,3 +335,48 @@ def test_the_demo_pipeline_takes_streams(tmp_path: Path) -> None:
     for detections in found:
         assert set(detections.labels) == set(expected.labels)
         assert len(detections) == pytest.approx(len(expected), abs=3)
+
+
+@pytest.mark.parametrize("codec", ["auto", "jpeg"])
+def test_a_stream_goes_on_with_the_labels_of_the_next_version(tmp_path: Path, codec: str) -> None:
+    repository = tmp_path / "repository"
+
+    def build(names: tuple[str, ...]) -> None:
+        model = tiny_detector(metadata=own_metadata(names))
+        file = save_tiny_detector(tmp_path / "tiny.onnx", model)
+        build_pipeline(file, repository, BuildSettings("tiny", stream=True))
+
+    # A red square for a minute: of the class 0, whatever that is called.
+    picture = coloured_square("red", size=128, left=64, top=64, side=32)
+    with av.open(str(tmp_path / "red.mp4"), "w") as container:
+        film = container.add_stream("libx264", rate=FPS, options={"tune": "zerolatency"})
+        film.width, film.height, film.pix_fmt, film.gop_size = 128, 128, "yuv420p", 15
+        for _ in range(60 * FPS):
+            container.mux(film.encode(av.VideoFrame.from_ndarray(picture, format="bgr24")))
+        container.mux(film.encode())
+    build(("red", "green", "blue"))
+    labels = []
+    with (
+        serving(repository, "--no-supervise") as server,
+        Detector(server.url) as detector,
+        detector.video_stream(
+            str(tmp_path / "red.mp4"), codec=codec, classes=["red", "blue"]
+        ) as stream,
+    ):
+        results = iter(stream)
+
+        def best() -> str:
+            found = next(results).detections
+            while not len(found):
+                found = next(results).detections
+            labels.append(found.labels[0])
+            return labels[-1]
+
+        assert best() == "red"
+        build(("blue", "red", "green"))
+        options = ("--repository", str(repository))
+        assert main(["load", "tiny", *options, "--url", server.url]) == 0
+        while best() != "blue":
+            continue
+    assert labels == sorted(labels, reverse=True)
+    assert set(labels) == {"red", "blue"}

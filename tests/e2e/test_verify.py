@@ -32,6 +32,7 @@ from tests.serving import (
     children,
     framewire,
     running,
+    serving,
     shared_memory_of,
 )
 from tests.tiny_detector import LABELS, coloured_square, save_tiny_detector, tiny_detector
@@ -96,6 +97,21 @@ def test_it_serves_the_pipeline_itself_and_finds_the_labels(
     assert "YOLO labels of 9 of 9 images" in done.stdout
     assert " ensemble          9        0        0" in done.stdout
     assert done.stdout.splitlines()[-1].split() == ["ensemble", "1.0000", "1.0000", "0.0000"]
+
+
+def test_a_server_that_has_another_version_than_the_repository_is_refused(
+    squares: Path, tmp_path: Path
+) -> None:
+    model, repository = save_tiny_detector(tmp_path / "tiny.onnx"), tmp_path / "repository"
+    build_pipeline(model, repository, BuildSettings("tiny"))
+    with serving(repository) as server:
+        asked = (model, squares / "images", "--repository", repository, "--url", server.url)
+        assert verify(*asked).returncode == 0
+        build_pipeline(model, repository, BuildSettings("tiny", conf=0.4))
+        done = verify(*asked)
+        assert done.returncode == 1
+        assert f"{server.url} answers with version 1 of tiny, and version 2 is" in done.stderr
+        assert f"`framewire load tiny --url {server.url}`" in done.stderr
 
 
 def test_another_model_than_the_pipeline_s_is_refused(

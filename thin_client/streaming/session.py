@@ -89,6 +89,17 @@ class Session:
         return self._target
 
     @property
+    def targets(self) -> list[Target]:
+        """Where units may go."""
+        return [self._images] if self._streams is None else [self._images, self._streams]
+
+    def retarget(self, targets: list[Target]) -> None:
+        """Take what has become of ``targets``, between two calls."""
+        self._images, *streams = targets
+        self._streams = streams[0] if streams else None
+        self._target = self._images
+
+    @property
     def changed(self) -> threading.Condition:
         """Notified with every answer and when the call ends."""
         return self._changed
@@ -259,7 +270,12 @@ class Session:
     def _read(self, response: Any, sent: _Sent) -> Answer | None:
         if not response.error_message:
             own_us = None if sent.target.streams or sent.unit is None else sent.unit.timestamp_us
-            answer = read_answer(response.infer_response, sent.target.pipeline, own_us)
+            pipeline = sent.target.version_of(response.infer_response)
+            if pipeline is None:
+                # Its labels have to be read before any of its answers can be.
+                self._broken = "the pipeline has another version"
+                return None
+            answer = read_answer(response.infer_response, pipeline, own_us)
             self._lost_processes = 0
             return answer
         said = clean_sentence(response.error_message)

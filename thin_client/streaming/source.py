@@ -12,6 +12,7 @@ from typing import Any
 from thin_client.closing import Closing
 from thin_client.contract import Codec
 from thin_client.errors import SourceUnreadable
+from thin_client.redaction import shown_address
 from thin_client.streaming.clock import ShownTimes
 from thin_client.streaming.inbox import Item
 from thin_client.streaming.orientation import (
@@ -53,7 +54,7 @@ class VideoSource(Closing):
         begin_us: time of its first frame.
 
     Attributes:
-        name: as it was given.
+        name: as it was given, but for what lets somebody in.
         about: size, rate, codec and bits per second, as far as the source says.
         live: whether it goes on whether or not somebody reads; a file is read at its own pace.
         decoding: whether frames are given and not packets.
@@ -74,12 +75,12 @@ class VideoSource(Closing):
         begin_us: int = 0,
     ) -> None:
         self._av = load_pyav("streaming")
-        self.name = name
+        self.name = shown_address(name)
         camera = f"/dev/video{name}" if name.isdecimal() else name
         is_camera = camera.startswith("/dev/video")
         self.live = is_camera or "://" in name
         if not self.live and not Path(name).is_file():
-            raise SourceUnreadable(f"cannot open the video {name}: there is no such file")
+            raise SourceUnreadable(f"cannot open the video {self.name}: there is no such file")
         options = dict(_RTSP) if name.startswith(("rtsp:", "rtsps:")) else {}
         if is_camera:
             # A camera that can compress gives more frames over USB than one that does not.
@@ -88,12 +89,12 @@ class VideoSource(Closing):
         self._container = self._open(camera, options, is_camera)
         if not self._container.streams.video:
             self._container.close()
-            raise SourceUnreadable(f"cannot stream {name}: it has no video")
+            raise SourceUnreadable(f"cannot stream {self.name}: it has no video")
         self._stream = self._container.streams.video[0]
         self._context = self._stream.codec_context
         if self._context is None:
             self._container.close()
-            raise SourceUnreadable(f"cannot stream {name}: nothing here decodes its video")
+            raise SourceUnreadable(f"cannot stream {self.name}: nothing here decodes its video")
         self._context.thread_type = "SLICE"  # threads that take a frame each hold frames back
         self._orientation = self._find_orientation(options)
         self.about = self._describe()
@@ -172,10 +173,10 @@ class VideoSource(Closing):
                 timeout=(OPEN_TIMEOUT_S, READ_TIMEOUT_S) if "://" in name else None,
             )
         except (self._av.error.FFmpegError, OSError, ValueError) as error:
-            what = "camera" if is_camera else "video"
-            raise SourceUnreadable(
-                f"cannot open the {what} {self.name}: {getattr(error, 'strerror', error)}"
-            ) from error
+            said = getattr(error, "strerror", error)
+        what = "camera" if is_camera else "video"
+        # Out here: FFmpeg's error has the whole address, and would be in every traceback.
+        raise SourceUnreadable(f"cannot open the {what} {self.name}: {said}")
 
     def _describe(self) -> Source:
         stream = self._stream
@@ -217,12 +218,12 @@ class VideoSource(Closing):
                 if packet.size:
                     self._count(packet.size)
                     yield packet
+            return
         except self._av.error.EOFError:
             return
         except (self._av.error.FFmpegError, OSError, ValueError) as error:
-            raise SourceUnreadable(
-                f"the video {self.name} broke off: {getattr(error, 'strerror', error)}"
-            ) from error
+            said = getattr(error, "strerror", error)
+        raise SourceUnreadable(f"the video {self.name} broke off: {said}")
 
     def _count(self, size: int) -> None:
         """Learn the rate of a live source, which seldom says it."""

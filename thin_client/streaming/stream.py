@@ -108,7 +108,7 @@ class VideoStream(Closing):
         if every_frame and opened.live:
             opened.close()
             raise SourceUnreadable(
-                f"{source} is live, so frames are lost whenever the link is slower;"
+                f"{opened.name} is live, so frames are lost whenever the link is slower;"
                 " every frame (--every-frame) can be had of files only"
             )
         # Where every frame counts time does not, and packets as they are lose nothing.
@@ -351,7 +351,11 @@ class VideoStream(Closing):
         if self._session.lost_process:
             # Triton calls the model ready all the while.
             self._stopped.wait(_LOST_PROCESS_S)
-        if wait_until_ready(self._session.target, self._give_up_s, self._stopped):
+        targets = wait_until_ready(
+            self._session.target, self._session.targets, self._give_up_s, self._stopped
+        )
+        if targets is not None:
+            self._session.retarget(targets)
             away_s = time.monotonic() - began
             missed = self.statistics().dropped - dropped
             what = f"{len(again)} sent once more" if again else f"{missed} dropped"

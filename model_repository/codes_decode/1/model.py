@@ -98,7 +98,7 @@ class TritonPythonModel:
             packet = read_packet(request, self._wanted.limits.max_bytes)
             size = len(packet.data)
             if packet.start:
-                self._streams.open(packet.stream, packet.codec)  # type: ignore[arg-type]
+                self._streams.open(packet.stream, packet.codec, packet.orientation)  # type: ignore[arg-type]
                 self._metrics.add({Series(STREAMS_OPENED): 1})
             with self._streams.using(packet.stream) as stream:
                 codec = stream.codec.value

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from orientation import UPRIGHT, Orientation
 from refusals import RefusedPacketError, StreamId
 from stream import Stream
 
@@ -81,7 +82,7 @@ class OpenStreams:
         """Return how many are open."""
         return len(self._entries)
 
-    def open(self, name: StreamId, codec: Codec) -> None:
+    def open(self, name: StreamId, codec: Codec, orientation: Orientation = UPRIGHT) -> None:
         """Open a stream; one of that name that is open begins anew.
 
         Raises:
@@ -97,7 +98,9 @@ class OpenStreams:
                 )
             entry = self._entries[name] = _Entry()
             entry.last_packet = self._clock()
-        entry.stream = Stream(codec, self._wanted, lambda size: self._reserve(entry, size))
+        entry.stream = Stream(
+            codec, self._wanted, lambda size: self._reserve(entry, size), orientation
+        )
 
     @contextmanager
     def using(self, name: StreamId) -> Iterator[Stream]:

@@ -9,13 +9,12 @@ from typing import TYPE_CHECKING, Any
 import triton_python_backend_utils as pb_utils
 from contract import PACKET, Codec
 
-from refusals import NO_TIMESTAMP, RefusedPacketError, StreamId
+from orientation import UPRIGHT, Orientation, read_orientation
+from refusals import NO_TIMESTAMP, RefusedPacketError, StreamId, shown
 from triton_requests import image_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-
-SHOWN_CHARACTERS = 40
 
 
 @dataclass(frozen=True)
@@ -29,6 +28,7 @@ class PacketRequest:
         end: whether the stream ends with it.
         codec: of the stream; None where the packet does not begin one.
         timestamp: of its frame in microseconds, or -1.
+        orientation: of the stream's frames; upright where the packet does not begin one.
     """
 
     stream: StreamId
@@ -37,6 +37,7 @@ class PacketRequest:
     end: bool
     codec: Codec | None
     timestamp: int
+    orientation: Orientation = UPRIGHT
 
 
 def read_packet(request: Any, max_bytes: int) -> PacketRequest:
@@ -53,13 +54,15 @@ def read_packet(request: Any, max_bytes: int) -> PacketRequest:
     flags = request.flags()
     start = bool(flags & pb_utils.TRITONSERVER_REQUEST_FLAG_SEQUENCE_START)
     parameters = json.loads(request.parameters() or "{}")
+    codec = _codec(parameters) if start else None
     return PacketRequest(
         stream=request.correlation_id(),
         data=data,
         start=start,
         end=bool(flags & pb_utils.TRITONSERVER_REQUEST_FLAG_SEQUENCE_END),
-        codec=_codec(parameters) if start else None,
+        codec=codec,
         timestamp=_timestamp(parameters),
+        orientation=UPRIGHT if codec is None else read_orientation(parameters, codec),
     )
 
 
@@ -70,8 +73,7 @@ def _codec(parameters: Mapping[str, Any]) -> Codec:
     except ValueError:
         known = ", ".join(codec.value for codec in Codec)
         raise RefusedPacketError(
-            f"parameter codec must be one of {known} at the start of a stream, got "
-            f"{str(named)[:SHOWN_CHARACTERS]!r}"
+            f"parameter codec must be one of {known} at the start of a stream, got {shown(named)}"
         ) from None
 
 
@@ -83,7 +85,6 @@ def _timestamp(parameters: Mapping[str, Any]) -> int:
         number = NO_TIMESTAMP - 1
     if isinstance(value, bool | float) or not NO_TIMESTAMP <= number < 2**63:
         raise RefusedPacketError(
-            "parameter timestamp must be a whole number of microseconds from 0, got "
-            f"{str(value)[:SHOWN_CHARACTERS]!r}"
+            f"parameter timestamp must be a whole number of microseconds from 0, got {shown(value)}"
         )
     return number

@@ -12,6 +12,7 @@ from contract import GEOMETRY, Codec, ImageStatus, resolve_shape
 from frames import FrameFormat, load_frame
 from later import must_be_installed
 from letterbox import PAD_VALUE, draw_letterboxed
+from orientation import UPRIGHT, Orientation
 from refusals import NO_TIMESTAMP, RefusedPacketError
 
 if TYPE_CHECKING:
@@ -60,10 +61,18 @@ class Stream:
         codec: of its packets.
         wanted: what frames are to be like; its limits hold for the stream.
         reserve: sets memory aside for its decoder.
+        orientation: how its frames have to be turned to be upright.
     """
 
-    def __init__(self, codec: Codec, wanted: FrameFormat, reserve: Reserve) -> None:
+    def __init__(
+        self,
+        codec: Codec,
+        wanted: FrameFormat,
+        reserve: Reserve,
+        orientation: Orientation = UPRIGHT,
+    ) -> None:
         self.codec = codec
+        self._orientation = orientation
         self._wanted = wanted
         self._reserve = reserve
         self._frames = 0
@@ -91,7 +100,7 @@ class Stream:
         if isinstance(decoded, ImageStatus):
             frame[:] = PAD_VALUE
             return _nothing(decoded, time.perf_counter() - began)
-        bgr = self._decoder.bgr_pixels(decoded.frame)
+        bgr = self._orientation.upright(self._decoder.bgr_pixels(decoded.frame))
         decode_s = time.perf_counter() - began
         return self._drawn(bgr, decoded.timestamp, frame, decode_s)
 

@@ -32,8 +32,10 @@ __all__ = [
     "PIPELINE_INPUTS",
     "PIPELINE_OUTPUTS",
     "REQUEST_PARAMETERS",
+    "ROTATIONS",
     "STATUS_SENTENCES",
     "STREAM_INPUTS",
+    "STREAM_OPTIONS",
     "STREAM_OUTPUTS",
     "STREAM_PARAMETERS",
     "STREAM_STATUSES",
@@ -98,6 +100,13 @@ TICKET = Tensor("ticket", "INT64", (4,))
 REQUEST_PARAMETERS = ("conf", "iou", "max_det", "classes", "class_agnostic")
 # Of packets besides: the name of a Codec, needed at sequence_start; microseconds, an integer.
 STREAM_PARAMETERS = ("codec", "timestamp")
+# Of the packet that begins a stream of H.264 or H.265, and of no other: how its frames have to be
+# turned to be upright. A container says so in its display matrix, and packets say nothing of it.
+# `mirror`, true or false: left and right change places first. `rotation`: then so many degrees
+# clockwise. Outside the fingerprint: who sends neither sees nothing of them, and pipelines of
+# before ignore them. One that obeys them names them in PipelineParameter.STREAM_OPTIONS.
+STREAM_OPTIONS = ("rotation", "mirror")
+ROTATIONS = (0, 90, 180, 270)
 
 
 class Codec(str, enum.Enum):
@@ -165,6 +174,7 @@ class PipelineParameter(str, enum.Enum):
     MAX_STREAM_PIXELS = "max_stream_pixels"  # of a frame
     MAX_PACKET_BYTES = "max_packet_bytes"
     STREAM_IDLE_S = "stream_idle_s"  # a stream without packets for longer is closed
+    STREAM_OPTIONS = "stream_options"  # "rotation,mirror": what it obeys; missing: nothing
 
 
 @dataclass(frozen=True)
@@ -173,7 +183,7 @@ class ModelNames:
 
     Attributes:
         ensemble: takes images.
-        bls: the same in one process.
+        bls: takes images too; decodes and postprocesses by itself, and calls the network.
         preprocess: a step.
         network: a step.
         postprocess: a step.
@@ -238,7 +248,10 @@ def contract_fingerprint() -> str:
 
 
 def stream_fingerprint() -> str:
-    """Return 16 hex digits that change when what clients of streams rely on changes."""
+    """Return 16 hex digits that change when what clients of streams rely on changes.
+
+    ``STREAM_OPTIONS`` is not covered, so clients and pipelines from before it go on together.
+    """
     return _fingerprint(
         STREAM_INPUTS,
         STREAM_OUTPUTS,

@@ -57,7 +57,8 @@ def find_running(url: str, name: str | None, metrics_url: str | None) -> Running
         MeasuredServer(Target(url, metrics_url), listening_triton(url)),
         pipeline.model.removesuffix("_bls"),
         pipeline.max_batch_size,
-        f"{pipeline.model} at {url}, built with Framewire {pipeline.builder_version}, "
+        f"{pipeline.model} version {pipeline.version or 'unknown'} at {url}, built with Framewire "
+        f"{pipeline.builder_version}, "
         f"{pipeline.input_width}x{pipeline.input_height}",
     )
 

@@ -174,7 +174,8 @@ def _connection(arguments: argparse.Namespace) -> Connection:
     for header in arguments.header:
         name, equals, value = header.partition("=")
         if not equals:
-            raise SettingsError(f"--header must be NAME=VALUE, got {header!r}")
+            # What was given instead may be a token.
+            raise SettingsError("--header must be NAME=VALUE")
         headers[name.lower()] = value
     try:
         return Connection(

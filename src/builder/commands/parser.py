@@ -24,11 +24,14 @@ from builder.commands.serve import add_serve
 from builder.commands.start import add_start
 from builder.commands.tune import add_tune
 from builder.commands.verify import add_verify
+from thin_client.command_line import CommandLine
 
 
 def build_parser() -> argparse.ArgumentParser:
     """Return the parser of the command and its subcommands."""
-    parser = argparse.ArgumentParser(prog="framewire", description="Detectors to Triton pipelines.")
+    parser: argparse.ArgumentParser = CommandLine(
+        prog="framewire", description="Detectors to Triton pipelines."
+    )
     parser.add_argument("--version", action="version", version=f"framewire {__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     for add_command in (

@@ -23,7 +23,7 @@ def refusal(
     settings: GatewaySettings, connection: HTTPConnection, subprotocols: Sequence[str] = ()
 ) -> Refusal | None:
     """Return why a request is turned away, as status, word and sentence; None lets it in."""
-    if (strange := _strange_page(settings, connection)) is not None:
+    if (strange := strange_page(settings, connection)) is not None:
         return HTTPStatus.FORBIDDEN, "origin", strange
     if settings.token is not None and not _knows(settings.token, connection, subprotocols):
         return (
@@ -35,7 +35,7 @@ def refusal(
     return None
 
 
-def _strange_page(settings: GatewaySettings, connection: HTTPConnection) -> str | None:
+def strange_page(settings: GatewaySettings, connection: HTTPConnection) -> str | None:
     """Return a sentence when a page of somebody else's has a browser call this gateway.
 
     Browsers send Origin with every WebSocket and every POST, other programs need not. On loopback

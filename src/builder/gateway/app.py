@@ -17,6 +17,7 @@ from starlette.websockets import WebSocket
 from builder.gateway import answers
 from builder.gateway.admission import SUBPROTOCOL, refusal
 from builder.gateway.clients import Client, TooManyConnections
+from builder.gateway.cross_origin import CrossOrigin
 from builder.gateway.frames import (
     CODECS,
     Frame,
@@ -45,19 +46,18 @@ TOO_FAST = (HTTPStatus.TOO_MANY_REQUESTS, "client", "this address sends too fast
 def make_app(gateway: Gateway) -> ASGIApp:
     """Return the ASGI application of a gateway."""
     endpoints = _Endpoints(gateway)
-    return PageHeaders(
-        Starlette(
-            routes=[
-                WebSocketRoute("/frames", endpoints.frames),
-                Route("/detect", endpoints.detect, methods=["POST"]),
-                Route("/pipeline", endpoints.pipeline),
-                Route("/healthz", endpoints.healthz),
-                Route("/readyz", endpoints.readyz),
-                Route("/metrics", endpoints.metrics),
-                Mount("/", StaticFiles(directory=PAGE, html=True)),
-            ]
-        )
+    app = Starlette(
+        routes=[
+            WebSocketRoute("/frames", endpoints.frames),
+            Route("/detect", endpoints.detect, methods=["POST"]),
+            Route("/pipeline", endpoints.pipeline),
+            Route("/healthz", endpoints.healthz),
+            Route("/readyz", endpoints.readyz),
+            Route("/metrics", endpoints.metrics),
+            Mount("/", StaticFiles(directory=PAGE, html=True)),
+        ]
     )
+    return PageHeaders(CrossOrigin(app, gateway))
 
 
 class _Endpoints:
@@ -158,7 +158,7 @@ class _Endpoints:
         if refused is not None:
             return self._turned_away(*refused)
         try:
-            pipeline = await gateway.upstream.pipeline()
+            pipeline = await gateway.upstream.pipeline_now()
             with_video = await _takes_video(gateway, pipeline)
         except FramewireError as error:
             gateway.upstream.observe(error)

@@ -14,6 +14,8 @@ from builder.serving.access import Access
 
 LOOPBACK = "127.0.0.1"
 DEFAULT_PORT = 8080
+# Of which browsers say nothing.
+DEFAULT_PORTS = {"http": 80, "https": 443}
 
 TOKEN_VARIABLE = "FRAMEWIRE_GATEWAY_TOKEN"  # noqa: S105 - the name of a variable
 # What the name of a WebSocket subprotocol may hold, in which browsers carry the token (RFC 6455,
@@ -96,13 +98,11 @@ class GatewaySettings:
                 f"{len(self.token)} characters: make one with `openssl rand -hex 32`"
             )
         for origin in self.origins:
-            parts = urlsplit(origin)
-            if (
-                parts.scheme not in ("http", "https")
-                or origin != f"{parts.scheme}://{parts.netloc}"
-            ):
+            if origin != (sent := _as_sent(origin)):
+                hint = f"; browsers send {sent}" if sent else ""
                 raise SettingsError(
-                    f"--origin must be a scheme and a host, as https://example.org, got {origin!r}"
+                    "--origin must be a scheme and a host as browsers send them, like "
+                    f"https://example.org, got {origin!r}{hint}"
                 )
 
     @property
@@ -114,6 +114,23 @@ class GatewaySettings:
     def scheme(self) -> str:
         """``https`` with TLS, else ``http``."""
         return "https" if self.access.secure else "http"
+
+
+def _as_sent(origin: str) -> str | None:
+    """Return an origin as browsers send it; None where it is none.
+
+    They compare to the letter: https://html.spec.whatwg.org/#ascii-serialisation-of-an-origin.
+    """
+    try:
+        parts = urlsplit(origin)
+        host, port = (parts.hostname or "").encode("idna").decode(), parts.port
+    except ValueError:
+        return None
+    if parts.scheme not in DEFAULT_PORTS or not host:
+        return None
+    shown = f"[{host}]" if ":" in host else host
+    suffix = "" if port in {None, DEFAULT_PORTS[parts.scheme]} else f":{port}"
+    return f"{parts.scheme}://{shown}{suffix}"
 
 
 def is_loopback(host: str) -> bool:

@@ -29,9 +29,10 @@ from thin_client.errors import (
 from thin_client.failures import clean_sentence, diagnose
 from thin_client.parameters import wire_parameters
 from thin_client.pipeline import Pipeline
-from thin_client.streaming.opening import StreamPipeline, find_streams
+from thin_client.streaming.opening import find_streams
 from thin_client.streaming.orientation import UPRIGHT, Orientation
 from thin_client.streaming.packets import Answer, packet_request, read_answer
+from thin_client.versions import Versions
 
 T = TypeVar("T")
 
@@ -59,7 +60,7 @@ class VideoChannel:
         self.connection = connection
         self.timeout_s = timeout_s
         self._channel: Any = None
-        self._found: tuple[Pipeline, StreamPipeline | None] | None = None
+        self._found: tuple[Pipeline, Versions | None] | None = None
 
     @property
     def stub(self) -> Any:
@@ -73,19 +74,34 @@ class VideoChannel:
                 self._channel = grpc.aio.secure_channel(target, credentials, options)
         return service_pb2_grpc.GRPCInferenceServiceStub(self._channel)
 
-    async def find(self, pipeline: Pipeline) -> StreamPipeline | None:
+    async def find(self, pipeline: Pipeline, *, again: bool = False) -> Versions | None:
         """Return what takes packets beside a pipeline; None where it was built without.
+
+        Args:
+            pipeline: that takes images.
+            again: read its config once more: it may have another version.
 
         Raises:
             FramewireError: the server does not say.
         """
-        if self._found is None or self._found[0] != pipeline:
-            self._found = (pipeline, await self._converse(find_streams(pipeline)))
-        return self._found[1]
+        if self._found is not None and self._found[0] == pipeline and not again:
+            return self._found[1]
+        before = self._found[1] if self._found is not None else None
+        video = await self._converse(find_streams(pipeline))
+        if video is None:
+            versions = None
+        elif before is not None and before.latest.model == video.model:
+            before.learn(video)
+            versions = before
+        else:
+            versions = Versions(video)
+        self._found = (pipeline, versions)
+        return versions
 
-    def forget(self) -> None:
-        """Ask again what takes packets: it may have been built anew meanwhile."""
-        self._found = None
+    def doubt(self) -> None:
+        """Have the config read again: the server was away, and may be another by now."""
+        if self._found is not None and self._found[1] is not None:
+            self._found[1].doubt()
 
     async def close(self) -> None:
         """Close the channel."""
@@ -138,22 +154,31 @@ class PacketStream:
             FramewireError: saying why there is none.
         """
         async with self._turn:
-            target = await self._channel.find(pipeline)
-            if target is None:
+            start = self._call is None or self._call.over
+            versions = await self._channel.find(pipeline)
+            turned = self._orientation != UPRIGHT
+            if turned and versions is not None and not versions.latest.turns:
+                # It may have been built anew meanwhile.
+                versions = await self._channel.find(pipeline, again=True)
+            if versions is None:
                 raise RequestRefused("this pipeline takes no video: send pictures")
-            if self._orientation != UPRIGHT and not target.turns:
-                self._channel.forget()
+            if turned and not versions.latest.turns:
                 raise RequestRefused(
                     "this pipeline turns no frames, as it was built before it could: send frames"
                     " that are upright"
                 )
-            parameters = wire_parameters(target.labels, **frame.parameters)
-            start = self._call is None or self._call.over
             if self._call is None or self._call.over:
-                self._call = _Call(self._channel, target)
+                self._call = _Call(self._channel, versions.latest)
             call = self._call
+            try:
+                parameters = wire_parameters(call.target.labels, **frame.parameters)
+            except InvalidRequestParameter:
+                # Perhaps another version has a class of that name.
+                await self._channel.find(pipeline, again=True)
+                call.target = versions.latest
+                parameters = wire_parameters(call.target.labels, **frame.parameters)
             request = packet_request(
-                target.model,
+                call.target.model,
                 frame.image,
                 parameters,
                 stream=call.name,
@@ -172,7 +197,15 @@ class PacketStream:
                 f"{self._channel.timeout_s:g} s"
             ) from None
         if not response.error_message:
-            return read_answer(response.infer_response, target, None)
+            found = versions.of(response.infer_response)
+            if found is None and await self._channel.find(pipeline, again=True) is versions:
+                found = versions.of(response.infer_response)
+            if found is not None:
+                call.target = found
+            if found is None or wire_parameters(found.labels, **frame.parameters) != parameters:
+                # A packet cannot be sent again as an image can.
+                raise PipelineNotReady("the pipeline was given another version meanwhile")
+            return read_answer(response.infer_response, found, None)
         said = clean_sentence(response.error_message)
         if start or _FORGOTTEN.search(said) or _GOING.search(said):
             call.give_up()
@@ -198,7 +231,12 @@ class PacketStream:
 
 
 class _Call:
-    """One ModelStreamInfer call, and the requests of it that are not answered yet."""
+    """One ModelStreamInfer call, and the requests of it that are not answered yet.
+
+    Attributes:
+        target: the version of the pipeline that answers it.
+        name: of the stream.
+    """
 
     def __init__(self, channel: VideoChannel, target: Pipeline) -> None:
         self.target = target
@@ -241,6 +279,7 @@ class _Call:
         except grpc.RpcError as error:
             request = service_pb2.ModelInferRequest(model_name=self.target.model)
             ended = diagnose(error, request, url, None)
+            self._channel.doubt()
         except asyncio.CancelledError:
             if not self._given_up:
                 raise

@@ -6,12 +6,13 @@ import asyncio
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 
 from builder.gateway.streams import VideoChannel
 from thin_client.async_client import AsyncDetector
 from thin_client.connection import Connection
 from thin_client.detections import Detections
-from thin_client.errors import ContractMismatch, FramewireError
+from thin_client.errors import FramewireError
 from thin_client.parameters import RequestParameters
 from thin_client.pipeline import Pipeline
 from thin_client.retry import RetryPolicy
@@ -54,7 +55,6 @@ class Upstream:
         self._tell = tell or _tell_stderr
         self.video = VideoChannel(connection, timeout_s)
         self._detector = self._make_detector()
-        self._retired: list[tuple[float, AsyncDetector]] = []
         self._connecting: asyncio.Task[Pipeline] | None = None
         self._asking: asyncio.Task[None] | None = None
         self._asked = -READY_AGE_S
@@ -67,16 +67,11 @@ class Upstream:
         Raises:
             FramewireError: saying why not.
         """
-        detector = self._detector
-        try:
-            await self.pipeline()
-            return await detector.detect(image, **parameters)
-        except ContractMismatch:
-            await self._forget(detector)
-            raise
+        await self.pipeline()
+        return await self._detector.detect(image, **parameters)
 
     async def pipeline(self) -> Pipeline:
-        """Return what the pipeline says about itself.
+        """Return what the pipeline says about itself, in the version that answered last.
 
         All who ask while Triton is away wait for the same attempt: in a row they would wait for
         each other's.
@@ -87,7 +82,18 @@ class Upstream:
         if self._connecting is None or _failed(self._connecting):
             self._connecting = asyncio.create_task(self._detector.connect())
             self._connecting.add_done_callback(_look_at)
-        return await asyncio.shield(self._connecting)
+        await asyncio.shield(self._connecting)
+        return await self._detector.connect()
+
+    async def pipeline_now(self) -> Pipeline:
+        """Return the same of the version that would answer now, or was there a second ago.
+
+        Raises:
+            FramewireError: saying why not; not where only Triton is away that had been there.
+        """
+        with suppress(FramewireError):
+            await self.check_ready()
+        return await self.pipeline()
 
     async def check_ready(self) -> None:
         """Check that Triton has the pipeline loaded; of those who ask together only one does.
@@ -107,8 +113,7 @@ class Upstream:
         for task in (self._connecting, self._asking):
             if task is not None:
                 task.cancel()
-        for detector in (self._detector, *(old for _, old in self._retired)):
-            await detector.close()
+        await self._detector.close()
         await self.video.close()
 
     def observe(self, error: FramewireError | None) -> None:
@@ -135,23 +140,12 @@ class Upstream:
             self._asking = None
 
     async def _adopt(self, found: Pipeline) -> None:
-        """Ask again for labels and sizes when the pipeline is another than it was."""
+        """Have the detector ask again when the pipeline is another than it was."""
         task = self._connecting
-        known = task.result() if task is not None and task.done() and not _failed(task) else None
-        if known is not None and known != found:
-            await self._forget(self._detector)
-
-    async def _forget(self, detector: AsyncDetector) -> None:
-        """Use a new detector, which reads labels and sizes anew."""
-        if detector is not self._detector:
+        if task is None or not task.done() or _failed(task):
             return
-        self._detector = self._make_detector()
-        self._connecting = None
-        # Frames that are under way keep the old one until they are answered.
-        now = time.monotonic()
-        self._retired.append((now, detector))
-        while now - self._retired[0][0] > self.timeout_s:
-            await self._retired.pop(0)[1].close()
+        if await self._detector.connect() != found:
+            await self._detector.refresh()
 
     def _make_detector(
         self, retry: RetryPolicy | None = None, timeout_s: float | None = None

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from builder.errors import SettingsError
+from thin_client.redaction import shown_address
 
 SERVICE_NAME = "framewire"
 
@@ -15,7 +16,8 @@ class Tracing:
     """Where traces go.
 
     Attributes:
-        url: of a collector that takes OTLP over HTTP, as ``http://localhost:4318/v1/traces``.
+        url: of a collector that takes OTLP over HTTP, as ``http://localhost:4318/v1/traces``. It
+            stands on Triton's command line, and without what lets somebody in, in its log.
         rate: one request in so many is traced.
 
     Raises:
@@ -31,7 +33,7 @@ class Tracing:
         if parts.scheme not in {"http", "https"} or not parts.netloc or "," in self.url:
             raise SettingsError(
                 f"--trace-to must be the http:// or https:// address of an OpenTelemetry collector "
-                f"(usually http://HOST:4318/v1/traces), got {self.url!r}"
+                f"(usually http://HOST:4318/v1/traces), got {shown_address(self.url)!r}"
             )
         if self.rate < 1:
             raise SettingsError(f"--trace-rate must be at least 1, got {self.rate}")

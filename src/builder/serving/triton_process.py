@@ -19,6 +19,7 @@ from builder.pipelines.pipeline_models import has_streams, public_models
 from builder.serving.local_triton import LocalTriton
 from builder.serving.model_processes import ModelProcesses
 from builder.serving.server_options import DRAIN_S, ModelControl, ServerOptions
+from thin_client.redaction import without_secrets
 
 POLL_S = 0.05
 WATCH_S = 0.5
@@ -177,7 +178,9 @@ class TritonServer:
         # Always read to the end: a full pipe would stop Triton.
         assert self._process.stdout is not None  # noqa: S101 - for the type checker
         with self._process.stdout as log:
-            for line in log:
+            for said in log:
+                # Where it names the collector that it was given, it is without the password.
+                line = without_secrets(said)
                 self._log.append(line.rstrip("\n"))
                 if self._options.verbose or (self._show_warnings and _is_warning(line)):
                     with suppress(OSError):  # nobody reads it any more, or its disk is full

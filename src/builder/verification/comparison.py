@@ -105,7 +105,8 @@ def verify_pipeline(
         routes: ``ensemble``, ``bls`` or both.
 
     Raises:
-        VerificationError: an image, the labels or the server cannot be used.
+        VerificationError: an image, the labels or the server cannot be used, or it is another
+            version of the pipeline that answers.
     """
     own = Thresholds(
         manifest.conf,
@@ -129,10 +130,10 @@ def verify_pipeline(
         return mean_average_precision(truth.objects, found, len(labels))
 
     def judge(route: str) -> RouteResult:
-        plain = _ask(url, manifest.name, route, images, {})
+        plain = _ask(url, manifest, route, images, {})
         agreed = agreement(zip(plain, expected.plain, strict=True))
         parameters: RequestParameters = {"conf": evaluated.conf, "max_det": evaluated.max_det}
-        found = list(_ask(url, manifest.name, route, images, parameters))
+        found = list(_ask(url, manifest, route, images, parameters))
         return RouteResult(route, agreed, precision(found))
 
     return Verification(
@@ -180,13 +181,23 @@ def _read(path: Path) -> bytes:
 
 
 def _ask(
-    url: str, name: str, route: str, images: Sequence[Path], parameters: RequestParameters
+    url: str, manifest: Manifest, route: str, images: Sequence[Path], parameters: RequestParameters
 ) -> Iterator[Found]:
     """Yield what the pipeline finds in each image; several requests are under way at once."""
     try:
-        with Client(url, name, bls=route == BLS, timeout_s=TIMEOUT_S) as client:
+        with Client(url, manifest.name, bls=route == BLS, timeout_s=TIMEOUT_S) as client:
             encoded = (_read(path) for path in images)
             for detections in client.detect_stream(encoded, in_flight=IN_FLIGHT, **parameters):
+                _check_version(client.connect().version, url, manifest)
                 yield found_by_pipeline(detections)
     except FramewireError as error:
         raise VerificationError(f"the pipeline could not be asked: {error}") from error
+
+
+def _check_version(answered: str, url: str, manifest: Manifest) -> None:
+    if answered not in {"", str(manifest.version)}:
+        raise VerificationError(
+            f"the server at {url} answers with version {answered} of {manifest.name}, and "
+            f"version {manifest.version} is the repository's: `framewire load {manifest.name} "
+            f"--url {url}`, or name the --repository that it serves"
+        )

@@ -43,6 +43,7 @@ class Packet:
     rotation: int
     mirror: bool
     arrived: float
+    classes: str = ""
     status: int = 0
 
 
@@ -125,9 +126,9 @@ class FakeStreams(FakeTriton):
                     timestamp = held.pop(0)
                 open_streams[packet.stream] = (decoding, held)
             packet.status = status
-            yield service_pb2.ModelStreamInferResponse(
-                infer_response=stream_answer(status, timestamp)
-            )
+            answer = stream_answer(status, timestamp)
+            answer.model_version = self.version
+            yield service_pb2.ModelStreamInferResponse(infer_response=answer)
 
 
 def as_packet(request: Any) -> Packet:
@@ -143,6 +144,7 @@ def as_packet(request: Any) -> Packet:
         rotation=parameters["rotation"].int64_param,
         mirror=parameters["mirror"].bool_param,
         arrived=time.monotonic(),
+        classes=parameters["classes"].string_param,
     )
 
 

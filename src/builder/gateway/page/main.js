@@ -27,6 +27,7 @@ let pipeline = null;
 let link = null;
 let source = null; // {element, stop(), send()}
 let capturing = false;
+let renewing = false;
 const encoder = new Encoder(
   (packet, capturedMs) => {
     // The encoder may give a packet after somebody chose pictures.
@@ -93,7 +94,26 @@ function takeAnswer(answer) {
   }
   say(null);
   overlay.show(answer);
+  if (answer.detections.some(isUnlisted)) renewClasses();
   countClasses(answer.detections);
+}
+
+// Whether the pipeline has other classes than it said: it has another version since.
+function isUnlisted({ class: index, label }) {
+  return label !== (pipeline.labels[index] ?? String(index));
+}
+
+async function renewClasses() {
+  if (renewing) return;
+  renewing = true;
+  try {
+    pipeline = await describePipeline(knownToken());
+    listClasses(pipeline.labels);
+  } catch {
+    // The next answer asks again.
+  } finally {
+    renewing = false;
+  }
 }
 
 // Send bytes as a frame, unless they are more than the gateway takes.
