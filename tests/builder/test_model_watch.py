@@ -5,22 +5,28 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from builder.pipelines.repository import build_pipeline
 from builder.serving.local_triton import Work
 from builder.serving.supervision import pipeline_watch, public_model_watch
 from builder.serving.supervision.canary import Answer, Outcome, _outcome
 from builder.serving.supervision.fault import Fault
 from builder.serving.supervision.pipeline_watch import PipelinesWatch
 from builder.serving.supervision.public_model_watch import (
+    COMPILES_S,
     FAILING_EVERY_S,
     HUNG_S,
     LATE_S,
+    PublicModel,
     PublicModelWatch,
 )
+from builder.settings import BuildSettings, ExecutionProvider, Runtime
+from tests.tiny_detector import save_tiny_detector
 
 
 class Silent:
@@ -51,9 +57,7 @@ class Clock:
     def __init__(self) -> None:
         self.watch = PublicModelWatch(
             None,  # type: ignore[arg-type]
-            "a",
-            frozenset({"a", "a_network"}),
-            stream=False,
+            PublicModel("a", ("a", "a_network")),
         )
         self.processes = Processes()
         self.work = {"a": Work(), "a_network": Work()}
@@ -88,7 +92,7 @@ def test_a_late_canary_is_none_while_steps_answer_or_compute(clock: Clock) -> No
     clock.processes.at_work = True
     assert clock.look(10.0 + HUNG_S - 0.1) is None
     # Whatever they do: what came before it must be done.
-    assert "has answered nobody" in str(clock.look(10.0 + HUNG_S))
+    assert str(clock.look(10.0 + HUNG_S)) == "a: it has ended nothing for 30 s"
 
 
 def test_who_answers_users_is_sent_none_and_is_not_late(clock: Clock) -> None:
@@ -141,14 +145,14 @@ print(Canary(None, "a", stream=False).answer)
 
 @pytest.mark.parametrize("stream", [False, True])
 def test_a_queue_that_stays_full_hides_no_model_that_hangs(clock: Clock, stream: bool) -> None:
-    clock.watch._stream = stream
+    clock.watch._public = replace(clock.watch._public, stream=stream)
     found = []
     for half in range(2 * int(HUNG_S) + 10):
         Silent.sent[-1].answer = Answer(Outcome.BUSY, 0.01)
         found.append(clock.look(11.0 + half / 2))
     # The places of streams may all be taken by some that pause.
     assert any(found) is not stream
-    assert stream or "has answered nobody" in str(next(filter(None, found)))
+    assert stream or "has ended nothing" in str(next(filter(None, found)))
     assert not any(found[: 2 * int(HUNG_S) - 2])
 
 
@@ -157,6 +161,64 @@ def test_a_queue_that_is_full_while_others_are_answered_is_no_fault(clock: Clock
         Silent.sent[-1].answer = Answer(Outcome.BUSY, 0.01)
         clock.work["a"] = Work(answered=half // 20)
         assert clock.look(11.0 + half / 2) is None
+
+
+def test_work_that_nobody_waits_for_is_no_fault_however_long_nobody_is_answered(
+    clock: Clock,
+) -> None:
+    # The canary waits behind requests that their clients gave up: steps run or drop them.
+    for second in range(1, 4 * int(HUNG_S)):
+        clock.work["a"] = Work(failed=second, executions=second // 9)
+        clock.work["a_network"] = Work(failed=second // 9)
+        assert clock.look(10.0 + second) is None
+    # It is one where a step stands still, whatever the others do.
+    found = []
+    for second in range(4 * int(HUNG_S), 6 * int(HUNG_S)):
+        clock.work["a"] = Work(failed=second, executions=second)
+        found.append(clock.look(10.0 + second))
+    assert str(next(filter(None, found))) == "a_network: it has ended nothing for 30 s"
+
+
+def test_a_queue_that_is_full_of_what_was_given_up_is_no_fault(clock: Clock) -> None:
+    for half in range(8 * int(HUNG_S)):
+        Silent.sent[-1].answer = Answer(Outcome.BUSY, 0.01)
+        clock.work["a"] = Work(failed=1000 * half, executions=half // 10)
+        assert clock.look(11.0 + half / 2) is None
+
+
+@pytest.mark.parametrize(
+    ("changes", "hung_s"),
+    [
+        ({}, HUNG_S),
+        # Frame by frame a batch takes 32 s, and another may be before it.
+        ({"largest_batch": 16}, 64.0),
+        ({"largest_batch": 16, "compiles": True}, COMPILES_S),
+    ],
+)
+def test_how_long_is_too_long_follows_what_a_batch_takes(
+    clock: Clock, changes: dict[str, Any], hung_s: float
+) -> None:
+    clock.watch._public = replace(clock.watch._public, **changes)
+    clock.watch._quick_s.clear()
+    Silent.sent[-1].answer = Answer(Outcome.ANSWERED, 2.0)
+    clock.look(12.0)
+    clock.look(40.0)
+    clock.processes.at_work = True
+    assert clock.look(40.0 + hung_s - 0.1) is None
+    assert "has ended nothing" in str(clock.look(40.0 + hung_s))
+
+
+def test_a_network_inside_triton_that_nobody_sees_compute_may_have_two_batches_before_it(
+    clock: Clock,
+) -> None:
+    inside = replace(clock.watch._public, network_in_triton=True, largest_batch=16)
+    clock.watch._public = inside
+    clock.watch._quick_s.clear()
+    Silent.sent[-1].answer = Answer(Outcome.ANSWERED, 0.25)
+    clock.look(12.0)
+    clock.look(40.0)
+    assert clock.look(40.0 + 7.9) is None
+    assert "has not answered a canary" in str(clock.look(40.0 + 8.1))
 
 
 def test_what_triton_has_not_loaded_is_unready_at_once_and_ready_soon_after(clock: Clock) -> None:
@@ -254,3 +316,23 @@ def test_a_pipeline_whose_files_went_after_it_was_unloaded_is_forgotten(
     there.remove("b")
     watch.look(2.0, work, processes)
     assert watch.states() == {"a": "a is starting"}
+
+
+@pytest.mark.parametrize("runtime", list(Runtime))
+def test_a_pipelines_files_say_where_its_network_computes_and_how_much_at_once(
+    tmp_path: Path, runtime: Runtime
+) -> None:
+    provider = {}
+    if runtime is Runtime.ONNXRUNTIME:
+        provider = {"execution_provider": ExecutionProvider.TENSORRT}
+    settings = BuildSettings("tiny", runtime=runtime, max_batch=5, **provider)
+    build_pipeline(save_tiny_detector(tmp_path / "tiny.onnx"), tmp_path / "r", settings)
+    watch = PipelinesWatch(None, tmp_path / "r")  # type: ignore[arg-type]
+    public = watch._watches["tiny"]["tiny"]._public
+    assert public == PublicModel(
+        "tiny",
+        ("tiny_preprocess", "tiny_network", "tiny_postprocess"),
+        largest_batch=5,
+        network_in_triton=runtime is not Runtime.PYTHON,
+        compiles=runtime is Runtime.ONNXRUNTIME,
+    )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 
@@ -125,3 +126,23 @@ def test_what_died_since_the_last_look_can_be_asked_whether_it_computes(
         model.kill()
     watch.look(0.1, {})
     assert not watch.computing(frozenset({"a_bls"}), ticks, 1.0)
+
+
+def test_a_network_without_a_process_of_its_own_computes_in_triton(running: Running) -> None:
+    program = "while True: pass"
+    with (
+        subprocess.Popen([sys.executable, "-c", program]) as triton,
+        subprocess.Popen(["sleep", "600"]) as model,
+    ):
+        running.pids = {model.pid: A}
+        watch = ProcessWatch(triton.pid, running)  # type: ignore[arg-type]
+        watch.look(0.0, {})
+        ticks = watch.ticks()
+        while watch.ticks()[triton.pid] < ticks[triton.pid] + process_watch.TICKS_PER_S // 5:
+            time.sleep(0.05)
+            watch.look(0.1, {})
+        assert watch.computing(frozenset({"a_bls", "a_network"}), ticks, 1.0)
+        # What has processes computes in those.
+        assert not watch.computing(frozenset({"a_bls"}), ticks, 1.0)
+        triton.kill()
+        model.kill()

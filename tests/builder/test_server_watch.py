@@ -12,7 +12,14 @@ from builder.serving.local_triton import Work
 from builder.serving.server_options import ServerOptions
 from builder.serving.supervision import server_watch
 from builder.serving.supervision.readiness_board import ReadinessBoard
-from builder.serving.supervision.server_watch import COUNTS_EVERY_S, GAP_S, LOOK_S, ServerWatch
+from builder.serving.supervision.server_watch import (
+    COUNTS_EVERY_S,
+    FIRST_ANSWERS_MOST_S,
+    FIRST_ANSWERS_S,
+    GAP_S,
+    LOOK_S,
+    ServerWatch,
+)
 
 
 class Watched:
@@ -21,6 +28,7 @@ class Watched:
     def __init__(self, monkeypatch: pytest.MonkeyPatch, repository: Path) -> None:
         self.now = 100.0
         self.asked = 0
+        self.compiles_until = self.answers_from = float("-inf")
         self.forgiven: list[float] = []
         monkeypatch.setattr(server_watch, "ProcessWatch", lambda *_: Processes(self))
         monkeypatch.setattr(server_watch, "PipelinesWatch", lambda *_: Pipelines(self))
@@ -56,9 +64,13 @@ class Pipelines(Processes):
     def look(self, *_: object) -> None:
         self._watched.asked += 1
 
+    def beginning(self, *_: object) -> bool:
+        return self._watched.now < self._watched.compiles_until
+
     def states(self) -> dict[str, str | None]:
         # A canary is sent at the first look.
-        return {"a": None if self._watched.asked > 1 else "a is starting"}
+        begun = self._watched.asked > 1 and self._watched.now >= self._watched.answers_from
+        return {"a": None if begun else "a is starting"}
 
 
 @pytest.fixture
@@ -85,3 +97,25 @@ def test_after_a_restart_pipelines_are_asked_more_often_than_later(watched: Watc
         assert watched.watch._look() is None
         watched.sleep(LOOK_S)
     assert watched.asked - asked <= 10 / COUNTS_EVERY_S
+
+
+def test_a_network_that_is_compiled_with_its_first_request_is_waited_for(watched: Watched) -> None:
+    begun = watched.now
+    watched.compiles_until = watched.answers_from = begun + 600
+    assert watched.watch.until_all_answer() is None
+    assert watched.watch.unready() == {}
+    assert watched.now >= begun + 600
+
+
+def test_what_computes_nothing_is_waited_for_no_longer(watched: Watched) -> None:
+    begun = watched.now
+    watched.compiles_until = begun + 100
+    watched.answers_from = float("inf")
+    assert watched.watch.until_all_answer() is None
+    assert watched.watch.unready() == {"a": "a is starting"}
+    assert 100 + FIRST_ANSWERS_S - 10 <= watched.now - begun <= 100 + FIRST_ANSWERS_S + 10
+    # Nor does it go on for ever where something computes.
+    begun = watched.now
+    watched.compiles_until = float("inf")
+    assert watched.watch.until_all_answer() is None
+    assert watched.now - begun <= FIRST_ANSWERS_MOST_S + 10

@@ -26,12 +26,14 @@ class Work:
 
     Attributes:
         answered: requests.
-        failed: requests.
+        failed: requests, those that were refused or cancelled among them.
+        executions: times that it ran, for one request or for several.
         versions: that are loaded.
     """
 
     answered: int = 0
     failed: int = 0
+    executions: int = 0
     versions: frozenset[int] = frozenset()
 
     @property
@@ -107,6 +109,7 @@ class LocalTriton:
             done[each["name"]] = Work(
                 before.answered + int(counts.get("success", {}).get("count", 0)),
                 before.failed + int(counts.get("fail", {}).get("count", 0)),
+                before.executions + int(each.get("execution_count", 0)),
                 before.versions | {int(each["version"])},
             )
         return done

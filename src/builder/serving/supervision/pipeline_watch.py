@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
+from builder.errors import InvalidPipelineError
+from builder.pipelines.config_files import read_config
 from builder.pipelines.manifest import pipelines
 from builder.pipelines.pipeline_models import has_streams, public_models
 from builder.serving.local_triton import LocalTriton, Work
 from builder.serving.supervision.fault import Fault
 from builder.serving.supervision.process_watch import ProcessWatch
-from builder.serving.supervision.public_model_watch import PublicModelWatch
+from builder.serving.supervision.public_model_watch import PublicModel, PublicModelWatch
 from thin_client.contract import model_names
 
 
@@ -68,6 +71,12 @@ class PipelinesWatch:
             for name, watches in self._watches.items()
         }
 
+    def beginning(self, processes: ProcessWatch, ticks: Mapping[int, int], s: float) -> bool:
+        """Return whether what works for a pipeline that is not ready computes; as ``computing``."""
+        return any(
+            processes.computing(watch.steps, ticks, s) for watch in self._each() if watch.why
+        )
+
     def _take_up(self) -> None:
         there = pipelines(self._repository)
         for name in there:
@@ -80,19 +89,30 @@ class PipelinesWatch:
         streams = has_streams(self._repository, name)
         names = model_names(name)
         steps = {
-            names.ensemble: {names.preprocess, names.network, names.postprocess},
-            names.bls: {names.network},
-            names.stream: {names.decode, names.network, names.postprocess},
+            names.ensemble: (names.preprocess, names.network, names.postprocess),
+            names.bls: (names.bls, names.network),
+            names.stream: (names.decode, names.network, names.postprocess),
         }
+        network = _network_facts(self._repository, name)
         watches = self._watches.setdefault(name, {})
         for model in public_models(name, streams=streams):
             if model not in watches:
-                watches[model] = PublicModelWatch(
-                    self._triton,
-                    model,
-                    frozenset({model, *steps[model]}),
-                    stream=model == names.stream,
-                )
+                public = PublicModel(model, steps[model], stream=model == names.stream, **network)
+                watches[model] = PublicModelWatch(self._triton, public)
 
     def _each(self) -> list[PublicModelWatch]:
         return [watch for watches in self._watches.values() for watch in watches.values()]
+
+
+def _network_facts(repository: Path, name: str) -> dict[str, Any]:
+    """Return what a pipeline's files say of its network, by the names of PublicModel."""
+    try:
+        config = read_config(repository / model_names(name).network)
+    except InvalidPipelineError:
+        return {}  # gone, or being replaced: what is served is watched all the same
+    accelerators = config.optimization.execution_accelerators.gpu_execution_accelerator
+    return {
+        "largest_batch": max(1, config.max_batch_size),
+        "network_in_triton": config.backend != "python",
+        "compiles": any(each.name == "tensorrt" for each in accelerators),
+    }

@@ -105,17 +105,22 @@ class ProcessWatch:
             seen.stopped_at = None
 
     def computing(self, models: frozenset[str], ticks: Mapping[int, int], s: float) -> bool:
-        """Return whether processes of some models are at work now, or were most of the time.
+        """Return whether some models are at work now, or were most of the time.
+
+        What has no process of its own computes in Triton's: ensembles, and networks in ONNX Runtime
+        or TensorRT. Of Triton only the time counts, for one of its many threads always does
+        something, if only for us.
 
         Args:
             models: Triton's names of them.
             ticks: what :meth:`ticks` returned ``s`` seconds ago.
             s: not 0.
         """
-        pids = [pid for pid, served in self._served.items() if served.model in models]
+        own = {pid: served.model for pid, served in self._served.items() if served.model in models}
+        pids = {*own} if models.issubset(own.values()) else {*own, self._triton_pid}
         known = [pid for pid in pids if pid in ticks and pid in self._seen]
         spent = sum(self._seen[pid].signs.ticks - ticks[pid] for pid in known)
-        return spent / TICKS_PER_S > s / 10 or any(map(threads_at_work, pids))
+        return spent / TICKS_PER_S > s / 10 or any(map(threads_at_work, own))
 
     def ticks(self) -> Mapping[int, int]:
         """Return the CPU time of every process until the last look."""

@@ -2,10 +2,13 @@
 
 A canary is sent where nobody's request was answered lately; under load users' requests are better
 canaries than ours and none is sent. Its answer may take long for a good reason: it waits behind
-requests of users. So a late canary is a fault only where, since it was sent, no step of its
-pipeline has ended a request and no process of its models has computed; or, whatever they did, where
-it was not answered for so long that requests that came before it must be done, because every queue
-is first in, first out.
+requests of users, or behind some that their users gave up. So a late canary is a fault only
+
+- where, since it was sent, no step of its pipeline has ended a request and nothing that works for
+  it has computed;
+- or where it was not answered for so long that requests that came before it must be done, because
+  every queue is first in, first out, and meanwhile a step has stood still: one that only drops what
+  nobody waits for ends requests too.
 
 What one process of several does is looked at in process_watch.
 """
@@ -13,7 +16,8 @@ What one process of several does is looked at in process_watch.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 from builder.serving.local_triton import LocalTriton, Work
 from builder.serving.supervision.canary import Answer, Canary, Outcome
@@ -25,14 +29,40 @@ from builder.serving.supervision.process_watch import ProcessWatch
 CANARY_EVERY_S = 0.5
 CANARY_SHARE = 0.1
 # The network of a large detector takes its time on a processor, so it is also as many times what a
-# canary takes when it is quick.
+# canary takes when it is quick. On a GPU nobody sees it compute: two batches may be before it.
 LATE_S = 1.2
 LATE_TIMES = 8
+BATCHES_BEFORE = 2
+# Or twice as long as a batch takes, frame by frame.
 HUNG_S = 30.0
+HUNG_TIMES = 2
+# ONNX Runtime compiles with TensorRT at run time, for each new size of a batch.
+COMPILES_S = 1800.0
 # Of failures one after the other, without an answer between, that no bad moment explains.
 FAILURES = 3
 FAILING_EVERY_S = 1.5
 KEPT = 5
+
+
+@dataclass(frozen=True)
+class PublicModel:
+    """A model that clients call, and what works for it.
+
+    Attributes:
+        name: Triton's name of it.
+        steps: names of the models that do the work, in the order in which requests come to them.
+        stream: whether it takes packets of streams.
+        largest_batch: that its network takes.
+        network_in_triton: whether the network has no process of its own.
+        compiles: whether the network is compiled while it serves.
+    """
+
+    name: str
+    steps: tuple[str, ...]
+    stream: bool = False
+    largest_batch: int = 1
+    network_in_triton: bool = False
+    compiles: bool = False
 
 
 class PublicModelWatch:
@@ -40,19 +70,20 @@ class PublicModelWatch:
 
     Args:
         triton: that serves it.
-        model: Triton's name of it.
-        steps: models that work for it, itself among them.
-        stream: whether it takes packets of streams.
+        public: the model.
+
+    Attributes:
+        model: its name.
+        why: it is not ready, in words that follow its name; None where it is.
+        steps: names of all models that work for it, itself among them.
     """
 
-    def __init__(
-        self, triton: LocalTriton, model: str, steps: frozenset[str], *, stream: bool
-    ) -> None:
-        self.model = model
+    def __init__(self, triton: LocalTriton, public: PublicModel) -> None:
+        self.model = public.name
         self.why: str | None = "is starting"
         self._triton = triton
-        self._steps = steps
-        self._stream = stream
+        self._public = public
+        self.steps = frozenset({public.name, *public.steps})
         self._canary: Canary | None = None
         self._quick_s: deque[float] = deque(maxlen=KEPT)
         self._works = False
@@ -61,6 +92,7 @@ class PublicModelWatch:
         self._refused_since: float | None = None
         self._answered: int | None = None
         self._ended = 0
+        self._standing = {step: _Standing() for step in public.steps}
         # The last moments at which it answered somebody, a step ended a request, and a canary was
         # answered in whatever way.
         self._lived_at = self._moved_at = self.sent_at = float("-inf")
@@ -90,7 +122,7 @@ class PublicModelWatch:
         canary = self._canary
         if canary is None:
             if may_send and now - self.idle_since >= self.every_s:
-                self._canary = Canary(self._triton, self.model, stream=self._stream)
+                self._canary = Canary(self._triton, self.model, stream=self._public.stream)
                 self.sent_at, self._ticks = now, processes.ticks()
             return None
         if canary.answer is not None:
@@ -101,32 +133,47 @@ class PublicModelWatch:
     def forgive(self, now: float) -> None:
         """Begin all waiting anew: we were not running ourselves."""
         self._moved_at = now
+        for standing in self._standing.values():
+            standing.since = now
         self.sent_at = now
         self._refused_since = None
 
     def _count(self, now: float, work: Mapping[str, Work], processes: ProcessWatch) -> None:
         answered = work.get(self.model, Work()).answered
-        ended = sum(work.get(step, Work()).ended for step in self._steps)
+        ended = sum(work.get(step, Work()).ended for step in self.steps)
         if self._answered is not None and answered > self._answered:
             self._live(now)
         if ended != self._ended:
             self._moved_at, self._ticks = now, processes.ticks()
         self._answered, self._ended = answered, ended
+        for number, step in enumerate(self._public.steps):
+            done = work.get(step, Work())
+            # Requests that Triton refuses because the first queue is full end there too.
+            self._standing[step].see(now, done.executions if number == 0 else done.ended)
 
     @property
     def every_s(self) -> float:
         """Seconds between two canaries; one that is not ready does not wait for its share."""
         if self.why:
             return FAILING_EVERY_S if self._failures else CANARY_EVERY_S
-        return max(CANARY_EVERY_S, min(self._quick_s, default=0) / CANARY_SHARE)
+        return max(CANARY_EVERY_S, self._quickest_s / CANARY_SHARE)
+
+    @property
+    def _quickest_s(self) -> float:
+        return min(self._quick_s, default=0)
 
     @property
     def _late_s(self) -> float:
-        return max(LATE_S, min(self._quick_s, default=0) * LATE_TIMES)
+        times = LATE_TIMES
+        if self._public.network_in_triton:
+            times = max(times, BATCHES_BEFORE * self._public.largest_batch)
+        return max(LATE_S, self._quickest_s * times)
 
     @property
     def _hung_s(self) -> float:
-        return max(HUNG_S, self._late_s)
+        batch_s = self._quickest_s * self._public.largest_batch
+        compiles_s = COMPILES_S if self._public.compiles else 0
+        return max(HUNG_S, self._late_s, batch_s * HUNG_TIMES, compiles_s)
 
     def _judge(self, now: float, answer: Answer) -> Fault | None:
         if answer.outcome is Outcome.ANSWERED:
@@ -152,18 +199,37 @@ class PublicModelWatch:
         self._failures = 0
         if self._refused_since is None:
             self._refused_since = now
-        # The places of streams may all be taken by some that pause.
-        hung = now - self._refused_since >= self._hung_s
-        return self._answers_nobody() if hung and self._works and not self._stream else None
+        if not self._works or self._public.stream:
+            # The places of streams may all be taken by some that pause.
+            return None
+        # What is behind the full queue may get on with what is given up before it ends.
+        since = max(self._refused_since, self._lived_at)
+        return self._stands_still(now, since, self._public.steps[:1])
 
-    def _answers_nobody(self) -> Fault:
-        return Fault(self.model, f"it has answered nobody for {self._hung_s:g} s")
+    def _stands_still(self, now: float, since: float, steps: Sequence[str]) -> Fault | None:
+        """Return the fault where nobody was answered for long and a step did nothing meanwhile."""
+        stood = (step for step in steps if now - self._standing[step].since >= self._hung_s)
+        step = next(stood, None) if now - since >= self._hung_s else None
+        return Fault(step, f"it has ended nothing for {self._hung_s:g} s") if step else None
 
     def _late(self, now: float, processes: ProcessWatch) -> Fault | None:
         if not self._works:
             return None  # it may still be waiting for its network
         quiet_s = now - max(self.sent_at, self._moved_at)
-        if quiet_s >= self._late_s and not processes.computing(self._steps, self._ticks, quiet_s):
+        if quiet_s >= self._late_s and not processes.computing(self.steps, self._ticks, quiet_s):
             return Fault(self.model, f"it has not answered a canary for {now - self.sent_at:.1f} s")
-        hung = now - max(self.sent_at, self._lived_at) >= self._hung_s
-        return self._answers_nobody() if hung else None
+        since = max(self.sent_at, self._lived_at)
+        return self._stands_still(now, since, self._public.steps)
+
+
+class _Standing:
+    """Since when a step has done nothing."""
+
+    def __init__(self) -> None:
+        self.since = float("-inf")
+        self._done = 0
+
+    def see(self, now: float, done: int) -> None:
+        """Take note of what it has done until now."""
+        if done != self._done:
+            self._done, self.since = done, now

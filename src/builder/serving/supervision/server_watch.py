@@ -27,8 +27,12 @@ SILENT_S = 2.0
 SILENT_AT_WORK_S = 30.0
 # Longer than this for one look, and it was us who were not running.
 GAP_S = COUNTS_S + 1.0
-# From all models loaded to all pipelines having answered.
+# Over which it is seen whether anybody computes.
+AT_WORK_LOOK_S = 5.0
+# From all models loaded to all pipelines having answered: without anybody computing, and in all. A
+# network may be compiled with its first request.
 FIRST_ANSWERS_S = 60.0
+FIRST_ANSWERS_MOST_S = 1800.0
 
 
 class ServerWatch:
@@ -55,12 +59,20 @@ class ServerWatch:
 
         A pipeline that does not answer in time is no fault: it never has.
         """
-        deadline = time.monotonic() + FIRST_ANSWERS_S
-        while time.monotonic() < deadline:
+        begun = quiet_since = time.monotonic()
+        ticks = self._processes.ticks()
+        while (now := time.monotonic()) < min(
+            quiet_since + FIRST_ANSWERS_S, begun + FIRST_ANSWERS_MOST_S
+        ):
             if fault := self._look(COUNTS_EVERY_AT_START_S):
                 return fault
             if not self.unready():
                 return None
+            quiet_s = now - quiet_since
+            if quiet_s >= AT_WORK_LOOK_S and self._pipelines.beginning(
+                self._processes, ticks, quiet_s
+            ):
+                quiet_since, ticks = now, self._processes.ticks()
             time.sleep(COUNTS_EVERY_AT_START_S)
         return None
 
