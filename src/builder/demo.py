@@ -103,12 +103,8 @@ def _latency_line(latencies_ms: list[float], models: tuple[ModelStatistics, ...]
     means_ms = {model.model: model.latency_ms or 0.0 for model in models}
     pipeline = models[0].model
     names = model_names(pipeline)
-    network_ms, postprocess_ms = means_ms[names.network], means_ms[names.postprocess]
-    # Triton counts a step that answers from its own threads as done when it has taken the request,
-    # so what preprocess took is what the ensemble's time leaves.
-    preprocess_ms = means_ms[pipeline] - network_ms - postprocess_ms
     return (
         f"client: {statistics.mean(latencies_ms):.1f} ms a request (mean of {len(latencies_ms)}), "
-        f"{means_ms[pipeline]:.1f} of them in Triton: preprocess {preprocess_ms:.1f}, network "
-        f"{network_ms:.1f}, postprocess {postprocess_ms:.1f}"
+        f"{means_ms[pipeline]:.1f} of them in Triton: preprocess {means_ms[names.preprocess]:.1f}, "
+        f"network {means_ms[names.network]:.1f}, postprocess {means_ms[names.postprocess]:.1f}"
     )

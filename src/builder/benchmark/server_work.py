@@ -22,9 +22,6 @@ Statistics = Mapping[Key, service_pb2.ModelStatistics]
 class ModelWork:
     """What one model did; times are means of a request, in milliseconds.
 
-    A Python model that answers from its own threads, as the network in Python does, counts as done
-    when it has taken the request: Triton does not see what it computes.
-
     Attributes:
         model: Triton's name of it.
         images: answered.
@@ -34,9 +31,11 @@ class ModelWork:
         total_ms: of a request, from its arrival at the model to its answer.
         queue_ms: waiting.
         compute_input_ms: moving inputs.
-        compute_infer_ms: in the model.
+        compute_infer_ms: in the model, at work.
         compute_output_ms: moving outputs.
         batches: how many executions had how many images, by size.
+        held_ms: in the model, held back until the network had room; 0 where it is not known, and
+            part of ``compute_infer_ms`` then.
     """
 
     model: str
@@ -50,6 +49,7 @@ class ModelWork:
     compute_infer_ms: float
     compute_output_ms: float
     batches: tuple[tuple[int, int], ...]
+    held_ms: float = 0.0
 
     @property
     def mean_batch(self) -> float:
@@ -75,31 +75,46 @@ def server_statistics(url: str) -> Statistics:
     return {(each.name, each.version): each for each in answer.model_stats}
 
 
-def work_between(before: Statistics, after: Statistics) -> tuple[ModelWork, ...]:
-    """Return what each model did between two looks, sorted by name; models without work too."""
+def work_between(
+    before: Statistics, after: Statistics, held_s: Mapping[str, float] | None = None
+) -> tuple[ModelWork, ...]:
+    """Return what each model did between two looks, sorted by name; models without work too.
+
+    Args:
+        before: the first look.
+        after: the second.
+        held_s: seconds that requests were held back meanwhile, by model.
+    """
     nothing = service_pb2.ModelStatistics()
-    return tuple(_difference(before.get(key, nothing), after[key]) for key in sorted(after))
+    return tuple(
+        _difference(before.get(key, nothing), after[key], (held_s or {}).get(key[0], 0.0))
+        for key in sorted(after)
+    )
 
 
 def _difference(
-    before: service_pb2.ModelStatistics, after: service_pb2.ModelStatistics
+    before: service_pb2.ModelStatistics, after: service_pb2.ModelStatistics, held_s: float
 ) -> ModelWork:
     old, new = before.inference_stats, after.inference_stats
     batches = {each.batch_size: each.compute_infer.count for each in after.batch_stats}
     for each in before.batch_stats:
         batches[each.batch_size] -= each.compute_infer.count
+    infer_ms = _mean_ms(old.compute_infer, new.compute_infer)
+    requests = new.success.count - old.success.count
+    held_ms = min(infer_ms, held_s * 1e3 / requests) if requests else 0.0
     return ModelWork(
         model=after.name,
         images=after.inference_count - before.inference_count,
         executions=after.execution_count - before.execution_count,
-        requests=new.success.count - old.success.count,
+        requests=requests,
         failures=new.fail.count - old.fail.count,
         total_ms=_mean_ms(old.success, new.success),
         queue_ms=_mean_ms(old.queue, new.queue),
         compute_input_ms=_mean_ms(old.compute_input, new.compute_input),
-        compute_infer_ms=_mean_ms(old.compute_infer, new.compute_infer),
+        compute_infer_ms=infer_ms - held_ms,
         compute_output_ms=_mean_ms(old.compute_output, new.compute_output),
         batches=tuple(sorted((size, count) for size, count in batches.items() if count)),
+        held_ms=held_ms,
     )
 
 

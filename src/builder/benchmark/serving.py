@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from builder.benchmark.held_time import held_seconds
 from builder.benchmark.load import Load, Measurement
 from builder.benchmark.perf_analyzer import PerfAnalyzer, Target
 from builder.benchmark.processes import cpu_ms_per_image, cpu_seconds
@@ -46,6 +47,11 @@ class Profile:
     measured: Measurement
     work: tuple[ModelWork, ...]
     cpu_ms: dict[str, float]
+
+    @property
+    def held_ms(self) -> float:
+        """Mean time that a request was held back until the network had room; 0 if not known."""
+        return sum(each.held_ms for each in self.work)
 
     @property
     def server_cpu_ms(self) -> float | None:
@@ -92,9 +98,13 @@ def profile(
     Raises:
         BenchmarkError: the load generator or the server failed.
     """
-    statistics, seconds = server_statistics(server.target.grpc_url), _cpu_seconds(server)
-    measured = analyzer.measure(server.target, load, data_file, csv_file, window_ms=window_ms)
-    work = work_between(statistics, server_statistics(server.target.grpc_url))
+    target, held_before = server.target, held_seconds(server.target.metrics_url)
+    statistics, seconds = server_statistics(target.grpc_url), _cpu_seconds(server)
+    measured = analyzer.measure(target, load, data_file, csv_file, window_ms=window_ms)
+    after = server_statistics(target.grpc_url)
+    held = held_seconds(target.metrics_url)
+    held_s = {model: held[model] - held_before.get(model, 0.0) for model in held}
+    work = work_between(statistics, after, held_s)
     images = sum(each.images for each in work if each.model == load.model)
     if failures := sum(each.failures for each in work if each.model == load.model):
         raise BenchmarkError(

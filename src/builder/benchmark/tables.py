@@ -13,7 +13,6 @@ from builder.benchmark.processes import SERVER
 from builder.benchmark.serving import Profile
 from builder.benchmark.soak import Soak
 from builder.benchmark.targets import Target
-from thin_client.contract import model_names
 
 
 @dataclass(frozen=True)
@@ -66,6 +65,7 @@ def sweep_table(swept: PipelineSweep) -> Table:
         "client",
         "network",
         "queue",
+        "held",
         "compute",
         "CPU/image",
         "network batch",
@@ -74,7 +74,9 @@ def sweep_table(swept: PipelineSweep) -> Table:
     for profile in swept.profiles:
         found = profile.measured
         times = (found.p50_ms, found.p90_ms, found.p95_ms, found.p99_ms)
-        parts = (found.client_ms, found.network_ms, found.queue_ms, found.compute_ms)
+        # perf_analyzer takes what was held back for work of the step that held it.
+        compute_ms = max(0.0, found.compute_ms - profile.held_ms)
+        parts = (found.client_ms, found.network_ms, found.queue_ms, profile.held_ms, compute_ms)
         rows.append(
             (
                 _load_words(profile),
@@ -85,11 +87,7 @@ def sweep_table(swept: PipelineSweep) -> Table:
                 f"{_network_batch(profile):.1f}",
             )
         )
-    # Triton counts a model that answers from its own threads as done when it has taken a request.
-    title = (
-        f"Sweep of {swept.title}, times in ms; what a network in Python does in its own threads is "
-        "part of 'network'"
-    )
+    title = f"Sweep of {swept.title}, times in ms; held: until the network had room for the frame"
     return Table(title, head, tuple(rows))
 
 
@@ -102,6 +100,7 @@ def steps_table(title: str, profile: Profile) -> Table:
         "request",
         "queue",
         "input",
+        "held",
         "infer",
         "output",
         "CPU/image",
@@ -115,6 +114,7 @@ def steps_table(title: str, profile: Profile) -> Table:
             work.total_ms,
             work.queue_ms,
             work.compute_input_ms,
+            work.held_ms,
             work.compute_infer_ms,
             work.compute_output_ms,
         )
@@ -129,26 +129,10 @@ def steps_table(title: str, profile: Profile) -> Table:
                 " ".join(f"{size}:{count}" for size, count in work.batches) or "-",
             )
         )
-    if (rest_ms := _preprocess_ms(profile)) is not None:
-        cells = ("-", "-", f"{rest_ms:.2f}", *("-" for _ in head[4:]))
-        rows.append(("preprocess, what the others leave", *cells))
     if SERVER in profile.cpu_ms:
         server = f"{profile.cpu_ms[SERVER]:.2f}"
         rows.append((SERVER, *("-" for _ in head[2:-1]), server, "-"))
     return Table(f"{title}: the models, times in ms", head, tuple(rows))
-
-
-def _preprocess_ms(profile: Profile) -> float | None:
-    """Return the mean time of an ensemble's preprocess step, or None for other models.
-
-    It answers from threads of its own, which Triton does not count as the step's time.
-    """
-    total_ms = {work.model: work.total_ms for work in profile.work if work.images}
-    names = model_names(profile.load.model)
-    if not {names.ensemble, names.preprocess, names.network, names.postprocess} <= set(total_ms):
-        return None
-    others_ms = total_ms[names.network] + total_ms[names.postprocess]
-    return total_ms[names.ensemble] - others_ms
 
 
 def soak_table(soaked: Soak) -> Table:

@@ -41,3 +41,12 @@ def test_a_model_without_work_has_no_times() -> None:
     same = statistics(4, 2, {"success": 8}, {2: 2})
     (work,) = work_between({("m", "1"): same}, {("m", "1"): same})
     assert (work.images, work.total_ms, work.mean_batch, work.batches) == (0, 0.0, 0.0, ())
+
+
+def test_time_that_was_held_back_is_no_work() -> None:
+    after = statistics(20, 10, {"success": 100, "compute_infer": 80}, {2: 10})
+    (work,) = work_between({}, {("m", "1"): after}, {"m": 0.06, "other": 9.0})
+    assert (work.held_ms, work.compute_infer_ms, work.total_ms) == (3.0, 1.0, 5.0)
+    # Counts come a quarter of a second late, so of a short time there may be more than all of it.
+    (work,) = work_between({}, {("m", "1"): after}, {"m": 5.0})
+    assert (work.held_ms, work.compute_infer_ms) == (4.0, 0.0)
