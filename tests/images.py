@@ -12,8 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-# Triton and the served models refuse more; see BuildSettings.
-MAX_PIXELS = 100_000_000
+# What the pipelines of tests accept. It is little, so that bombs can be small: no decoder takes
+# harm from a file that is over it, should the limit not hold.
+MAX_PIXELS = 1_000_000
 
 
 def photograph(width: int = 320, height: int = 240, seed: int = 0) -> NDArray[np.uint8]:
@@ -35,6 +36,11 @@ def with_pillow(image: Image.Image, image_format: str, **options: Any) -> bytes:
     buffer = io.BytesIO()
     image.save(buffer, image_format, **options)
     return buffer.getvalue()
+
+
+def opened(data: bytes) -> Image.Image:
+    """An image as Pillow reads it."""
+    return Image.open(io.BytesIO(data))
 
 
 def rgb_image(pixels_bgr: NDArray[np.uint8]) -> Image.Image:
@@ -137,18 +143,18 @@ def bad_images() -> dict[str, tuple[bytes, str]]:
         "jpeg cut at the start of its scan": (jpeg[: scan + 20], "CORRUPT"),
         "jpeg cut in the middle": (jpeg[: len(jpeg) // 2], "CORRUPT"),
         "jpeg cut near the end": (jpeg[: int(len(jpeg) * 0.99)], "CORRUPT"),
-        "jpeg without its end": (jpeg[:-2], "CORRUPT"),
         "jpeg that ends in the middle of its scan": (bytes(damaged_scan), "CORRUPT"),
         "jpeg with a wrong marker": (jpeg.replace(b"\xff\xc0", b"\xff\x01", 1), "CORRUPT"),
         "jpeg without tables": (jpeg.replace(b"\xff\xdb", b"\xff\xee"), "CORRUPT"),
         "hierarchical jpeg": (jpeg.replace(b"\xff\xc0", b"\xff\xc5", 1), "UNSUPPORTED_PIXELS"),
         "jpeg of 12 bits": (jpeg_with_bits(12), "UNSUPPORTED_PIXELS"),
         "lossless jpeg": (jpeg.replace(b"\xff\xc0", b"\xff\xc3", 1), "UNSUPPORTED_PIXELS"),
+        "jpeg with a damaged scan and no end": (bytes(damaged_scan[:-2]), "CORRUPT"),
         "jpeg of a thousand scans": (scan_bomb(1000), "CORRUPT"),
         "jpeg flooded with segments": (app1_flood(2000), "CORRUPT"),
         "jpeg of size zero": (jpeg_with_size(0, 0), "CORRUPT"),
         "jpeg taller than its scan": (jpeg_with_size(64, 6400), "CORRUPT"),
-        "jpeg bomb": (jpeg_with_size(65500, 65500), "TOO_MANY_PIXELS"),
+        "jpeg bomb": (jpeg_with_size(1200, 1000), "TOO_MANY_PIXELS"),
         "progressive jpeg cut": (progressive[: len(progressive) // 3], "CORRUPT"),
         "cmyk jpeg cut": (cmyk[: len(cmyk) // 2], "CORRUPT"),
         "png magic only": (png_file[:8], "CORRUPT"),
@@ -159,7 +165,7 @@ def bad_images() -> dict[str, tuple[bytes, str]]:
         "png of size zero": (png(0, 0, b""), "CORRUPT"),
         "png without rows": (png(64, 64, b""), "CORRUPT"),
         "png with half its rows": (png(64, 64, (b"\x00" + bytes(192)) * 32), "CORRUPT"),
-        "png bomb": (png(60_000, 60_000, bytes(1000)), "TOO_MANY_PIXELS"),
+        "png bomb": (png(1200, 1000, bytes(1000)), "TOO_MANY_PIXELS"),
         "png with a huge header": (png(2**31 - 1, 2**31 - 1, bytes(10)), "TOO_MANY_PIXELS"),
         "webp magic only": (webp[:12], "CORRUPT"),
         "webp cut": (webp[: len(webp) // 2], "CORRUPT"),
@@ -169,5 +175,5 @@ def bad_images() -> dict[str, tuple[bytes, str]]:
         "bmp cut in its rows": (bmp[: len(bmp) // 2], "CORRUPT"),
         "bmp of size zero": (bmp_with_size(0, 0), "CORRUPT"),
         "bmp of negative width": (bmp_with_size(-32, 32), "TOO_MANY_PIXELS"),
-        "bmp bomb": (bmp_with_size(40_000, 40_000), "TOO_MANY_PIXELS"),
+        "bmp bomb": (bmp_with_size(1200, 1000), "TOO_MANY_PIXELS"),
     }

@@ -10,8 +10,9 @@ import simplejpeg
 from contract import ImageStatus
 from PIL import Image
 
-from decode import DecodeLimits, UnreadableImageError, decode_image
+from decode import DecodeLimits, decode_image
 from tests import images
+from unreadable import UnreadableImageError
 
 LIMITS = DecodeLimits(max_bytes=64 * 2**20, max_pixels=images.MAX_PIXELS)
 BAD_IMAGES = images.bad_images()
@@ -183,54 +184,12 @@ def test_an_image_over_the_pixel_limit_is_refused(extension: str) -> None:
 
 
 def test_ordinary_progressive_pictures_are_no_bombs() -> None:
-    image = images.rgb_image(images.photograph(1920, 1080))
+    image = images.rgb_image(images.photograph(1000, 700))
     data = images.with_pillow(image, "JPEG", progressive=True)
     assert data.count(b"\xff\xda") > 5
     np.testing.assert_array_equal(decode_image(data, LIMITS).bgr, reference(data))
     with pytest.raises(UnreadableImageError, match="too many scans"):
         decode_image(images.scan_bomb(101), LIMITS)
-
-
-@pytest.mark.parametrize("kind", [b"tEXt", b"prVt"])
-def test_a_png_of_nothing_but_chunks_is_refused_before_they_are_parsed(kind: bytes) -> None:
-    whole = images.encoded(images.photograph(16, 16), ".png")
-    header = 8 + 12 + 13
-    few = whole[:header] + images.png_chunk(kind, b"a\0b") * 400 + whole[header:]
-    many = whole[:header] + images.png_chunk(kind, b"a\0b") * 600 + whole[header:]
-    np.testing.assert_array_equal(decode_image(few, LIMITS).bgr, reference(whole))
-    with pytest.raises(UnreadableImageError, match="too many chunks") as refused:
-        decode_image(many, LIMITS)
-    assert refused.value.status is ImageStatus.CORRUPT
-
-
-def test_a_png_chunk_that_claims_gigabytes_is_refused_before_they_are_set_aside() -> None:
-    whole = images.encoded(images.photograph(16, 16), ".png")
-    data = whole.index(b"IDAT") - 4
-    liar = whole[:data] + (0xFE000000).to_bytes(4, "big") + whole[data + 4 :]
-    with pytest.raises(UnreadableImageError, match="a chunk is longer than the file") as refused:
-        decode_image(liar, LIMITS)
-    assert refused.value.status is ImageStatus.CORRUPT
-
-
-@pytest.mark.parametrize("inside", [b"", b"x" * 24])
-def test_a_png_that_ends_before_its_pixels_is_refused_before_they_are_looked_for(
-    inside: bytes,
-) -> None:
-    whole = images.encoded(images.photograph(16, 16), ".png")
-    header = 8 + 12 + 13
-    end = images.png_chunk(b"IEND", inside)
-    behind = (0xDE000000).to_bytes(4, "big") + b"prVt" + bytes(50)
-    for rest in (behind, whole[header:]):
-        with pytest.raises(UnreadableImageError, match="it ends before its pixels") as refused:
-            decode_image(whole[:header] + end + rest, LIMITS)
-        assert refused.value.status is ImageStatus.CORRUPT
-    np.testing.assert_array_equal(decode_image(whole + behind, LIMITS).bgr, reference(whole))
-
-
-def test_scans_count_for_more_in_a_large_picture() -> None:
-    large = images.scan_bomb(40, side=7000)
-    with pytest.raises(UnreadableImageError, match="too many scans"):
-        decode_image(large, LIMITS)
 
 
 @pytest.mark.parametrize("image_format", ["JPEG", "PNG", "WEBP"])

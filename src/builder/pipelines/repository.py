@@ -37,19 +37,28 @@ NO_BYTECODE = "__pycache__"
 
 # Which files of served_models/ each model needs beside its own model.py.
 SHARED_FILES = ("shared/triton_requests.py",)
-PREPROCESS_FILES = (
+DECODE_FILES = (
     "shared/cores.py",
     "shared/later.py",
     "shared/metrics.py",
     "preprocess/decode.py",
-    "preprocess/frame_loader.py",
+    "preprocess/exif.py",
+    "preprocess/formats.py",
     "preprocess/frames.py",
-    "preprocess/image_batch.py",
-    "preprocess/image_counts.py",
     "preprocess/jpeg.py",
+    "preprocess/jpeg_pixels.py",
+    "preprocess/jpeg_scans.py",
     "preprocess/letterbox.py",
     "preprocess/pillow.py",
+    "preprocess/plain_jpeg.py",
     "preprocess/png.py",
+    "preprocess/unreadable.py",
+)
+PREPROCESS_FILES = (
+    *DECODE_FILES,
+    "preprocess/frame_loader.py",
+    "preprocess/image_batch.py",
+    "preprocess/image_counts.py",
 )
 POSTPROCESS_FILES = (
     "shared/metrics.py",
@@ -68,15 +77,7 @@ HAND_OVER_FILES = (
 RETURN_FILES = ("shared/ticket_memory.py", "postprocess/returned_tickets.py")
 STREAM_FILES = (
     *HAND_OVER_FILES,
-    "shared/cores.py",
-    "shared/later.py",
-    "shared/metrics.py",
-    "preprocess/decode.py",
-    "preprocess/frames.py",
-    "preprocess/jpeg.py",
-    "preprocess/letterbox.py",
-    "preprocess/pillow.py",
-    "preprocess/png.py",
+    *DECODE_FILES,
     "stream/bits.py",
     "stream/h264_slices.py",
     "stream/known_sets.py",
