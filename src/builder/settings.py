@@ -8,6 +8,7 @@ from dataclasses import dataclass, fields, replace
 from typing import Any
 
 from builder.errors import SettingsError
+from thin_client.contract import DamagedImages
 
 # What is safe as a folder name, a Triton model name and part of a Prometheus label.
 PIPELINE_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,63}")
@@ -82,6 +83,7 @@ class BuildSettings:
         nms: where overlapping boxes are suppressed.
         execution_provider: of the runtime ``onnxruntime``.
         decoder: of JPEGs much larger than the network's input.
+        damaged: what becomes of damaged JPEGs when a request does not say.
         instances: processes that decode at once, of each variant; they share the cores.
         decode_threads: of each of these processes; 0 for its share of the cores, or more where a
             client's batch is large.
@@ -118,6 +120,7 @@ class BuildSettings:
     nms: Nms = Nms.PYTHON
     execution_provider: ExecutionProvider = ExecutionProvider.AUTO
     decoder: Decoder = Decoder.EXACT
+    damaged: DamagedImages = DamagedImages.REFUSE
     instances: int = 2
     decode_threads: int = 0
     # Twice as many as `framewire bench` has in flight at most: a full queue is 2.8 s of the 180

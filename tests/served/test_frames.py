@@ -6,7 +6,7 @@ import threading
 import cv2
 import numpy as np
 import pytest
-from contract import ImageStatus
+from contract import DamagedImages, ImageStatus
 
 import frame_loader
 from cores import allowed_cores
@@ -50,6 +50,15 @@ def test_every_image_of_a_batch_comes_to_its_own_row(instances: int) -> None:
             load_frame(images.encoded(images.photograph(*size)), alone, WANTED)
             np.testing.assert_array_equal(frames[number], alone)
     loader.close()
+
+
+def test_each_image_has_its_own_say_of_damage() -> None:
+    loader = FrameLoader(WANTED, cores=2, instances=1)
+    cut = images.encoded(images.photograph())[:-999]
+    asked = [DamagedImages.ACCEPT, DamagedImages.REFUSE, None, DamagedImages.ACCEPT]
+    _, loaded = loader.load([cut, cut, cut, GOOD], asked)
+    loader.close()
+    assert [frame.status.name for frame in loaded] == ["DAMAGED", "CORRUPT", "CORRUPT", "OK"]
 
 
 def test_bad_images_stay_in_their_place_among_good_ones() -> None:
@@ -107,11 +116,11 @@ def test_as_many_threads_as_were_asked_for_or_its_share_of_the_cores(
     barrier = threading.Barrier(threads)
     seen: set[int] = set()
 
-    def meet(image: bytes, frame: np.ndarray, wanted: FrameFormat) -> LoadedFrame:
+    def meet(image: bytes, frame: np.ndarray, *rest: object) -> LoadedFrame:
         if threading.get_ident() not in seen:
             seen.add(threading.get_ident())
             barrier.wait(timeout=30)
-        return load_frame(image, frame, wanted)
+        return load_frame(image, frame, *rest)
 
     monkeypatch.setattr(frame_loader, "load_frame", meet)
     loader = FrameLoader(WANTED, cores, instances, wanted)

@@ -20,6 +20,7 @@ from builder.settings import (
     Precision,
     Runtime,
 )
+from thin_client.contract import DamagedImages
 
 SIZE = re.compile(r"(\d{1,5})(?:x(\d{1,5}))?", re.ASCII)
 AUTO, BOTH = "auto", "both"
@@ -119,6 +120,12 @@ def add_pipeline_options(parser: argparse.ArgumentParser) -> None:
         "decoder",
         Decoder,
         "of JPEGs at least twice as large as the input: every pixel, or fewer and faster",
+    )
+    _add_choice(
+        parser,
+        "damaged",
+        DamagedImages,
+        "what becomes of damaged JPEGs; accepted, what could be decoded is looked at",
     )
     _add_choice(parser, "execution_provider", ExecutionProvider, "of --runtime onnxruntime")
     parser.add_argument(

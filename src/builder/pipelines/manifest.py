@@ -17,6 +17,7 @@ from builder.network_graph import candidate_rows
 from builder.pipelines.config_files import CONFIG_FILE, named_versions, read_config, version_folders
 from builder.pipelines.pipeline_spec import PipelineSpec
 from builder.settings import PIPELINE_NAME, Decoder, Nms, Precision, Runtime
+from thin_client.contract import DamagedImages
 
 # In NAME/<version>/; Triton leaves it alone.
 MANIFEST_FILE = "pipeline.json"
@@ -47,6 +48,7 @@ class Manifest:
         multi_label: whether one box may be several detections.
         num_classes: number of labels.
         decoder: of JPEGs much larger than the network's input.
+        damaged: what becomes of damaged JPEGs by default.
         instances: processes that decode at once, of each variant.
         decode_threads: of each of them; 0 for its share of the cores.
         stream: whether the pipeline takes streams of video packets too.
@@ -74,6 +76,7 @@ class Manifest:
     num_classes: int
     # Not in the manifests of the first builders, which knew one way only.
     decoder: Decoder = Decoder.EXACT
+    damaged: DamagedImages = DamagedImages.REFUSE
     instances: int = 1
     decode_threads: int = 0
     stream: bool = False
@@ -104,6 +107,7 @@ def manifest_of(spec: PipelineSpec, source: Path) -> Manifest:
         multi_label=bool(settings.multi_label),
         num_classes=len(detector.labels),
         decoder=settings.decoder,
+        damaged=settings.damaged,
         instances=settings.instances,
         decode_threads=settings.decode_threads,
         stream=settings.stream,
@@ -141,6 +145,7 @@ def read_manifest(repository: Path, name: str, version: int | None = None) -> Ma
                 "runtime": Runtime(known["runtime"]),
                 "nms": Nms(known["nms"]),
                 "decoder": Decoder(known["decoder"]),
+                "damaged": DamagedImages(known["damaged"]),
             }
         )
         # Paths are made of both.

@@ -110,6 +110,7 @@ def public_parameters(spec: PipelineSpec) -> dict[str, str]:
         PipelineParameter.CONTRACT.value: contract_fingerprint(),
         PipelineParameter.VERSION.value: __version__,
         PipelineParameter.HEAD.value: spec.detector.head.value,
+        PipelineParameter.DAMAGED.value: spec.settings.damaged.value,
         **_size_settings(spec),
         **_threshold_settings(spec),
     }
@@ -143,6 +144,7 @@ def frame_settings(spec: PipelineSpec) -> dict[str, str]:
         **_size_settings(spec),
         "placement": spec.detector.input.placement.value,
         "decoder": spec.settings.decoder.value,
+        "damaged": spec.settings.damaged.value,
         "instances": str(spec.settings.instances),
         "decode_threads": str(spec.settings.decode_threads),
         "max_image_bytes": str(spec.settings.max_image_bytes),

@@ -41,6 +41,7 @@ DECODE_FILES = (
     "shared/cores.py",
     "shared/later.py",
     "shared/metrics.py",
+    "shared/request_parameters.py",
     "preprocess/decode.py",
     "preprocess/exif.py",
     "preprocess/formats.py",
@@ -62,6 +63,7 @@ PREPROCESS_FILES = (
 )
 POSTPROCESS_FILES = (
     "shared/metrics.py",
+    "shared/request_parameters.py",
     "postprocess/detection_counts.py",
     "postprocess/detections.py",
     "postprocess/nms.py",

@@ -104,7 +104,7 @@ class TritonPythonModel:
                 self._metrics.add({Series(STREAMS_OPENED): 1})
             with self._streams.using(packet.stream) as stream:
                 codec = stream.codec.value
-                answer = stream.push(packet.data, packet.timestamp, frame)
+                answer = stream.push(packet.data, packet.timestamp, frame, packet.damaged)
             status, decode_s = answer.status.name.lower(), answer.decode_s
             made = _tensors(answer, frame)
         except RefusedPacketError as error:
