@@ -8,6 +8,7 @@ import re
 import thin_client
 from thin_client.command_line import CommandLine
 from thin_client.connection import DEFAULT_URL
+from thin_client.contract import DamagedImages
 
 __all__ = ["parser"]
 
@@ -133,6 +134,11 @@ def _add_detection_options(command: argparse.ArgumentParser, in_flight: int = 4)
         "--class-agnostic",
         action=argparse.BooleanOptionalAction,
         help="boxes of different classes suppress each other",
+    )
+    group.add_argument(
+        "--damaged",
+        choices=[each.value for each in DamagedImages],
+        help="whether what could be decoded of a damaged JPEG is looked at",
     )
     group.add_argument(
         "--in-flight",

@@ -73,6 +73,7 @@ def _run(args: argparse.Namespace) -> bool:
             max_det=args.max_det,
             classes=args.classes,
             class_agnostic=args.class_agnostic,
+            damaged=args.damaged,
         )
         if args.command == "image":
             return commands.detect_in_images(

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from thin_client.contract import STATUS_SENTENCES, ImageStatus
+from thin_client.contract import READ_STATUSES, STATUS_SENTENCES, ImageStatus
 
 __all__ = ["Detection", "Detections"]
 
@@ -51,8 +51,9 @@ class Detections:
         labels: n class names.
         width: of the source image after EXIF rotation, pixels; 0 when it could not be read.
         height: likewise.
-        status: ``ImageStatus.OK``, or why the image has no detections.
-        error: the same as a sentence; None when the image was read.
+        status: ``ImageStatus.OK``; ``ImageStatus.DAMAGED``, where what could be decoded of a
+            damaged image was looked at; or why the image has no detections.
+        error: why, as a sentence; None when the image was read, whole or in part.
 
     Raises:
         ValueError: an array has another dtype or shape than stated here.
@@ -73,7 +74,7 @@ class Detections:
         _check("boxes_xyxy", self.boxes_xyxy, np.dtype(np.float32), (count, 4))
         _check("scores", self.scores, np.dtype(np.float32), (count,))
         _check("classes", self.classes, np.dtype(np.int32), (count,))
-        if (self.status is ImageStatus.OK) != (self.error is None):
+        if (self.status in READ_STATUSES) != (self.error is None):
             raise ValueError(f"status {self.status!r} does not go with error {self.error!r}")
 
     @classmethod
@@ -94,6 +95,11 @@ class Detections:
     def ok(self) -> bool:
         """Return whether the image was read; an image without objects is ok."""
         return self.error is None
+
+    @property
+    def damaged(self) -> bool:
+        """Return whether only a part of the image was read, or parts of it wrongly."""
+        return self.status is ImageStatus.DAMAGED
 
     def __len__(self) -> int:
         """Return the number of detections."""
@@ -116,12 +122,16 @@ class Detections:
             yield Detection(label, class_index, score, (x1, y1, x2, y2))
 
     def to_dict(self) -> dict[str, Any]:
-        """Return JSON types: width, height and detections; or only error when there is one."""
+        """Return JSON types: width, height and detections; or only error when there is one.
+
+        Of a damaged image also ``damaged``, which is true.
+        """
         if self.error is not None:
             return {"error": self.error}
         return {
             "width": self.width,
             "height": self.height,
+            **({"damaged": True} if self.damaged else {}),
             "detections": [detection.to_dict() for detection in self],
         }
 

@@ -15,6 +15,8 @@ from thin_client.opencv import load_opencv
 
 __all__ = ["annotate", "color_bgr", "write_annotated"]
 
+_JPEG_END = b"\xff\xd9"
+
 
 def annotate(pixels_bgr: npt.NDArray[np.uint8], detections: Detections) -> npt.NDArray[np.uint8]:
     """Return a copy of a picture with its detections drawn in.
@@ -50,9 +52,13 @@ def write_annotated(image: bytes, detections: Detections, path: Path) -> None:
         OpenCVMissing: there is no OpenCV.
     """
     cv2 = load_opencv("drawing boxes")
-    # Like the server, imdecode applies the EXIF rotation.
-    pixels = cv2.imdecode(np.frombuffer(image, np.uint8), cv2.IMREAD_COLOR)
-    if pixels is None:
+    # Like the server, imdecode applies the EXIF rotation. Unlike it, OpenCV 4.11 reads no JPEG
+    # without an end.
+    for end in (b"", _JPEG_END):
+        pixels = cv2.imdecode(np.frombuffer(image + end, np.uint8), cv2.IMREAD_COLOR)
+        if pixels is not None:
+            break
+    else:
         raise OutputUnwritable(f"cannot write {path}: OpenCV cannot decode the image")
     try:
         encoded, buffer = cv2.imencode(path.suffix, annotate(pixels, detections))

@@ -8,7 +8,12 @@ from typing import Any
 
 import grpc
 
-from thin_client.contract import REQUEST_PARAMETERS, STATUS_SENTENCES, ImageStatus
+from thin_client.contract import (
+    OPTIONAL_PARAMETERS,
+    READ_STATUSES,
+    REQUEST_PARAMETERS,
+    STATUS_SENTENCES,
+)
 from thin_client.errors import (
     AccessDenied,
     BadImage,
@@ -241,9 +246,10 @@ def _refused(request: Any, said: str) -> RequestRefused:
     """Tell apart whom an INVALID_ARGUMENT blames: the image, a parameter, or neither."""
     lowered = said.lower()
     for status, sentence in STATUS_SENTENCES.items():
-        if status is not ImageStatus.OK and sentence.lower() in lowered:
+        if status not in READ_STATUSES and sentence.lower() in lowered:
             return BadImage(said, status)
     named = set(re.findall(r"[a-z_]+", lowered))
-    if named.intersection(REQUEST_PARAMETERS) and set(REQUEST_PARAMETERS) & set(request.parameters):
+    parameters = set(REQUEST_PARAMETERS + OPTIONAL_PARAMETERS)
+    if named & parameters and parameters & set(request.parameters):
         return InvalidRequestParameter(said)
     return RequestRefused(f"the server refused the request: {said}")

@@ -6,7 +6,7 @@ import difflib
 from collections.abc import Sequence
 from typing import TypedDict
 
-from thin_client.contract import REQUEST_PARAMETERS
+from thin_client.contract import OPTIONAL_PARAMETERS, REQUEST_PARAMETERS
 from thin_client.errors import InvalidRequestParameter
 
 __all__ = ["RequestParameters", "WireParameters", "wire_parameters"]
@@ -25,6 +25,8 @@ class RequestParameters(TypedDict, total=False):
         max_det: most detections per image, at most the pipeline's own.
         classes: the only classes to report, as indices or labels.
         class_agnostic: let boxes of different classes suppress each other.
+        damaged: "accept" to have what could be decoded of a damaged JPEG looked at, "refuse" not
+            to; pipelines built before this was possible refuse.
     """
 
     conf: float | None
@@ -32,6 +34,7 @@ class RequestParameters(TypedDict, total=False):
     max_det: int | None
     classes: Sequence[int | str] | None
     class_agnostic: bool | None
+    damaged: str | None
 
 
 def wire_parameters(
@@ -42,6 +45,7 @@ def wire_parameters(
     max_det: int | None = None,
     classes: Sequence[int | str] | None = None,
     class_agnostic: bool | None = None,
+    damaged: str | None = None,
 ) -> WireParameters:
     """Return the parameters as the server takes them.
 
@@ -55,8 +59,10 @@ def wire_parameters(
         "max_det": None if max_det is None else int(max_det),
         "classes": None if classes is None else _class_list(classes, labels),
         "class_agnostic": None if class_agnostic is None else bool(class_agnostic),
+        "damaged": None if damaged is None else str(damaged),
     }
-    return {name: value for name in REQUEST_PARAMETERS if (value := values[name]) is not None}
+    names = REQUEST_PARAMETERS + OPTIONAL_PARAMETERS
+    return {name: value for name in names if (value := values[name]) is not None}
 
 
 def _class_list(classes: Sequence[int | str], labels: Sequence[str]) -> str:

@@ -38,7 +38,8 @@ def detections_text(name: str, detections: Detections) -> str:
     """Return a heading and a row for each detection: label, score, x1 y1 x2 y2."""
     found = len(detections)
     noun = "detection" if found == 1 else "detections"
-    lines = [f"{name}  {detections.width}x{detections.height}  {found} {noun}"]
+    damaged = "  damaged" if detections.damaged else ""
+    lines = [f"{name}  {detections.width}x{detections.height}{damaged}  {found} {noun}"]
     label_width = max((len(detection.label) for detection in detections), default=0)
     for detection in detections:
         box = "".join(f"{edge:9.1f}" for edge in detection.box_xyxy)

@@ -20,6 +20,7 @@ from thin_client.contract import (
     IMAGE_STATUS,
     NUM_DETS,
     PIPELINE_OUTPUTS,
+    READ_STATUSES,
     STATUS_SENTENCES,
     ImageStatus,
     Tensor,
@@ -153,7 +154,7 @@ def _detections(tensors: dict[str, npt.NDArray[Any]], row: int, pipeline: Pipeli
             f" {NUM_DETS.name} {count}, expected a known status and 0 to {pipeline.max_det}"
         )
     status = ImageStatus(code)
-    if status is not ImageStatus.OK:
+    if status not in READ_STATUSES:
         return Detections.failed(status, STATUS_SENTENCES[status])
     classes = tensors[DET_CLASSES.name][row, :count]
     width, height = tensors[IMAGE_SIZE.name][row].tolist()
@@ -164,4 +165,5 @@ def _detections(tensors: dict[str, npt.NDArray[Any]], row: int, pipeline: Pipeli
         labels=tuple(pipeline.label(class_index) for class_index in classes.tolist()),
         width=width,
         height=height,
+        status=status,
     )

@@ -76,6 +76,8 @@ def test_a_header_has_an_end_and_a_longest_length() -> None:
         ({"classes": [1.5]}, "classes"),
         ({"classes": [10**30]}, "classes"),
         ({"class_agnostic": 1}, "class_agnostic"),
+        ({"damaged": True}, "damaged"),
+        ({"damaged": "perhaps"}, "damaged"),
         ({"timestamp": -1}, "timestamp"),
         ({"timestamp": "now"}, "timestamp"),
     ],
@@ -91,12 +93,19 @@ def test_a_parameter_that_cannot_be_used_is_this_frames_trouble(
 
 def test_parameters_of_a_query() -> None:
     query = {"conf": "0.4", "max_det": "7", "classes": "red,2", "class_agnostic": "true"}
-    assert parameters_from_query(query) == {
+    assert parameters_from_query({**query, "damaged": "accept"}) == {
+        "damaged": "accept",
         "conf": 0.4,
         "max_det": 7,
         "classes": ["red", "2"],
         "class_agnostic": True,
     }
-    for name, text in (("conf", "high"), ("conf", "nan"), ("class_agnostic", "1"), ("size", "3")):
+    for name, text in (
+        ("conf", "high"),
+        ("conf", "nan"),
+        ("class_agnostic", "1"),
+        ("size", "3"),
+        ("damaged", "1"),
+    ):
         with pytest.raises(InvalidRequestParameter, match=name):
             parameters_from_query({name: text})

@@ -55,14 +55,34 @@ def test_parameters_are_those_of_their_own_frame(
     assert [labels(reply) for reply in replies] == [[], ["red"], ["red"]]
 
 
+def test_what_is_left_of_a_damaged_frame_is_looked_at_when_asked_for(
+    open_gateway: Gateway,
+) -> None:
+    square = images.encoded(coloured_square("red", size=256, left=128, top=0, side=32))
+    damaged = square[: len(square) * 9 // 10]
+    with open_frames(open_gateway) as client:
+        client.send(damaged)
+        # What is missing is grey, which the detector takes for a little of every colour.
+        client.send(framed(damaged, damaged="accept", conf=0.6))
+        client.send(framed(square, damaged="accept"))
+        refused, shown, whole = (answer(client) for _ in range(3))
+    assert [refused["status"], shown["status"], whole["status"]] == ["corrupt", "damaged", "ok"]
+    assert (labels(shown), shown["width"]) == (["red"], 256)
+    assert {"error", "damaged"}.isdisjoint(shown)
+    assert open_gateway.post(damaged)[0] == 422
+    status, posted = open_gateway.post(damaged, "?damaged=accept&conf=0.6")
+    assert (status, posted["status"], labels(posted)) == (200, "damaged", ["red"])
+
+
 @pytest.mark.parametrize(
     ("message", "status"),
     [
         (b"", "empty"),
         (b"no picture", "unsupported_format"),
         (images.encoded(images.photograph())[:500], "corrupt"),
-        (images.jpeg_with_size(65500, 65500), "too_many_pixels"),
+        (images.jpeg_with_size(1200, 1000), "too_many_pixels"),
         (framed(RED, id=3, conf=7), "invalid_parameter"),
+        (framed(RED, id=3, damaged="perhaps"), "invalid_parameter"),
         (framed(RED, id=3, quality=7), "invalid_parameter"),
         (framed(RED, id=3, classes=["purple"]), "invalid_parameter"),
     ],

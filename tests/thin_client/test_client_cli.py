@@ -108,7 +108,8 @@ def test_folder_and_pattern_are_expanded(triton, client):
 
 def test_detection_options_reach_the_server(triton, client):
     options = ("--conf", "0.5", "--iou", "0.6", "--max-det", "3", "--classes", "dog,2")
-    done = client("image", "0.jpg", *options, "--no-class-agnostic", "--url", triton.url)
+    options = (*options, "--no-class-agnostic", "--damaged", "accept")
+    done = client("image", "0.jpg", *options, "--url", triton.url)
     assert done.returncode == 0, done.stderr
     sent = triton.fake.requests[0].parameters
     assert sent["conf"].string_param == "0.5"
@@ -116,6 +117,7 @@ def test_detection_options_reach_the_server(triton, client):
     assert sent["max_det"].int64_param == 3
     assert sent["classes"].string_param == "1,2"
     assert sent["class_agnostic"].WhichOneof("parameter_choice") == "bool_param"
+    assert sent["damaged"].string_param == "accept"
 
 
 def test_parameter_the_server_refuses_is_wrong_usage(triton, client):

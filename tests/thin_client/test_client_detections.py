@@ -53,6 +53,14 @@ def test_failed_image_has_a_sentence_and_no_detections():
     assert list(failed) == []
 
 
+def test_a_damaged_image_has_detections_and_says_so():
+    damaged = two(status=ImageStatus.DAMAGED)
+    assert damaged.ok
+    assert damaged.damaged
+    assert damaged.to_dict() == {**two().to_dict(), "damaged": True}
+    assert not two().damaged
+
+
 def test_image_without_objects_is_ok_and_false():
     nothing = two(
         boxes_xyxy=np.zeros((0, 4), np.float32),
@@ -75,6 +83,7 @@ def test_image_without_objects_is_ok_and_false():
         ({"labels": ("dog",)}, r"expected float32 \[1, 4\]"),
         ({"status": ImageStatus.CORRUPT}, "does not go with"),
         ({"error": "broken"}, "does not go with"),
+        ({"status": ImageStatus.DAMAGED, "error": "broken"}, "does not go with"),
     ],
 )
 def test_arrays_that_do_not_fit_are_refused_with_both_shapes(changes, sentence):

@@ -94,7 +94,13 @@ def test_empty_batch_needs_no_request(triton, make_detector):
 
 def test_parameters_travel_in_types_every_triton_knows(triton, make_detector):
     make_detector(triton.url).detect(
-        b"ok 1", conf=0.5, iou=np.float32(0.25), max_det=3, classes=["dog", 2], class_agnostic=True
+        b"ok 1",
+        conf=0.5,
+        iou=np.float32(0.25),
+        max_det=3,
+        classes=["dog", 2],
+        class_agnostic=True,
+        damaged="accept",
     )
     sent = triton.fake.requests[0].parameters
     assert sent["conf"].string_param == "0.5"
@@ -102,6 +108,7 @@ def test_parameters_travel_in_types_every_triton_knows(triton, make_detector):
     assert sent["max_det"].int64_param == 3
     assert sent["classes"].string_param == "1,2"
     assert sent["class_agnostic"].bool_param is True
+    assert sent["damaged"].string_param == "accept"
 
 
 def test_parameters_left_out_are_not_sent(triton, make_detector):

@@ -14,7 +14,7 @@ from typing import Any
 import grpc
 from tritonclient.grpc import service_pb2
 
-from thin_client.contract import STATUS_SENTENCES, Codec, ImageStatus
+from thin_client.contract import READ_STATUSES, STATUS_SENTENCES, Codec
 from thin_client.detections import Detections
 from thin_client.errors import FramewireError, RequestRefused
 from thin_client.failures import clean_sentence, diagnose, has_lost_process, is_transient
@@ -280,7 +280,7 @@ class Session:
             return answer
         said = clean_sentence(response.error_message)
         for status, sentence in STATUS_SENTENCES.items():
-            if status is not ImageStatus.OK and sentence in said and sent.unit is not None:
+            if status not in READ_STATUSES and sentence in said and sent.unit is not None:
                 return Answer(Detections.failed(status, said), -1, sent.unit.timestamp_us)
         if has_lost_process(said) and self._broken is None:
             self._lost_processes += 1

@@ -23,8 +23,6 @@ from thin_client.errors import (
 )
 from thin_client.streaming.packets import Answer
 
-OK = "ok"
-
 # A word for programs, the status of HTTP, and a sentence for a stranger: what the client's own
 # errors say of addresses and credentials behind the gateway is for its log alone. None: the error's
 # sentence is about what was sent, and told.
@@ -116,7 +114,10 @@ def detected(detections: Detections) -> dict[str, Any]:
     """Return the answer to an image."""
     if detections.error is not None:
         return {"status": detections.status.name.lower(), "error": detections.error}
-    return {"status": OK, **detections.to_dict()}
+    found = detections.to_dict()
+    # Its status says it here.
+    found.pop("damaged", None)
+    return {"status": detections.status.name.lower(), **found}
 
 
 def of_packet(answer: Answer) -> dict[str, Any]:

@@ -12,7 +12,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, NoReturn
 
-from thin_client.contract import REQUEST_PARAMETERS, ROTATIONS, Codec
+from thin_client.contract import (
+    OPTIONAL_PARAMETERS,
+    REQUEST_PARAMETERS,
+    ROTATIONS,
+    Codec,
+    DamagedImages,
+)
 from thin_client.errors import InvalidRequestParameter
 from thin_client.parameters import RequestParameters
 from thin_client.streaming.orientation import UPRIGHT, Orientation
@@ -102,8 +108,8 @@ def parameters_from_json(values: Mapping[str, Any]) -> RequestParameters:
     """
     parameters = RequestParameters()
     for name, value in values.items():
-        if name not in REQUEST_PARAMETERS:
-            known = ", ".join(REQUEST_PARAMETERS)
+        if name not in REQUEST_PARAMETERS + OPTIONAL_PARAMETERS:
+            known = ", ".join(REQUEST_PARAMETERS + OPTIONAL_PARAMETERS)
             raise InvalidRequestParameter(
                 f"there is no parameter {name[:MAX_ID_CHARACTERS]!r}; there are {known}"
             )
@@ -115,6 +121,8 @@ def parameters_from_json(values: Mapping[str, Any]) -> RequestParameters:
             parameters["max_det"] = _whole(name, value)
         elif name == "classes":
             parameters["classes"] = _classes(value)
+        elif name == "damaged":
+            parameters["damaged"] = _damaged(value)
         elif isinstance(value, bool):
             parameters["class_agnostic"] = value
         else:
@@ -217,11 +225,20 @@ def _names_class(value: Any) -> bool:
     return isinstance(value, str)
 
 
+def _damaged(value: Any) -> str:
+    known = [each.value for each in DamagedImages]
+    if value not in known:
+        _refuse("damaged", " or ".join(known), value)
+    return str(value)
+
+
 def _from_text(name: str, text: str) -> Any:
     if name == "classes":
         return text.split(",")
     if name == "class_agnostic":
         return {"true": True, "false": False}.get(text, text)
+    if name == "damaged":
+        return text
     try:
         return int(text) if name == "max_det" else float(text)
     except ValueError:

@@ -14,7 +14,13 @@ from tritonclient.grpc import service_pb2, service_pb2_grpc
 
 from builder.gateway.frames import Frame
 from thin_client.connection import Connection
-from thin_client.contract import REQUEST_PARAMETERS, STATUS_SENTENCES, Codec, ImageStatus
+from thin_client.contract import (
+    OPTIONAL_PARAMETERS,
+    READ_STATUSES,
+    REQUEST_PARAMETERS,
+    STATUS_SENTENCES,
+    Codec,
+)
 from thin_client.conversation import Conversation
 from thin_client.detections import Detections
 from thin_client.errors import (
@@ -296,12 +302,13 @@ class _Call:
 
 def _refused(said: str) -> Answer:
     for status, sentence in STATUS_SENTENCES.items():
-        if status is not ImageStatus.OK and sentence in said:
+        if status not in READ_STATUSES and sentence in said:
             return Answer(Detections.failed(status, said), -1, -1)
     if _GOING.search(said):
         raise PipelineNotReady(said)
     if _FULL.search(said):
         raise ServerOverloaded(said)
-    if any(name in re.findall(r"[a-z_]+", said.lower()) for name in REQUEST_PARAMETERS):
+    named = re.findall(r"[a-z_]+", said.lower())
+    if any(name in named for name in REQUEST_PARAMETERS + OPTIONAL_PARAMETERS):
         raise InvalidRequestParameter(said)
     raise RequestRefused(f"the server refused the packet: {said}")
