@@ -12,6 +12,7 @@ from PIL import Image
 from tritonclient.grpc import model_config_pb2, service_pb2
 
 from tests import images, videos
+from tests.fuzz.marker_programs import STEPS
 from tests.fuzz.targets import SEPARATOR
 from thin_client.contract import (
     FRAME_INDEX,
@@ -43,11 +44,15 @@ def seeds() -> dict[str, dict[str, bytes]]:
     return {
         "image_headers": pictures,
         "image": pictures,
+        "jpeg_markers": dict(_programs()),
         "request_parameters": dict(_parameters()),
         "gateway_message": {
             "plain": pictures["baseline.jpg"],
             "header": json.dumps(
-                {"id": 7, "conf": 0.4, "classes": ["red", 1], "max_det": 3, "timestamp": 5}
+                {
+                    **{"id": 7, "conf": 0.4, "classes": ["red", 1], "max_det": 3},
+                    **{"timestamp": 5, "damaged": "accept"},
+                }
             ).encode()
             + b"\n"
             + pictures["baseline.jpg"],
@@ -78,9 +83,27 @@ def _pictures() -> Iterator[tuple[str, bytes]]:
     yield "animated.webp", images.with_pillow(rgb, "WEBP", **frames)
 
 
+def _programs() -> Iterator[tuple[str, bytes]]:
+    """Programs of marker_programs: a picture, and then what is done to it where, and how much."""
+
+    def program(source: int, *steps: tuple[str, int, int]) -> bytes:
+        return bytes(
+            [source, *(part for name, *rest in steps for part in (STEPS.index(name), *rest))]
+        )
+
+    yield "turned", program(0, ("fill", 0, 9), ("exif", 1, 5), ("fill", 1, 1))
+    yield "stray", program(1, ("stray", 2, 16), ("zeros", 3, 7))
+    yield "flood", program(3, ("flood", 1, 6), ("double", 5, 131))
+    yield "scans", program(7, ("double", 4, 130), ("marker", 2, 0xDA))
+    yield "no_end", program(2, ("cut", 6, 0), ("zeros", 6, 200))
+    yield "lengths", program(5, ("length", 3, 130), ("code", 2, 0xE2), ("byte", 1, 3))
+    yield "profile", program(6, ("double", 2, 0), ("application", 1, 18), ("swap", 1, 3))
+    yield "cut", program(8, ("cut", 3, 1), ("leave out", 4, 0))
+
+
 def _parameters() -> Iterator[tuple[str, bytes]]:
-    yield "usual", SEPARATOR.join([b"0.4", b".5e-1", b"3", b"0, 2", b"true"])
-    yield "odd", SEPARATOR.join([b" +1. ", b"nan", b"1e9", b"-1,,x", b"maybe", b"1"])
+    yield "usual", SEPARATOR.join([b"0.4", b".5e-1", b"3", b"0, 2", b"true", b"1", b"accept"])
+    yield "odd", SEPARATOR.join([b" +1. ", b"nan", b"1e9", b"-1,,x", b"maybe", b"1", b"some"])
     yield "numbers", SEPARATOR.join([b"#" + number.to_bytes(8, "big") for number in (0, 1, 2**63)])
 
 

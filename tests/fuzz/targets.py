@@ -11,8 +11,9 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 
 import numpy as np
-from contract import Codec, ImageStatus
+from contract import Codec
 from google.protobuf.message import DecodeError
+from numpy.typing import NDArray
 from tritonclient.grpc import model_config_pb2, service_pb2
 
 from builder.gateway.frames import (
@@ -21,22 +22,32 @@ from builder.gateway.frames import (
     read_frame,
     stream_from_query,
 )
-from decode import DecodeLimits, UnreadableImageError, decode_image, format_of
+from decode import DecodeLimits, decode_image
+from exif import orientation_of
+from formats import format_of, refused_format
 from frames import FrameFormat, load_frame
-from jpeg import has_too_many_scans, read_markers, unsupported_coding
+from jpeg import INKS, read_header
+from jpeg_scans import read_scans
 from nal_units import NotAnnexBError, nal_units
 from nms import Thresholds
 from orientation import read_orientation
-from png import fault_of_chunks
+from plain_jpeg import plain_jpeg
+from png import read_png
 from refusals import RefusedPacketError
-from request_thresholds import BadParameterError, ThresholdDefaults, thresholds_of_request
+from request_parameters import BadParameterError, damaged_images
+from request_thresholds import ThresholdDefaults, thresholds_of_request
 from stream import Stream
 from tests.conftest import ROOT
+from tests.fuzz.guards import as_libjpeg_reads, guarded
+from tests.fuzz.marker_programs import made_jpeg
 from thin_client.contract import (
+    OPTIONAL_PARAMETERS,
     PIPELINE_INPUTS,
+    READ_STATUSES,
     REQUEST_PARAMETERS,
     ROTATIONS,
     STREAM_OPTIONS,
+    DamagedImages,
     PipelineParameter,
     contract_fingerprint,
 )
@@ -55,6 +66,7 @@ from thin_client.streaming.units import (
     with_parameter_sets,
 )
 from thin_client.wire import read_response
+from unreadable import UnreadableImageError
 
 # Small, so that what is found is a fault of a parser and not the time that pixels take.
 LIMITS = DecodeLimits(max_bytes=2**16, max_pixels=2**16)
@@ -63,6 +75,8 @@ LABELS = ("red", "green", "blue")
 DEFAULTS = ThresholdDefaults(
     Thresholds(conf=0.25, iou=0.7, max_det=5, class_agnostic=False, suppressed=False), len(LABELS)
 )
+# Two segments, made canonical, may be longer than they were.
+MOST_ADDED = 64
 # Between the parts of an input that is several things: packets of a stream, values of parameters.
 SEPARATOR = b"\xf0\x0f|"
 MOST_PARTS = 16
@@ -84,32 +98,80 @@ PIPELINE = Pipeline(
 def image_headers(data: bytes) -> None:
     """What is read of a picture before it is decoded."""
     format_of(data)
-    markers = read_markers(data)
-    unsupported_coding(markers)
-    has_too_many_scans(data, markers, 1000)
-    fault_of_chunks(data)
+    refused_format(data)
+    assert 1 <= orientation_of(data) <= 8
+    with suppress(UnreadableImageError):
+        png = read_png(data)
+        assert png.plain.startswith(data[:8])
+    with suppress(UnreadableImageError):
+        header = read_header(data)
+        scans = read_scans(data, header)
+        plain = plain_jpeg(data, header, scans)
+        assert len(plain) <= len(data) + MOST_ADDED
+        # What was written anew is what was read.
+        again = read_header(plain) if scans.pieces else header
+        assert (again.width, again.height) == (header.width, header.height)
 
 
 def image(data: bytes) -> None:
-    """A picture, in every format, decoded whole and scaled."""
-    for drawn in (None, WANTED.drawn_size):
+    """A picture, in every format, decoded whole and scaled, damaged and not."""
+    with guarded():
+        _decode(data)
+
+
+def jpeg_markers(data: bytes) -> None:
+    """A JPEG whose markers were put together by a program."""
+    made = made_jpeg(data)
+    with guarded():
+        _decode(made.data)
+        if made.orientation is not None:
+            found = decode_image(made.data, LIMITS)
+            source = decode_image(made.source, LIMITS)
+            turned = source.bgr.transpose(1, 0, 2) if made.orientation >= 5 else source.bgr
+            assert found.bgr.shape == turned.shape
+            if made.orientation == 1:
+                np.testing.assert_array_equal(found.bgr, source.bgr)
+    theirs = as_libjpeg_reads(made.data)
+    if theirs is not None:
+        _assert_read_alike(made.data, theirs)
+
+
+def _assert_read_alike(data: bytes, theirs: NDArray[np.uint8]) -> None:
+    """What libjpeg has no word to say of is read, or we say why not."""
+    ours, refused = None, ""
+    try:
+        ours = decode_image(data, LIMITS)
+    except UnreadableImageError as refusal:
+        refused = str(refusal)
+    if ours is None:
+        assert ": " in refused, refused
+        return
+    assert sorted(ours.bgr.shape) == sorted(theirs.shape)
+    header = read_header(data)
+    if orientation_of(header.exif) == 1 and len(header.components) != INKS:
+        np.testing.assert_array_equal(ours.bgr, theirs)
+
+
+def _decode(data: bytes) -> None:
+    for drawn, damaged in ((None, False), (WANTED.drawn_size, True)):
         try:
-            decoded = decode_image(data, LIMITS, drawn)
+            decoded = decode_image(data, LIMITS, drawn, accept_damaged=damaged)
         except UnreadableImageError as refusal:
             _assert_a_sentence(str(refusal))
             continue
         assert decoded.bgr.dtype == np.uint8
         assert decoded.bgr.ndim == 3
         assert decoded.width * decoded.height <= LIMITS.max_pixels
+        assert damaged or not decoded.damaged
     frame = np.empty(WANTED.shape, np.uint8)
-    loaded = load_frame(data, frame, WANTED)
-    assert (loaded.status is ImageStatus.OK) == (loaded.size != (0, 0))
+    loaded = load_frame(data, frame, WANTED, DamagedImages.ACCEPT)
+    assert (loaded.status in READ_STATUSES) == (loaded.size != (0, 0))
     assert np.isfinite(loaded.geometry).all()
 
 
 def request_parameters(data: bytes) -> None:
     """Parameters of a request, as Triton hands them on: a JSON object of texts and numbers."""
-    names = (*REQUEST_PARAMETERS, "other")
+    names = (*REQUEST_PARAMETERS, "other", *OPTIONAL_PARAMETERS)
     given: dict[str, object] = {}
     for name, part in zip(names, _parts(data), strict=False):
         text = part.decode("utf-8", "surrogateescape").encode("utf-8", "replace").decode()
@@ -128,6 +190,10 @@ def request_parameters(data: bytes) -> None:
         assert 0 <= found.iou <= 1
         assert 1 <= found.max_det <= DEFAULTS.thresholds.max_det
         assert all(0 <= each < len(LABELS) for each in found.classes or ())
+    try:
+        assert damaged_images(json.dumps(given)) in (None, *DamagedImages)
+    except BadParameterError as refusal:
+        _assert_a_sentence(str(refusal))
     try:
         renamed = dict(zip(STREAM_OPTIONS, given.values(), strict=False))
         assert read_orientation(renamed, Codec.H264).rotation in ROTATIONS
@@ -151,7 +217,7 @@ def gateway_message(data: bytes) -> None:
 
 def gateway_query(data: bytes) -> None:
     """The query of a POST."""
-    names = (*REQUEST_PARAMETERS, "other")
+    names = (*REQUEST_PARAMETERS, "other", *OPTIONAL_PARAMETERS)
     texts = [part.decode("utf-8", "replace") for part in _parts(data)]
     with suppress(InvalidRequestParameter):
         parameters = parameters_from_query(dict(zip(names, texts, strict=False)))
@@ -213,6 +279,7 @@ TARGETS: dict[str, Callable[[bytes], None]] = {
     for target in (
         image_headers,
         image,
+        jpeg_markers,
         request_parameters,
         gateway_message,
         gateway_query,
@@ -234,8 +301,10 @@ def _stream(codec: Codec, data: bytes) -> None:
     frame = np.empty(WANTED.shape, np.uint8)
     for number, packet in enumerate([*_parts(data), b""]):
         with suppress(RefusedPacketError):
-            answer = stream.push(packet, number, frame)
-            assert (answer.index >= 0) == (answer.status is ImageStatus.OK)
+            damaged = DamagedImages.ACCEPT if number % 2 else None
+            with guarded():
+                answer = stream.push(packet, number, frame, damaged)
+            assert (answer.index >= 0) == (answer.status in READ_STATUSES)
         if codec is not Codec.MJPEG:
             with suppress(NotAnnexBError):
                 nal_units(packet, codec)
