@@ -1,14 +1,14 @@
 """Encoded image bytes to BGR pixels, with every refusal in words.
 
-JPEG, the format cameras send, goes through libjpeg-turbo (simplejpeg): its warnings are heard, so a
-truncated frame is refused instead of returned half grey, and the pixels are those of
-``cv2.imdecode``. The other formats go through OpenCV itself, which refuses them when damaged. Sizes
-are read from the headers first: what is too large is refused before a pixel is decoded.
+A picture whose pixels are all there is read, whatever stands around them; one whose pixels are not
+all there is refused, unless what is left of a JPEG is asked for. JPEG, the format that cameras
+send, goes through libjpeg-turbo (jpeg_pixels.py), the others through OpenCV, which refuses them
+when damaged. Sizes and scans are read from the headers first: what is too large is refused before
+a pixel is decoded. docs/pictures.md has all of it as a table.
 """
 
 from __future__ import annotations
 
-import re
 import threading
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
@@ -16,12 +16,15 @@ from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
-import simplejpeg
-from contract import STATUS_SENTENCES, ImageStatus
+from contract import ImageStatus
 
-from jpeg import JpegMarkers, has_too_many_scans, read_markers, unsupported_coding
+from exif import orientation_of
+from formats import format_of, refused_format
+from jpeg import read_header
+from jpeg_pixels import jpeg_pixels
 from later import must_be_installed
-from png import fault_of_chunks
+from png import read_png
+from unreadable import UnreadableImageError, corrupt
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -31,20 +34,9 @@ if TYPE_CHECKING:
     # Width and height of an upright image to width and height of what is drawn of it.
     DrawnSize = Callable[[int, int], tuple[int, int]]
 
-# Imported, by the module pillow, with the first image that wants it; few do.
+# Imported, by the module pillow, with the first image that wants it; few do: WebP, BMP, and JPEGs
+# in CMYK or with odd chroma.
 must_be_installed("PIL")
-
-MAGIC_NUMBERS = {
-    b"\xff\xd8\xff": "JPEG",
-    b"\x89PNG\r\n\x1a\n": "PNG",
-    b"BM": "BMP",
-}
-RIFF, WEBP = b"RIFF", b"WEBP"
-
-# Some webcams pad the end of a scan with a few bytes, which libjpeg reports and skips; a longer run
-# is what is left over when the bits before it were damaged.
-PADDING_WARNING = re.compile(r"(\d+) extraneous bytes before marker")
-MAX_PADDING_BYTES = 16
 
 # One picture of this size takes some hundred megabytes to decode; several at once are not let in.
 LARGE_IMAGE_PIXELS = 25_000_000
@@ -71,19 +63,6 @@ class DecodeLimits:
     max_pixels: int
 
 
-class UnreadableImageError(Exception):
-    """An image that cannot or may not be decoded.
-
-    Attributes:
-        status: the reason, as it stands in ``image_status``.
-    """
-
-    def __init__(self, status: ImageStatus, detail: str = "") -> None:
-        sentence = STATUS_SENTENCES[status]
-        super().__init__(f"{sentence}: {detail}" if detail else sentence)
-        self.status = status
-
-
 @dataclass(frozen=True)
 class DecodedImage:
     """The pixels of an image file.
@@ -93,15 +72,21 @@ class DecodedImage:
             alpha is dropped, 16-bit samples keep their high byte.
         width: of the upright image in pixels, even where fewer were decoded.
         height: likewise.
+        damaged: whether pixels are missing or wrong.
     """
 
     bgr: NDArray[np.uint8]
     width: int
     height: int
+    damaged: bool = False
 
 
 def decode_image(
-    data: bytes, limits: DecodeLimits, drawn_size: DrawnSize | None = None
+    data: bytes,
+    limits: DecodeLimits,
+    drawn_size: DrawnSize | None = None,
+    *,
+    accept_damaged: bool = False,
 ) -> DecodedImage:
     """Decode one image file, upright.
 
@@ -112,6 +97,7 @@ def decode_image(
             decoded to 1/2, 1/4 or 1/8 of its size where it stays as large as that: libjpeg takes
             the mean of 2x2, 4x4 or 8x8 pixels while it undoes the DCT, and saves the rest.
             Without, every pixel is decoded.
+        accept_damaged: whether what can be decoded of a damaged JPEG will do.
 
     Raises:
         UnreadableImageError: the file is empty, in another format, damaged or over a limit.
@@ -125,26 +111,19 @@ def decode_image(
         )
     file_format = format_of(data)
     if file_format is None:
-        raise UnreadableImageError(ImageStatus.UNSUPPORTED_FORMAT)
+        name = refused_format(data)
+        raise UnreadableImageError(
+            ImageStatus.UNSUPPORTED_FORMAT,
+            f"this is {name}; the pipeline reads JPEG, PNG, WebP and BMP" if name else "",
+        )
     if file_format == "JPEG":
-        return _decode_jpeg(data, limits, drawn_size)
-    return _whole(_decode_with_opencv(data, file_format, limits))
-
-
-def _whole(bgr: NDArray[np.uint8]) -> DecodedImage:
-    return DecodedImage(bgr, bgr.shape[1], bgr.shape[0])
-
-
-def format_of(data: bytes) -> str | None:
-    """Return the format that a file begins like, as Pillow calls it; None for any other."""
-    if data[:4] == RIFF and data[8:12] == WEBP:
-        return "WEBP"
-    return next((name for magic, name in MAGIC_NUMBERS.items() if data.startswith(magic)), None)
+        return _decode_jpeg(data, limits, drawn_size, accept_damaged=accept_damaged)
+    return _decode_with_opencv(data, file_format, limits)
 
 
 def _check_size(width: int, height: int, limits: DecodeLimits) -> None:
     if width < 1 or height < 1:
-        raise UnreadableImageError(ImageStatus.CORRUPT, f"its size is {width}x{height}")
+        raise corrupt(f"its size is {width}x{height}")
     if width * height > limits.max_pixels:
         raise UnreadableImageError(
             ImageStatus.TOO_MANY_PIXELS,
@@ -156,28 +135,20 @@ def _turn_for(pixels: int) -> AbstractContextManager[object]:
     return _one_large_image if pixels > LARGE_IMAGE_PIXELS else nullcontext()
 
 
-def _decode_jpeg(data: bytes, limits: DecodeLimits, drawn_size: DrawnSize | None) -> DecodedImage:
-    markers = read_markers(data)
-    if coding := unsupported_coding(markers):
-        raise UnreadableImageError(ImageStatus.UNSUPPORTED_PIXELS, coding)
-    try:
-        height, width, colorspace, _ = simplejpeg.decode_jpeg_header(data, strict=False)
-    except (ValueError, KeyError):
-        # A cut header, or one that only a slower decoder reads. KeyError is what simplejpeg makes
-        # of a subsampling that libjpeg-turbo cannot name.
-        return _whole(_decode_odd_jpeg(data, markers, limits))
+def _decode_jpeg(
+    data: bytes, limits: DecodeLimits, drawn_size: DrawnSize | None, *, accept_damaged: bool
+) -> DecodedImage:
+    header = read_header(data)
+    width, height = header.width, header.height
     _check_size(width, height, limits)
-    _check_scans(data, markers, width * height)
-    if colorspace not in {"YCbCr", "Gray", "RGB"}:
-        return _whole(_decode_odd_jpeg(data, markers, limits))
-    orientation = _exif_orientation(markers.exif)
+    orientation = orientation_of(header.exif)
     turned = orientation in QUARTER_TURNED
     upright = (height, width) if turned else (width, height)
     part = 1 if drawn_size is None else _decoded_part(upright, drawn_size(*upright))
     smallest = (-(-width // part), -(-height // part)) if part > 1 else (0, 0)
     with _turn_for(width * height):
-        pixels = _jpeg_pixels(data, smallest)
-    return DecodedImage(_upright(pixels, orientation), *upright)
+        pixels, damaged = jpeg_pixels(data, header, smallest, accept_damaged=accept_damaged)
+    return DecodedImage(_upright(pixels, orientation), *upright, damaged)
 
 
 def _decoded_part(size: tuple[int, int], drawn: tuple[int, int]) -> int:
@@ -186,58 +157,12 @@ def _decoded_part(size: tuple[int, int], drawn: tuple[int, int]) -> int:
     return next((part for part in (8, 4, 2) if spare >= part), 1)
 
 
-def _check_scans(data: bytes, markers: JpegMarkers, pixels: int) -> None:
-    if has_too_many_scans(data, markers, pixels):
-        raise UnreadableImageError(ImageStatus.CORRUPT, "it has too many scans")
-
-
-def _jpeg_pixels(data: bytes, smallest: tuple[int, int]) -> NDArray[np.uint8]:
-    try:
-        return _simplejpeg_pixels(data, smallest, strict=True)
-    except ValueError as error:
-        padding = PADDING_WARNING.search(str(error))
-        if padding is None or int(padding[1]) > MAX_PADDING_BYTES:
-            raise UnreadableImageError(ImageStatus.CORRUPT) from None
-    try:
-        return _simplejpeg_pixels(data, smallest, strict=False)
-    except ValueError:
-        raise UnreadableImageError(ImageStatus.CORRUPT) from None
-
-
-def _simplejpeg_pixels(
-    data: bytes, smallest: tuple[int, int], *, strict: bool
-) -> NDArray[np.uint8]:
-    # It decodes to the smallest size it can that is no smaller than this; 0 is the whole picture.
-    pixels: NDArray[np.uint8] = simplejpeg.decode_jpeg(
-        data, colorspace="BGR", min_width=smallest[0], min_height=smallest[1], strict=strict
-    )
-    return pixels
-
-
-def _decode_odd_jpeg(data: bytes, markers: JpegMarkers, limits: DecodeLimits) -> NDArray[np.uint8]:
-    """Decode with Pillow: it knows CMYK, and unlike OpenCV it refuses a truncated file."""
-    if markers.flooded:
-        raise UnreadableImageError(ImageStatus.CORRUPT, "it has too many segments")
-    from pillow import open_image  # noqa: PLC0415 - see above
-
-    try:
-        with open_image(data, "JPEG") as image:
-            _check_size(image.width, image.height, limits)
-            _check_scans(data, markers, image.width * image.height)
-            with _turn_for(image.width * image.height):
-                rgb = np.asarray(image.convert("RGB"))
-    except UnreadableImageError:
-        raise
-    except Exception:  # noqa: BLE001 - Pillow's parsers raise whatever a damaged file made of them
-        raise UnreadableImageError(ImageStatus.CORRUPT) from None
-    bgr: NDArray[np.uint8] = np.ascontiguousarray(rgb[:, :, ::-1])
-    return _upright(bgr, _exif_orientation(markers.exif))
-
-
-def _decode_with_opencv(data: bytes, file_format: str, limits: DecodeLimits) -> NDArray[np.uint8]:
-    if file_format == "PNG" and (fault := fault_of_chunks(data)):
-        raise UnreadableImageError(ImageStatus.CORRUPT, fault)
-    width, height, orientation = _header(data, file_format)
+def _decode_with_opencv(data: bytes, file_format: str, limits: DecodeLimits) -> DecodedImage:
+    if file_format == "PNG":
+        png = read_png(data)
+        width, height, exif, data = png.width, png.height, png.exif, png.plain
+    else:
+        width, height, exif = _header(data, file_format)
     _check_size(width, height, limits)
     with _turn_for(width * height):
         try:
@@ -247,32 +172,20 @@ def _decode_with_opencv(data: bytes, file_format: str, limits: DecodeLimits) -> 
         except cv2.error:
             pixels = None
     if pixels is None or pixels.shape != (height, width, 3):
-        raise UnreadableImageError(ImageStatus.CORRUPT)
-    return _upright(pixels, orientation)  # type: ignore[arg-type]
+        raise corrupt()
+    bgr = _upright(pixels, orientation_of(exif))  # type: ignore[arg-type]
+    return DecodedImage(bgr, bgr.shape[1], bgr.shape[0])
 
 
-def _header(data: bytes, file_format: str) -> tuple[int, int, int]:
-    """Return width, height and EXIF orientation; Pillow decodes nothing before it is asked to."""
+def _header(data: bytes, file_format: str) -> tuple[int, int, bytes | None]:
+    """Return width, height and EXIF block; Pillow decodes nothing before it is asked to."""
     from pillow import open_image  # noqa: PLC0415 - see above
 
     try:
         with open_image(data, file_format) as image:
-            width, height = image.size
-            return width, height, _exif_orientation(image.info.get("exif"))
+            return *image.size, image.info.get("exif")
     except Exception:  # noqa: BLE001 - Pillow's parsers raise whatever a damaged file made of them
-        raise UnreadableImageError(ImageStatus.CORRUPT) from None
-
-
-def _exif_orientation(block: bytes | None) -> int:
-    """Return the EXIF orientation, 1 to 8 where it makes sense, 1 where there is none."""
-    if not block:
-        return 1
-    from pillow import exif_orientation  # noqa: PLC0415 - see above
-
-    try:
-        return exif_orientation(block)
-    except Exception:  # noqa: BLE001 - a broken EXIF block must not cost the picture
-        return 1
+        raise corrupt() from None
 
 
 def _upright(pixels: NDArray[np.uint8], orientation: int) -> NDArray[np.uint8]:

@@ -20,7 +20,8 @@ from image_batch import ImageBatch, RequestRows
 from image_counts import IMAGE_COUNTERS, image_counts
 from metrics import ProcessMetrics
 from network_calls import NetworkCaller, NetworkError, NetworkUnavailableError
-from request_thresholds import BadParameterError, default_thresholds, thresholds_of_request
+from request_parameters import BadParameterError
+from request_thresholds import default_thresholds, thresholds_of_request
 from triton_requests import abandoned, failure, refusal, response, unavailable, version_settings
 
 if TYPE_CHECKING:

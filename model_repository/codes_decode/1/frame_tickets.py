@@ -26,6 +26,7 @@ import numpy as np
 from contract import TICKET, resolve_shape
 
 from frames import frame_format
+from metrics import Family
 from network_calls import NetworkCaller
 from ticket_memory import make_memory
 
@@ -34,6 +35,11 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+# Triton counts it as time of the step that makes the frames.
+HELD_SECONDS = Family(
+    "framewire_held_seconds_total",
+    "Time that requests, with their frames made, were held back until the network had room",
+)
 LOOK_S = 0.002
 # The network is asked when the next frame comes later than usual, by so much; and soon where those
 # before did not come either.
@@ -50,6 +56,9 @@ class FrameTickets:
         limit: frames; more in one call go when no others are on their way.
         question: returns when the network has taken what it was given until now; any exception
             says that this cannot be known.
+
+    Attributes:
+        held_s: how long the frames of the last call were held back.
     """
 
     def __init__(self, limit: int, question: Callable[[], None]) -> None:
@@ -61,6 +70,7 @@ class FrameTickets:
         self._taken = 0
         self._usual_s = 0.0
         self._asked: _Asked | None = None
+        self.held_s = 0.0
 
     @property
     def in_flight(self) -> int:
@@ -69,8 +79,10 @@ class FrameTickets:
 
     def take(self, frames: int) -> NDArray[np.int64]:
         """Return the tickets of frames that may go now, int64 ``[frames, 4]``; wait until then."""
+        begun = time.monotonic()
         if frames:
             self._wait_for_room(frames)
+        self.held_s = time.monotonic() - begun
         tickets = np.empty((frames, *resolve_shape(TICKET)), np.int64)
         tickets[:, :3] = os.getpid(), self._memory.file, self._memory.serial
         tickets[:, 3] = np.arange(self._issued + 1, self._issued + frames + 1)

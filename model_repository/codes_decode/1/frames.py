@@ -11,14 +11,18 @@ from contract import (
     GEOMETRY,
     IMAGE_SIZE,
     IMAGE_STATUS,
+    READ_STATUSES,
     STATUS_SENTENCES,
+    DamagedImages,
     ImageStatus,
     Tensor,
     resolve_shape,
 )
 
-from decode import DecodeLimits, UnreadableImageError, decode_image, format_of
+from decode import DecodeLimits, decode_image
+from formats import format_of
 from letterbox import CENTRE, PAD_VALUE, Letterbox, draw_letterboxed, plan_letterbox
+from unreadable import UnreadableImageError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -40,6 +44,7 @@ class FrameFormat:
         limits: what is refused before decoding.
         placement: of an image in its frame, see :func:`letterbox.plan_letterbox`.
         decoder: ``exact`` or ``scaled``, see :func:`decode.decode_image`.
+        damaged: what becomes of damaged JPEGs when a request does not say.
     """
 
     width: int
@@ -47,6 +52,7 @@ class FrameFormat:
     limits: DecodeLimits
     placement: str = CENTRE
     decoder: str = EXACT
+    damaged: DamagedImages = DamagedImages.REFUSE
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -74,6 +80,7 @@ def frame_format(settings: Mapping[str, str]) -> FrameFormat:
         ),
         placement=settings["placement"],
         decoder=settings["decoder"],
+        damaged=DamagedImages(settings["damaged"]),
     )
 
 
@@ -82,7 +89,8 @@ class LoadedFrame:
     """What became of one image.
 
     Attributes:
-        status: ``OK``, or why there is nothing in the frame but padding.
+        status: ``OK``; ``DAMAGED``, where the frame has what could be decoded; or why there is
+            nothing in it but padding.
         reason: the same in words, for the client.
         geometry: float32 ``[6]``; zeros when the image could not be read.
         size: width and height of the upright image in pixels, zeros when it could not be read.
@@ -99,20 +107,32 @@ class LoadedFrame:
     file_bytes: int
     decode_s: float
 
+    @property
+    def readable(self) -> bool:
+        """Whether there is anything to be looked at."""
+        return self.status in READ_STATUSES
 
-def load_frame(data: bytes, frame: NDArray[np.uint8], wanted: FrameFormat) -> LoadedFrame:
+
+def load_frame(
+    data: bytes,
+    frame: NDArray[np.uint8],
+    wanted: FrameFormat,
+    damaged: DamagedImages | None = None,
+) -> LoadedFrame:
     """Decode an image and letterbox it into ``frame``; an unreadable one leaves plain padding.
 
     Args:
         data: one image file.
         frame: uint8, of the shape that is wanted, overwritten whole.
         wanted: what the frame is to be like.
+        damaged: what becomes of a damaged JPEG; None leaves it to ``wanted``.
     """
+    accept_damaged = (damaged or wanted.damaged) is DamagedImages.ACCEPT
     scaled = wanted.drawn_size if wanted.decoder == SCALED else None
     file_format = (format_of(data) or UNKNOWN_FORMAT).lower()
     began = time.perf_counter()
     try:
-        image = decode_image(data, wanted.limits, scaled)
+        image = decode_image(data, wanted.limits, scaled, accept_damaged=accept_damaged)
     except UnreadableImageError as error:
         decode_s = time.perf_counter() - began
         frame[:] = PAD_VALUE
@@ -128,9 +148,10 @@ def load_frame(data: bytes, frame: NDArray[np.uint8], wanted: FrameFormat) -> Lo
     decode_s = time.perf_counter() - began
     box = wanted.plan(image.width, image.height)
     draw_letterboxed(image.bgr, frame, box)
+    status = ImageStatus.DAMAGED if image.damaged else ImageStatus.OK
     return LoadedFrame(
-        ImageStatus.OK,
-        STATUS_SENTENCES[ImageStatus.OK],
+        status,
+        STATUS_SENTENCES[status],
         box.geometry(),
         (box.source_width, box.source_height),
         file_format,

@@ -1,102 +1,170 @@
-"""What must be known of a JPEG before it is decoded, read from its markers (ITU-T T.81, B)."""
+"""What must be known of a JPEG before it is decoded, read from its markers (ITU-T T.81, B).
+
+Markers are found as libjpeg-turbo finds them (``read_markers`` in its jdmarker.c): fill bytes
+(B.1.1.2) and stray ones before a marker are passed over, segments by their length. So both see the
+same picture: what limits hold for here is what is decoded there. What cannot be followed to
+the first scan is refused, and so is what libjpeg-turbo would end at.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import re
 from dataclasses import dataclass
+from typing import NamedTuple
 
-EXIF_HEADER = b"Exif\x00\x00"
-APP1, START_OF_SCAN, END_OF_IMAGE = 0xE1, 0xDA, 0xD9
-# Markers without a length: TEM, the restarts and the start of the image.
-STANDALONE = frozenset({0x01, *range(0xD0, 0xD9)})
-# Start-of-frame markers: C0 to CF but DHT, JPG and DAC. libjpeg-turbo reads the sequential and the
-# progressive ones, Huffman and arithmetic-coded; not the lossless and the hierarchical.
-FRAME_HEADERS = frozenset({*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC})
-PROGRESSIVE = frozenset({0xC2, 0xCA})
-DECODED_CODINGS = frozenset({0xC0, 0xC1, 0xC9}) | PROGRESSIVE
-SAMPLE_BITS = 8
+from contract import ImageStatus
 
-# A camera writes about ten segments. Whoever writes thousands wants to see a parser suffer.
-MAX_SEGMENTS = 500
+from exif import EXIF_HEADER
+from unreadable import UnreadableImageError, corrupt
 
-# Each scan touches every pixel again, and a scan of nothing takes 139 bytes. Ten scans are common;
-# a hundred of a small picture, or fifteen of 100 megapixels, are decoded in about a second.
-MAX_SCANS = 100
-MAX_SCANNED_PIXELS = 1_500_000_000
+START_OF_IMAGE, END_OF_IMAGE, START_OF_SCAN = 0xD8, 0xD9, 0xDA
+APP0, APP1, APP14 = 0xE0, 0xE1, 0xEE
+# Huffman tables, arithmetic conditioning, quantisation tables, restart interval.
+TABLES = frozenset({0xC4, 0xCC, 0xDB, 0xDD})
+# Passed over by their length: a scan's number of lines, APPn, comments.
+PASSED_OVER = frozenset({0xDC, *range(0xE0, 0xF0), 0xFE})
+# Markers without a length: TEM and the restarts.
+STANDALONE = frozenset({0x01, *range(0xD0, 0xD8)})
+# Start-of-frame markers: C0 to CF but DHT, JPG and DAC. libjpeg-turbo's decoder of 8 bits reads the
+# sequential and the progressive ones, Huffman and arithmetic-coded; not the lossless and the
+# hierarchical, to which JPG, DHP and EXP belong too.
+FRAME_HEADERS = frozenset({0xC0, 0xC1, 0xC2, 0xC9, 0xCA})
+OTHER_PROCESSES = frozenset({*range(0xC0, 0xD0), 0xDE, 0xDF} - FRAME_HEADERS - TABLES)
+PROGRESSIVE, ARITHMETIC = frozenset({0xC2, 0xCA}), frozenset({0xC9, 0xCA})
+SAMPLE_BITS, MAX_SAMPLING = 8, 4
+GREY, COLOUR, INKS = 1, 3, 4
+COMPONENTS = frozenset({GREY, COLOUR, INKS})
+
+SKIPPED = TABLES | PASSED_OVER | STANDALONE
+# All others either have no length or end the reading.
+WITH_LENGTH = TABLES | PASSED_OVER | FRAME_HEADERS | {START_OF_SCAN}
+
+# What follows FF and makes no marker of it: 00 says that the FF is data, FF that it fills.
+NO_MARKER = b"\x00\xff"
+NEXT_MARKER = re.compile(rb"\xff([^\x00\xff])")
+# A camera writes about ten segments, and a file of 64 MiB that is nothing but the largest ones has
+# 1024. Whoever writes more wants to see a parser suffer.
+MAX_SEGMENTS = 1024
+# Cameras leave a few, up to what a block of memory holds. To look through 64 MiB of FF takes more
+# than a second.
+MAX_STRAY_BYTES = 2**20
+
+
+class Component(NamedTuple):
+    """A component of the frame: its id and its sampling factors (B.2.2)."""
+
+    number: int
+    across: int
+    down: int
 
 
 @dataclass(frozen=True)
-class JpegMarkers:
+class JpegHeader:
     """What stands before the first scan.
 
     Attributes:
+        width: of the picture as it is stored, pixels.
+        height: likewise.
+        coding: the frame header's marker.
+        components: of the frame.
         exif: the first EXIF block, or None.
-        coding: the frame header's marker, or None when there is none.
-        sample_bits: bits of a sample; 8 in all but medical and lossless pictures.
+        first_scan: position of the first scan's marker.
         several_scans: whether more scans follow the first one.
-        flooded: whether there are more segments than any camera writes.
     """
 
-    exif: bytes | None = None
-    coding: int | None = None
-    sample_bits: int = SAMPLE_BITS
-    several_scans: bool = False
-    flooded: bool = False
+    width: int
+    height: int
+    coding: int
+    components: tuple[Component, ...]
+    exif: bytes | None
+    first_scan: int
+    several_scans: bool
 
 
-def read_markers(data: bytes) -> JpegMarkers:
-    """Read the segments up to the first scan, as far as they make sense."""
-    exif: bytes | None = None
-    coding: int | None = None
-    sample_bits, frame_components, scan_components, count = SAMPLE_BITS, 0, 0, 0
-    for marker, body in _segments(data):
-        count += 1
-        if marker == APP1 and exif is None and body.startswith(EXIF_HEADER):
-            exif = body
-        elif marker in FRAME_HEADERS and len(body) > 5:
-            coding, sample_bits, frame_components = marker, body[0], body[5]
-        elif marker == START_OF_SCAN and body:
-            scan_components = body[0]
-    return JpegMarkers(
-        exif=exif,
-        coding=coding,
-        sample_bits=sample_bits,
-        several_scans=coding in PROGRESSIVE or scan_components < frame_components,
-        flooded=count >= MAX_SEGMENTS,
-    )
+def segment_at(data: bytes, position: int) -> tuple[int, int, int, int] | None:
+    """Return the next marker from a position on, and what belongs to it.
 
-
-def has_too_many_scans(data: bytes, markers: JpegMarkers, pixels: int) -> bool:
-    """Return whether decoding would take out of all proportion to the picture's size."""
-    if not markers.several_scans:
-        return False
-    # In a scan every FF is followed by 00, so this counts markers, and at worst a thumbnail's too.
-    scans = data.count(b"\xff\xda")
-    return scans > MAX_SCANS or scans * pixels > MAX_SCANNED_PIXELS
-
-
-def unsupported_coding(markers: JpegMarkers) -> str | None:
-    """Return in words why no decoder here reads this kind of JPEG, or None when one should."""
-    if markers.coding is not None and markers.coding not in DECODED_CODINGS:
-        return "a lossless or hierarchical JPEG"
-    if markers.sample_bits != SAMPLE_BITS:
-        return f"a JPEG of {markers.sample_bits} bits a sample"
-    return None
-
-
-def _segments(data: bytes) -> Iterator[tuple[int, bytes]]:
-    position = 2
-    for _ in range(MAX_SEGMENTS):
-        if position + 4 > len(data) or data[position] != 0xFF:
-            return
+    Returns:
+        The marker's second byte; positions of its first one, behind all fill; behind its length;
+        and behind all of it. None where the file ends before that, or there is none for too long.
+    """
+    try:
+        if data[position] != 0xFF or data[position + 1] in NO_MARKER:
+            found = NEXT_MARKER.search(data, position, position + MAX_STRAY_BYTES)
+            if found is None:
+                return None
+            position = found.start()
         marker = data[position + 1]
-        if marker in STANDALONE:
-            position += 2
+        body = position + 2
+        if marker not in WITH_LENGTH:
+            return marker, position, body, body
+        # It counts its own two bytes. libjpeg-turbo goes on behind them where it says less.
+        end = body + max(data[body] << 8 | data[body + 1], 2)
+    except IndexError:
+        return None
+    return (marker, position, body + 2, end) if end <= len(data) else None
+
+
+def read_header(data: bytes) -> JpegHeader:
+    """Read the segments up to the first scan.
+
+    Raises:
+        UnreadableImageError: they do not lead there, or to pictures that no decoder here reads.
+    """
+    exif: bytes | None = None
+    frame: tuple[int, int, int, tuple[Component, ...]] | None = None
+    position, stray = 2, 0
+    for _ in range(MAX_SEGMENTS):
+        segment = segment_at(data, position)
+        if segment is None:
+            raise corrupt("no first scan can be found in it")
+        marker, start, body, end = segment
+        stray += start - position
+        if stray > MAX_STRAY_BYTES:
+            raise corrupt("it has too many bytes between its segments")
+        position = end
+        if marker == APP1:
+            if exif is None and data.startswith(EXIF_HEADER, body, position):
+                exif = data[body:position]
+        elif marker in SKIPPED:
             continue
-        length = int.from_bytes(data[position + 2 : position + 4], "big")
-        if marker == END_OF_IMAGE or length < 2:
-            return
-        yield marker, data[position + 4 : position + 2 + length]
-        if marker == START_OF_SCAN:
-            return
-        position += 2 + length
+        elif marker in FRAME_HEADERS:
+            if frame is not None:
+                raise corrupt("it has several frame headers")
+            frame = (marker, *_frame_header(data[body:position]))
+        elif marker == START_OF_SCAN:
+            if frame is None:
+                raise corrupt("it has no frame header")
+            coding, width, height, components = frame
+            in_scan = data[body] if position > body else 0
+            several = coding in PROGRESSIVE or in_scan < len(components)
+            return JpegHeader(width, height, coding, components, exif, start, several)
+        elif marker in OTHER_PROCESSES:
+            raise UnreadableImageError(
+                ImageStatus.UNSUPPORTED_PIXELS, "a lossless or hierarchical JPEG"
+            )
+        else:
+            raise corrupt(f"it has the marker FF {marker:02X} before its first scan")
+    raise corrupt("it has too many segments")
+
+
+def _frame_header(body: bytes) -> tuple[int, int, tuple[Component, ...]]:
+    """Return width, height and components (B.2.2)."""
+    count = body[5] if len(body) > 5 else 0
+    if not count or len(body) != 6 + 3 * count:
+        raise corrupt("its frame header is damaged")
+    if body[0] != SAMPLE_BITS:
+        raise UnreadableImageError(
+            ImageStatus.UNSUPPORTED_PIXELS, f"a JPEG of {body[0]} bits a sample"
+        )
+    height, width = int.from_bytes(body[1:3], "big"), int.from_bytes(body[3:5], "big")
+    components = tuple(
+        [Component(body[at], body[at + 1] >> 4, body[at + 1] & 15) for at in range(6, len(body), 3)]
+    )
+    if count not in COMPONENTS:
+        raise UnreadableImageError(ImageStatus.UNSUPPORTED_PIXELS, f"a JPEG of {count} components")
+    if not all(
+        1 <= each.across <= MAX_SAMPLING and 1 <= each.down <= MAX_SAMPLING for each in components
+    ):
+        raise corrupt("its frame header is damaged")
+    return width, height, components

@@ -25,7 +25,7 @@ from contract import (
 
 from cores import allowed_cores
 from decode import DecodeLimits
-from frame_tickets import frame_tickets_from_settings
+from frame_tickets import HELD_SECONDS, frame_tickets_from_settings
 from frames import FrameFormat, frame_format
 from metrics import ProcessMetrics, Series
 from open_streams import OpenStreams, StreamLimits
@@ -63,7 +63,7 @@ class TritonPythonModel:
         processes = int(settings["instances"])
         self._wanted = _stream_format(settings)
         self._tickets = frame_tickets_from_settings(settings, args)
-        self._metrics = ProcessMetrics(args, PACKET_COUNTERS)
+        self._metrics = ProcessMetrics(args, (*PACKET_COUNTERS, HELD_SECONDS))
         # Triton gives each new stream to the process that has fewest.
         limits = StreamLimits(
             streams=-(-int(settings["max_streams"]) // processes),
@@ -78,10 +78,12 @@ class TritonPythonModel:
         """Decode a packet of each of several streams; a bad one harms no other."""
         frames = np.empty((len(requests), *self._wanted.shape), np.uint8)
         read = list(self._threads.map(self._read, requests, frames))
-        self._metrics.add(packet_counts(packet for _, packet in read))
         handed_on = [made for made, _ in read if isinstance(made, dict)]
         for tensors, ticket in zip(handed_on, self._tickets.take(len(handed_on)), strict=True):
             tensors[TICKET] = ticket[None]
+        held_s = self._tickets.held_s * len(handed_on)
+        counts = packet_counts(packet for _, packet in read)
+        self._metrics.add(counts | {Series(HELD_SECONDS): held_s})
         return [_response(made) if isinstance(made, dict) else made for made, _ in read]
 
     def finalize(self) -> None:
@@ -102,7 +104,7 @@ class TritonPythonModel:
                 self._metrics.add({Series(STREAMS_OPENED): 1})
             with self._streams.using(packet.stream) as stream:
                 codec = stream.codec.value
-                answer = stream.push(packet.data, packet.timestamp, frame)
+                answer = stream.push(packet.data, packet.timestamp, frame, packet.damaged)
             status, decode_s = answer.status.name.lower(), answer.decode_s
             made = _tensors(answer, frame)
         except RefusedPacketError as error:

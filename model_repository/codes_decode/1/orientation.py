@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 import cv2
 from contract import ROTATIONS, Codec
 
-from refusals import RefusedPacketError, shown
+from refusals import RefusedPacketError
+from request_parameters import shown
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

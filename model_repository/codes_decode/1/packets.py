@@ -10,11 +10,14 @@ import triton_python_backend_utils as pb_utils
 from contract import PACKET, Codec
 
 from orientation import UPRIGHT, Orientation, read_orientation
-from refusals import NO_TIMESTAMP, RefusedPacketError, StreamId, shown
+from refusals import NO_TIMESTAMP, RefusedPacketError, StreamId
+from request_parameters import BadParameterError, damaged_parameter, shown
 from triton_requests import image_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from contract import DamagedImages
 
 
 @dataclass(frozen=True)
@@ -28,6 +31,7 @@ class PacketRequest:
         end: whether the stream ends with it.
         codec: of the stream; None where the packet does not begin one.
         timestamp: of its frame in microseconds, or -1.
+        damaged: what becomes of a damaged JPEG; None leaves it to the pipeline.
         orientation: of the stream's frames; upright where the packet does not begin one.
     """
 
@@ -37,6 +41,7 @@ class PacketRequest:
     end: bool
     codec: Codec | None
     timestamp: int
+    damaged: DamagedImages | None = None
     orientation: Orientation = UPRIGHT
 
 
@@ -62,6 +67,7 @@ def read_packet(request: Any, max_bytes: int) -> PacketRequest:
         end=bool(flags & pb_utils.TRITONSERVER_REQUEST_FLAG_SEQUENCE_END),
         codec=codec,
         timestamp=_timestamp(parameters),
+        damaged=_damaged(parameters),
         orientation=UPRIGHT if codec is None else read_orientation(parameters, codec),
     )
 
@@ -75,6 +81,13 @@ def _codec(parameters: Mapping[str, Any]) -> Codec:
         raise RefusedPacketError(
             f"parameter codec must be one of {known} at the start of a stream, got {shown(named)}"
         ) from None
+
+
+def _damaged(parameters: Mapping[str, Any]) -> DamagedImages | None:
+    try:
+        return damaged_parameter(parameters)
+    except BadParameterError as error:
+        raise RefusedPacketError(str(error)) from None
 
 
 def _timestamp(parameters: Mapping[str, Any]) -> int:

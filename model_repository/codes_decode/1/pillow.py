@@ -1,18 +1,21 @@
 """Pillow, set up for files that anyone may have sent.
 
-Imported with the first image that wants it (decode.py): a JPEG from a camera without EXIF does not.
+Imported with the first image that wants it (decode.py): a JPEG or PNG from a camera does not.
 """
 
 from __future__ import annotations
 
 import io
+from typing import TYPE_CHECKING
 
-from PIL import ExifTags, Image, PngImagePlugin
+import numpy as np
+from PIL import Image
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 # Limits are checked by decode.py, against what the pipeline was built with.
 Image.MAX_IMAGE_PIXELS = None
-# Text in a PNG is never read; Pillow would inflate up to 64 MB of it.
-PngImagePlugin.MAX_TEXT_MEMORY = 2**20
 
 
 def open_image(data: bytes, file_format: str) -> Image.Image:
@@ -24,13 +27,29 @@ def open_image(data: bytes, file_format: str) -> Image.Image:
     return Image.open(io.BytesIO(data), formats=(file_format,))
 
 
-def exif_orientation(block: bytes) -> int:
-    """Return the orientation in an EXIF block, 1 to 8 where it makes sense; 1 if it has none.
+def bgr_of_jpeg(data: bytes) -> NDArray[np.uint8]:
+    """Return the pixels of a JPEG, uint8 ``[rows, columns, 3]``, BGR.
 
     Raises:
         Exception: likewise.
     """
-    exif = Image.Exif()
-    exif.load(block)
-    orientation = exif.get(ExifTags.Base.Orientation, 1)
-    return orientation if isinstance(orientation, int) else 1
+    with open_image(data, "JPEG") as image:
+        return _bgr(image)
+
+
+def bgr_of_inks(inks: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Return the pixels of a CMYK JPEG as Pillow shows it.
+
+    Args:
+        inks: uint8 ``[rows, columns, 4]``, as libjpeg gives them: inverted, as Adobe has it.
+
+    Returns:
+        uint8 ``[rows, columns, 3]``, BGR.
+    """
+    rows, columns = inks.shape[:2]
+    return _bgr(Image.frombuffer("CMYK", (columns, rows), inks, "raw", "CMYK;I", 0, 1))
+
+
+def _bgr(image: Image.Image) -> NDArray[np.uint8]:
+    rgb = np.asarray(image.convert("RGB"))
+    return np.ascontiguousarray(rgb[:, :, ::-1])

@@ -5,12 +5,6 @@ from __future__ import annotations
 # A stream is known by the id that the client chose: a number or a text.
 StreamId = int | str
 NO_TIMESTAMP = -1
-SHOWN_CHARACTERS = 40
-
-
-def shown(value: object) -> str:
-    """Return a parameter's value for an error's sentence: a client's mistake may be long."""
-    return repr(str(value)[:SHOWN_CHARACTERS])
 
 
 class RefusedPacketError(Exception):

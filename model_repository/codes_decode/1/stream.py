@@ -18,6 +18,7 @@ from refusals import NO_TIMESTAMP, RefusedPacketError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from contract import DamagedImages
     from numpy.typing import NDArray
 
     from parameter_sets import SequenceSet
@@ -38,7 +39,8 @@ class PacketAnswer:
     """What became of a packet.
 
     Attributes:
-        status: ``OK``, or why there is nothing in the frame but padding.
+        status: ``OK``; of a JPEG also ``DAMAGED``; or why there is nothing in the frame but
+            padding.
         geometry: float32 ``[6]``; zeros when there is no frame.
         size: width and height of the frame in pixels, zeros when there is none.
         index: frames of this stream before it, or -1.
@@ -82,20 +84,27 @@ class Stream:
 
             self._decoder = VideoDecoder(codec, wanted.limits.max_pixels, self._admit)
 
-    def push(self, packet: bytes, timestamp: int, frame: NDArray[np.uint8]) -> PacketAnswer:
+    def push(
+        self,
+        packet: bytes,
+        timestamp: int,
+        frame: NDArray[np.uint8],
+        damaged: DamagedImages | None = None,
+    ) -> PacketAnswer:
         """Decode a packet and letterbox what comes out into ``frame``.
 
         Args:
             packet: one access unit; empty to take out a frame that is held back.
             timestamp: of the packet, or -1.
             frame: uint8, of the shape that is wanted, overwritten whole.
+            damaged: what becomes of a damaged JPEG; None leaves it to the pipeline.
 
         Raises:
             RefusedPacketError: its pictures are larger than the limits allow.
         """
         began = time.perf_counter()
         if self._decoder is None:
-            return self._push_jpeg(packet, timestamp, frame)
+            return self._push_jpeg(packet, timestamp, frame, damaged)
         decoded = self._decoder.decode(packet, timestamp)
         if isinstance(decoded, ImageStatus):
             frame[:] = PAD_VALUE
@@ -123,18 +132,24 @@ class Stream:
             ImageStatus.OK, box.geometry(), (width, height), self._next_index(), timestamp, decode_s
         )
 
-    def _push_jpeg(self, packet: bytes, timestamp: int, frame: NDArray[np.uint8]) -> PacketAnswer:
+    def _push_jpeg(
+        self,
+        packet: bytes,
+        timestamp: int,
+        frame: NDArray[np.uint8],
+        damaged: DamagedImages | None,
+    ) -> PacketAnswer:
         if not packet:
             frame[:] = PAD_VALUE
             return _nothing(ImageStatus.WAITING_FOR_KEY_FRAME, 0.0)
-        loaded = load_frame(packet, frame, self._wanted)
+        loaded = load_frame(packet, frame, self._wanted, damaged)
         if loaded.status is ImageStatus.TOO_MANY_PIXELS:
             raise RefusedPacketError(loaded.reason)
-        if loaded.status is not ImageStatus.OK or loaded.file_format != "jpeg":
+        if not loaded.readable or loaded.file_format != "jpeg":
             frame[:] = PAD_VALUE
             return _nothing(ImageStatus.CORRUPT_PACKET, loaded.decode_s)
         return PacketAnswer(
-            ImageStatus.OK,
+            loaded.status,
             loaded.geometry,
             loaded.size,
             self._next_index(),

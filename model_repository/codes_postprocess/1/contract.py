@@ -17,6 +17,7 @@ from dataclasses import asdict, dataclass
 
 __all__ = [
     "CANDIDATES",
+    "DAMAGED",
     "DET_BOXES",
     "DET_CLASSES",
     "DET_SCORES",
@@ -28,9 +29,12 @@ __all__ = [
     "IMAGE_SIZE",
     "IMAGE_STATUS",
     "NUM_DETS",
+    "OPTIONAL_PARAMETERS",
+    "OPTIONAL_STATUSES",
     "PACKET",
     "PIPELINE_INPUTS",
     "PIPELINE_OUTPUTS",
+    "READ_STATUSES",
     "REQUEST_PARAMETERS",
     "ROTATIONS",
     "STATUS_SENTENCES",
@@ -41,6 +45,7 @@ __all__ = [
     "STREAM_STATUSES",
     "TICKET",
     "Codec",
+    "DamagedImages",
     "ImageStatus",
     "ModelNames",
     "PipelineParameter",
@@ -98,6 +103,12 @@ CANDIDATES = Tensor("candidates", "FP32", ("candidates", 6))
 TICKET = Tensor("ticket", "INT64", (4,))
 
 REQUEST_PARAMETERS = ("conf", "iou", "max_det", "classes", "class_agnostic")
+# What came after the fingerprints were fixed: the name of a DamagedImages. It is outside of them,
+# with OPTIONAL_STATUSES, because clients and pipelines that do not know it go on as before: such a
+# pipeline ignores the parameter, and only who asked for the status, with a request or a build, gets
+# it.
+DAMAGED = "damaged"
+OPTIONAL_PARAMETERS = (DAMAGED,)
 # Of packets besides: the name of a Codec, needed at sequence_start; microseconds, an integer.
 STREAM_PARAMETERS = ("codec", "timestamp")
 # Of the packet that begins a stream of H.264 or H.265, and of no other: how its frames have to be
@@ -117,8 +128,16 @@ class Codec(str, enum.Enum):
     MJPEG = "mjpeg"
 
 
+class DamagedImages(str, enum.Enum):
+    """What becomes of a JPEG of which pixels are missing or wrong."""
+
+    REFUSE = "refuse"
+    ACCEPT = "accept"
+    """What could be decoded of it is looked at, and its status says so."""
+
+
 class ImageStatus(enum.IntEnum):
-    """Why an image has no detections; ``OK`` when it was read."""
+    """Why an image has no detections; ``OK`` when it was read, ``DAMAGED`` when part of it was."""
 
     OK = 0
     EMPTY = 1
@@ -131,6 +150,8 @@ class ImageStatus(enum.IntEnum):
     WAITING_FOR_KEY_FRAME = 7
     NO_FRAME_YET = 8
     CORRUPT_PACKET = 9
+    # With detections, where damaged images are accepted.
+    DAMAGED = 10
 
 
 STREAM_STATUSES = (
@@ -138,6 +159,10 @@ STREAM_STATUSES = (
     ImageStatus.NO_FRAME_YET,
     ImageStatus.CORRUPT_PACKET,
 )
+# Outside of the fingerprints, see OPTIONAL_PARAMETERS.
+OPTIONAL_STATUSES = (ImageStatus.DAMAGED,)
+# With these there are an image_size and perhaps detections; with all others neither.
+READ_STATUSES = (ImageStatus.OK, ImageStatus.DAMAGED)
 
 
 # A request with one bad image fails with INVALID_ARGUMENT and a message that holds the sentence of
@@ -153,6 +178,7 @@ STATUS_SENTENCES: dict[ImageStatus, str] = {
     ImageStatus.WAITING_FOR_KEY_FRAME: "the stream waits for its next key frame",
     ImageStatus.NO_FRAME_YET: "the decoder holds the frame back",
     ImageStatus.CORRUPT_PACKET: "the packet is corrupt",
+    ImageStatus.DAMAGED: "the image is damaged, and what could be decoded of it was looked at",
 }
 
 
@@ -169,6 +195,7 @@ class PipelineParameter(str, enum.Enum):
     IOU = "iou"
     MAX_DET = "max_det"
     CLASS_AGNOSTIC = "class_agnostic"  # "true" or "false"
+    DAMAGED = "damaged"  # a DamagedImages; not in pipelines of builders that did not know it
     # Only of NAME_stream.
     MAX_STREAMS = "max_streams"  # open at once
     MAX_STREAM_PIXELS = "max_stream_pixels"  # of a frame
@@ -238,11 +265,12 @@ def contract_fingerprint() -> str:
     Covers the public tensors, the meaning of the status codes and the request parameters; the
     tensors between steps never reach a client, and what only streams have is in
     :func:`stream_fingerprint`: clients of images and pipelines without streams know nothing of it.
+    Neither covers :data:`OPTIONAL_PARAMETERS` and :data:`OPTIONAL_STATUSES`.
     """
     return _fingerprint(
         PIPELINE_INPUTS,
         PIPELINE_OUTPUTS,
-        [status for status in ImageStatus if status not in STREAM_STATUSES],
+        [status for status in ImageStatus if status not in STREAM_STATUSES + OPTIONAL_STATUSES],
         REQUEST_PARAMETERS,
     )
 
@@ -255,7 +283,7 @@ def stream_fingerprint() -> str:
     return _fingerprint(
         STREAM_INPUTS,
         STREAM_OUTPUTS,
-        list(ImageStatus),
+        [status for status in ImageStatus if status not in OPTIONAL_STATUSES],
         (*REQUEST_PARAMETERS, *STREAM_PARAMETERS),
     )
 

@@ -9,7 +9,8 @@ from contract import CANDIDATES, GEOMETRY, TICKET
 from detection_counts import DETECTION_COUNTERS, DetectionTally
 from detections import detection_tensors
 from metrics import ProcessMetrics
-from request_thresholds import BadParameterError, default_thresholds, thresholds_of_request
+from request_parameters import BadParameterError
+from request_thresholds import default_thresholds, thresholds_of_request
 from returned_tickets import ReturnedTickets
 from triton_requests import abandoned, failure, input_array, refusal, response, version_settings
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from contract import REQUEST_PARAMETERS, PipelineParameter
 
 from nms import Thresholds
+from request_parameters import BadParameterError, shown
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -24,10 +25,6 @@ MOST_WHOLE = 2**64
 NMS_IN_PYTHON, NMS_IN_GRAPH = "python", "graph"
 TRUE_WORDS = frozenset({"true", "1", "yes", "on"})
 FALSE_WORDS = frozenset({"false", "0", "no", "off"})
-
-
-class BadParameterError(ValueError):
-    """A request parameter that is not what it must be; the message is one sentence."""
 
 
 @dataclass(frozen=True)
@@ -102,7 +99,7 @@ def _number(name: str, value: object) -> float:
         value = math.inf
     if isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value):
         return value
-    raise BadParameterError(f"parameter {name} must be a number, got {_shown(value)}")
+    raise BadParameterError(f"parameter {name} must be a number, got {shown(value)}")
 
 
 def _fraction(parameters: Mapping[str, object], name: str, default: float) -> float:
@@ -145,7 +142,7 @@ def _classes(
         if number != int(number) or not 0 <= number < num_classes:
             raise BadParameterError(
                 f"parameter classes must hold class indices from 0 to {num_classes - 1} separated "
-                f"by commas, got {_shown(text)}"
+                f"by commas, got {shown(text)}"
             )
         chosen.append(int(number))
     return tuple(chosen)
@@ -162,12 +159,7 @@ def _flag(parameters: Mapping[str, object], name: str, default: bool) -> bool:
         return True
     if word in FALSE_WORDS:
         return False
-    raise BadParameterError(f"parameter {name} must be true or false, got {_shown(value)}")
-
-
-def _shown(value: object) -> str:
-    text = str(value)
-    return repr(text if len(text) <= 40 else text[:37] + "...")
+    raise BadParameterError(f"parameter {name} must be true or false, got {shown(value)}")
 
 
 def default_thresholds(settings: Mapping[str, str]) -> ThresholdDefaults:

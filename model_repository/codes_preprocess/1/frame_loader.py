@@ -21,6 +21,7 @@ from frames import FrameFormat, LoadedFrame, frame_format, load_frame
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from contract import DamagedImages
     from numpy.typing import NDArray
 
 # A batch larger than this for each thread gets more threads than its process has a right to: it is
@@ -50,18 +51,20 @@ class FrameLoader:
         )
 
     def load(
-        self, images: Sequence[bytes]
+        self, images: Sequence[bytes], damaged: Sequence[DamagedImages | None] | None = None
     ) -> tuple[NDArray[np.uint8], list[LoadedFrame | Exception]]:
         """Decode the images of a batch.
 
         Args:
             images: a file each.
+            damaged: of each, what becomes of it if it is damaged, as :func:`frames.load_frame` has
+                it; None leaves all of it to what is wanted.
 
         Returns:
             frames uint8 ``[n, height, width, 3]``, and what became of each image: what could not be
             decoded is told by its status; an exception is a fault of ours.
         """
-        work = _Batch(images, self._wanted)
+        work = _Batch(images, damaged or [None] * len(images), self._wanted)
         if not images:  # every request was refused for something else
             return work.frames, work.loaded
         for _ in range(self._threads(len(images)) - 1):
@@ -93,11 +96,14 @@ def frame_loader_from_settings(settings: Mapping[str, str]) -> FrameLoader:
 class _Batch:
     """Images that several threads take one after the other."""
 
-    def __init__(self, images: Sequence[bytes], wanted: FrameFormat) -> None:
+    def __init__(
+        self, images: Sequence[bytes], damaged: Sequence[DamagedImages | None], wanted: FrameFormat
+    ) -> None:
         self.frames = np.empty((len(images), *wanted.shape), np.uint8)
         self.loaded: list[LoadedFrame | Exception] = [ValueError("not loaded")] * len(images)
         self.done = threading.Event()
         self._images = images
+        self._damaged = damaged
         self._wanted = wanted
         # Both are taken from without a lock: CPython makes each step whole.
         self._next: Iterator[int] = iter(range(len(images)))
@@ -108,7 +114,7 @@ class _Batch:
         for index in self._next:
             try:
                 self.loaded[index] = load_frame(
-                    self._images[index], self.frames[index], self._wanted
+                    self._images[index], self.frames[index], self._wanted, self._damaged[index]
                 )
             except Exception as error:  # noqa: BLE001 - the fault of one image must not cost others
                 self.loaded[index] = error

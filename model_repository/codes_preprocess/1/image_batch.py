@@ -5,15 +5,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
-from contract import IMAGE, ImageStatus
+from contract import IMAGE
 
 from frames import LoadedFrame
+from request_parameters import BadParameterError, damaged_images
 from triton_requests import failure, image_bytes, refusal
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     import numpy as np
+    from contract import DamagedImages
     from numpy.typing import NDArray
 
     from frame_loader import FrameLoader
@@ -36,7 +38,7 @@ class RequestRows:
     @property
     def has_image(self) -> bool:
         """Whether at least one of its images could be read."""
-        return any(frame.status == ImageStatus.OK for frame in self.loaded)
+        return any(frame.readable for frame in self.loaded)
 
 
 class ImageBatch:
@@ -55,6 +57,7 @@ class ImageBatch:
         self.answers = answers
         self._step = step
         self._images: list[bytes] = []
+        self._damaged: list[DamagedImages | None] = []
         self._rows: dict[int, slice] = {}
         self.loaded: list[LoadedFrame | Exception] = []
         for number, request in enumerate(requests):
@@ -62,11 +65,16 @@ class ImageBatch:
                 continue
             try:
                 images = image_bytes(request, IMAGE)
+                damaged = damaged_images(request.parameters())
+            except BadParameterError as error:
+                answers[number] = refusal(str(error))
+                continue
             except Exception as error:  # noqa: BLE001 - raising would fail its neighbours too
                 answers[number] = failure(error, step)
                 continue
             self._rows[number] = slice(len(self._images), len(self._images) + len(images))
             self._images += images
+            self._damaged += [damaged] * len(images)
 
     def load(self, loader: FrameLoader) -> NDArray[np.uint8]:
         """Decode the images; refuse the requests whose only image is unreadable.
@@ -74,13 +82,13 @@ class ImageBatch:
         Returns:
             uint8 ``[n, height, width, 3]``, the frames of all requests.
         """
-        frames, self.loaded = loader.load(self._images)
+        frames, self.loaded = loader.load(self._images, self._damaged)
         for number, rows in self._rows.items():
             loaded = self.loaded[rows]
             fault = next((each for each in loaded if isinstance(each, Exception)), None)
             if fault is not None:
                 self.answers[number] = failure(fault, self._step)
-            elif len(loaded) == 1 and loaded[0].status != ImageStatus.OK:  # type: ignore[union-attr]
+            elif len(loaded) == 1 and not loaded[0].readable:  # type: ignore[union-attr]
                 self.answers[number] = refusal(loaded[0].reason)  # type: ignore[union-attr]
         return frames
 

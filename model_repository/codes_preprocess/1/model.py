@@ -8,11 +8,11 @@ import numpy as np
 from contract import FRAME, TICKET
 
 from frame_loader import frame_loader_from_settings
-from frame_tickets import frame_tickets_from_settings
+from frame_tickets import HELD_SECONDS, frame_tickets_from_settings
 from frames import frame_tensors
 from image_batch import ImageBatch
 from image_counts import IMAGE_COUNTERS, image_counts
-from metrics import ProcessMetrics
+from metrics import ProcessMetrics, Series
 from triton_requests import failure, response, version_settings
 
 if TYPE_CHECKING:
@@ -30,15 +30,16 @@ class TritonPythonModel:
         settings = version_settings(args)
         self._loader = frame_loader_from_settings(settings)
         self._tickets = frame_tickets_from_settings(settings, args)
-        self._metrics = ProcessMetrics(args, IMAGE_COUNTERS)
+        self._metrics = ProcessMetrics(args, (*IMAGE_COUNTERS, HELD_SECONDS))
 
     def execute(self, requests: list[Any]) -> list[Any]:
         """Decode the images of all requests and wait for room behind; a bad one harms no other."""
         batch = ImageBatch(requests, [None] * len(requests), STEP)
         frames = batch.load(self._loader)
-        self._metrics.add(image_counts(batch.loaded))
         handed_on = list(batch.unanswered())
         tickets = self._tickets.take(sum(len(request.loaded) for request in handed_on))
+        held_s = self._tickets.held_s * len(handed_on)
+        self._metrics.add(image_counts(batch.loaded) | {Series(HELD_SECONDS): held_s})
         for request in handed_on:
             own, tickets = np.split(tickets, [len(request.loaded)])
             try:
