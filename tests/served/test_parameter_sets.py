@@ -9,16 +9,23 @@ import numpy as np
 import pytest
 from contract import Codec
 
+import h264_sets
+import h265_sets
 from bits import BitReader, EndOfBitsError
 from nal_units import Kind, NotAnnexBError, nal_units
-from parameter_sets import BadParameterSetError, SequenceSet, read_sequence_set
+from parameter_sets import BadParameterSetError, SequenceSet
 from tests import videos
+from tests.bit_writer import BitWriter
+from tests.h264_writer import Writer
+
+READERS = {"h264": h264_sets.read_sequence_set, "h265": h265_sets.read_sequence_set}
+MOST_PIXELS = 2**24
 
 
 def sequence_set(codec: str, packet: bytes) -> SequenceSet:
-    units = nal_units(packet, Codec(codec))
+    units = nal_units(packet, Codec(codec), MOST_PIXELS)
     (unit,) = [unit for unit in units if unit.kind is Kind.SEQUENCE_SET]
-    return read_sequence_set(unit, Codec(codec))
+    return READERS[codec](unit.data)
 
 
 @pytest.mark.parametrize("codec", ["h264", "h265"])
@@ -79,7 +86,7 @@ def test_a_size_that_is_cropped_away_counts() -> None:
 def test_a_header_that_was_cut_is_damaged(codec: str, kept: int) -> None:
     picture = np.full((64, 64, 3), 90, np.uint8)
     (packet,) = videos.encoded(codec, [picture])
-    units = nal_units(packet, Codec(codec))
+    units = nal_units(packet, Codec(codec), MOST_PIXELS)
     (unit,) = [unit for unit in units if unit.kind is Kind.SEQUENCE_SET]
     with pytest.raises(BadParameterSetError):
         sequence_set(codec, b"\0\0\1" + unit.data[:kept])
@@ -99,24 +106,51 @@ def test_codes_of_any_length_are_read_and_longer_ones_are_not() -> None:
 
 def test_a_flood_of_units_is_no_access_unit() -> None:
     with pytest.raises(NotAnnexBError):
-        nal_units(b"\0\0\1\x09" * 2000, Codec.H264)
+        nal_units(b"\0\0\1\x09" * 2000, Codec.H264, 640 * 480 // 4)
 
 
-class BitWriter:
-    """Headers that no encoder writes."""
+@pytest.mark.parametrize(
+    ("b_frames", "parameters"),
+    [
+        (0, ""),
+        (1, "b-adapt=0"),
+        (3, "b-adapt=0:b-pyramid=normal"),
+        (3, "b-adapt=0:b-pyramid=none:nal-hrd=cbr:filler=1:overscan=show:colorprim=bt709"),
+        (3, "b-adapt=0:b-pyramid=strict:transfer=bt709:videoformat=pal:sar=4/3:chromaloc=1"),
+    ],
+)
+def test_how_many_pictures_are_held_back_is_read_as_the_decoder_reads_it(
+    b_frames: int, parameters: str
+) -> None:
+    pictures = [np.full((64, 64, 3), 9 * number, np.uint8) for number in range(12)]
+    options = {"preset": "medium", "b": "200k", "maxrate": "200k", "bufsize": "200k"}
+    packets = videos.encoded(
+        "h264", pictures, b_frames=b_frames, **options, **{"x264-params": parameters}
+    )
+    context: Any = av.CodecContext.create("h264", "r")
+    for packet in packets:
+        context.decode(av.Packet(packet))
+    found = sequence_set("h264", packets[0])
+    assert found.reorder == found.most_reorder == context.reorder_depth
+    assert (context.reorder_depth > 0) == (b_frames > 0)
 
-    def __init__(self) -> None:
-        self._text = ""
 
-    def bits(self, count: int, value: int) -> BitWriter:
-        self._text += f"{value:0{count}b}"
-        return self
+def test_where_nothing_is_said_the_level_tells_how_many_may_be_held_back() -> None:
+    def found(**options: Any) -> SequenceSet:
+        return sequence_set("h264", Writer(**{"reorder": None, **options}).sets())
 
-    def unsigned(self, *values: int) -> BitWriter:
-        for value in values:
-            self._text += "0" * ((value + 1).bit_length() - 1) + f"{value + 1:b}"
-        return self
+    # 32768 macroblocks of level 4.0, of pictures of 8160 and of 16; 16 pictures at the most.
+    assert found(columns=120, rows=68).most_reorder == 4
+    assert found().most_reorder == 16
+    # An encoder that is wrong about its level keeps its references at least.
+    assert found(columns=120, rows=68, level=10, references=3).most_reorder == 3
+    # Here the standard says it.
+    assert found(order_type=2).reorder == 0
+    assert found().reorder is None
+    assert found(reorder=3).reorder == 3
 
-    def data(self) -> bytes:
-        padded = self._text + "1" + "0" * (-(len(self._text) + 1) % 8)
-        return int(padded, 2).to_bytes(len(padded) // 8, "big")
+
+def test_a_set_whose_end_is_missing_says_nothing_of_its_use() -> None:
+    whole = Writer(reorder=2).sequence_set()
+    assert sequence_set("h264", whole).reorder == 2
+    assert sequence_set("h264", whole[:-3] + b"\x80").reorder is None
