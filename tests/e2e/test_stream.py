@@ -31,6 +31,7 @@ from tests.e2e.packets import (
 )
 from tests.e2e.test_pipeline import assert_nothing_leaks
 from tests.e2e.wire import infer
+from tests.h264_writer import Writer
 from tests.metrics import scrape, total
 from tests.serving import Serving, children, serving
 from tests.tiny_detector import LABELS, coloured_square, save_tiny_detector
@@ -64,7 +65,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serving]:
         max_streams=4,
         max_stream_pixels=320 * 240,
         max_packet_bytes=2**16,
-        max_stream_memory=8 * MIB,
+        max_stream_memory=9 * MIB,
         stream_idle_s=IDLE_S,
     )
     build_pipeline(model, repository, small)
@@ -247,6 +248,47 @@ def test_streams_in_one_conversation_are_answered_in_order_and_never_mix(
         assert_is_of(answer, server.url, videos.decoded(codec, source)[at // len(sources)])
 
 
+def test_fields_of_frames_may_be_packets_of_their_own(
+    server: Serving, client: InferenceServerClient
+) -> None:
+    writer = Writer(columns=8, rows=8, references=2, fields=True)
+    packets = []
+    for number in range(6):
+        first = writer.picture(
+            "P" if number else "I", number, 2 * number, 2 * number, key=not number, bottom=False
+        )
+        packets.append(first if number else writer.sets() + first)
+        packets.append(
+            writer.picture("P", number, 2 * number + 1, 2 * number + 1, bottom=True, entries=2)
+        )
+    answers = send_all(client, "tiny_stream", "fields", [*packets, b""], "h264")
+    assert [status(answer) for answer in answers] == [HELD_BACK, OK] * 6 + [WAITING]
+    assert [index(answer) for answer in answers[1::2]] == list(range(6))
+    assert [timestamp(answer) for answer in answers[1::2]] == list(range(0, 12, 2))
+    frames = videos.decoded("h264", packets)
+    for number, answer in enumerate(answers[1::2]):
+        assert_is_of(answer, server.url, frames[2 * number])
+
+
+@pytest.mark.parametrize("codec", ["h264", "h265"])
+def test_a_stream_of_open_groups_of_pictures_is_entered_in_the_middle(
+    server: Serving, client: InferenceServerClient, codec: str
+) -> None:
+    name = "x264-params" if codec == "h264" else "x265-params"
+    options = {"preset": "medium", name: "open-gop=1:scenecut=0:b-adapt=0"}
+    pictures = videos.pan(PHOTOGRAPH, 30)
+    packets = videos.encoded(codec, pictures, gop=10, b_frames=2, **options)
+    frames = videos.decoded(codec, packets)
+    numbers = list(range(5, 30))
+    sent = [*packets[5:], *[b""] * 6]
+    answers = send_all(client, "tiny_stream", 8, sent, codec, numbers=[*numbers, *[99] * 6])
+    shown = {timestamp(answer): answer for answer in answers if status(answer) == OK}
+    assert len(shown) >= 17
+    assert {status(answer) for answer in answers} == {OK, WAITING, HELD_BACK}
+    for number in list(shown)[::4]:
+        assert_is_of(shown[number], server.url, frames[number])
+
+
 def test_frames_change_their_size_in_a_stream(
     server: Serving, client: InferenceServerClient
 ) -> None:
@@ -356,7 +398,7 @@ def test_a_packet_over_the_limit_is_refused(
 
 
 def test_decoders_over_the_memory_are_refused(client: InferenceServerClient) -> None:
-    # A decoder of 320x240 with 16 references may take a good 2 MiB, and all of them 8 MiB.
+    # A decoder of 320x240 with 16 references may take nearly 3 MiB, and all of them 9 MiB.
     hungry = videos.encoded(
         "h264", videos.pan(PHOTOGRAPH, 2), b_frames=3, preset="veryslow", refs="16", level="5.1"
     )
