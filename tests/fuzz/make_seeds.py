@@ -14,6 +14,7 @@ from tritonclient.grpc import model_config_pb2, service_pb2
 from tests import images, videos
 from tests.fuzz.marker_programs import STEPS
 from tests.fuzz.targets import SEPARATOR
+from tests.h264_writer import Writer, recovery_point
 from thin_client.contract import (
     FRAME_INDEX,
     FRAME_TIMESTAMP,
@@ -59,8 +60,10 @@ def seeds() -> dict[str, dict[str, bytes]]:
             "words": b'{"id": "first", "class_agnostic": true, "iou": 1e-3}\nx',
         },
         "gateway_query": dict(_parameters()),
-        "h264": {"stream": _video("h264"), "b_frames": _video("h264", b_frames=2)},
+        "h264": dict(_h264()),
         "h265": {"stream": _video("h265")},
+        "h264_headers": dict(_h264()),
+        "h265_headers": {"stream": _video("h265")},
         "mjpeg": {"stream": SEPARATOR.join(jpegs)},
         "client_config": {"whole": _config(), "values": SEPARATOR.join(_config_values())},
         "client_answer": {"images": _answer(2), "packet": _answer(1)},
@@ -110,6 +113,36 @@ def _parameters() -> Iterator[tuple[str, bytes]]:
 def _video(codec: str, **options: int) -> bytes:
     pictures = [images.photograph(48, 32, seed) for seed in range(4)]
     return SEPARATOR.join(videos.encoded(codec, pictures, gop=3, **options))
+
+
+def _h264() -> Iterator[tuple[str, bytes]]:
+    yield "stream", _video("h264")
+    yield "b_frames", _video("h264", b_frames=2)
+    small = {"columns": 2, "rows": 2}
+    # Fields; what is kept for long, and forgotten; numbers that are left out; what begins and ends.
+    writer = Writer(**small, fields=True, reorder=None)
+    fields = [
+        writer.picture(
+            "P" if number else "I",
+            number // 2,
+            number,
+            number,
+            key=not number,
+            bottom=number % 2 > 0,
+        )
+        for number in range(4)
+    ]
+    yield "fields", SEPARATOR.join([writer.sets() + fields[0], *fields[1:]])
+    writer = Writer(**small, references=3, gaps=True, order_type=1, lists=3)
+    marking = [(4, 2), (3, 0, 1), (6, 0), (1, 0), (2, 0), (5,)]
+    pictures = [writer.sets() + writer.picture("I", 0, 0, 0, key=True)]
+    pictures.append(writer.picture("P", 1, 0, 1, marking=marking))
+    pictures.append(writer.picture("B", 5, 0, 2, named=[(0, 1), (1, 0), (2, 0)], reference=False))
+    yield "marking", SEPARATOR.join(pictures)
+    writer = Writer(**small)
+    begun = writer.sets() + recovery_point(1) + writer.picture("I", 3, 6, 0, slices=2)
+    more = [writer.picture("P", number, 2 * number, number) for number in (4, 6)]
+    yield "recovery", SEPARATOR.join([begun, *more, b"\0\0\1\x0a"])
 
 
 def _config_values() -> list[bytes]:

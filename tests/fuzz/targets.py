@@ -16,6 +16,7 @@ from google.protobuf.message import DecodeError
 from numpy.typing import NDArray
 from tritonclient.grpc import model_config_pb2, service_pb2
 
+from bits import EndOfBitsError
 from builder.gateway.frames import (
     ProtocolMisuse,
     parameters_from_query,
@@ -26,14 +27,20 @@ from decode import DecodeLimits, decode_image
 from exif import orientation_of
 from formats import format_of, refused_format
 from frames import FrameFormat, load_frame
+from h264_pictures import H264Pictures
+from h265_pictures import H265Pictures
 from jpeg import INKS, read_header
 from jpeg_scans import read_scans
-from nal_units import NotAnnexBError, nal_units
+from known_sets import KnownSets, MissingSetError
+from nal_units import SLICES, NotAnnexBError, nal_units
 from nms import Thresholds
 from orientation import read_orientation
+from parameter_sets import BadParameterSetError
+from picture_decoder import MOST_HELD
 from plain_jpeg import plain_jpeg
 from png import read_png
 from refusals import RefusedPacketError
+from reorder import Reordering
 from request_parameters import BadParameterError, damaged_images
 from request_thresholds import ThresholdDefaults, thresholds_of_request
 from stream import Stream
@@ -237,6 +244,16 @@ def h265(data: bytes) -> None:
     _stream(Codec.H265, data)
 
 
+def h264_headers(data: bytes) -> None:
+    """What is read of packets before they are decoded, and what is made of it."""
+    _headers(Codec.H264, H264Pictures(), data)
+
+
+def h265_headers(data: bytes) -> None:
+    """Likewise."""
+    _headers(Codec.H265, H265Pictures(), data)
+
+
 def mjpeg(data: bytes) -> None:
     """Packets of a stream."""
     _stream(Codec.MJPEG, data)
@@ -285,6 +302,8 @@ TARGETS: dict[str, Callable[[bytes], None]] = {
         gateway_query,
         h264,
         h265,
+        h264_headers,
+        h265_headers,
         mjpeg,
         client_config,
         client_answer,
@@ -307,12 +326,41 @@ def _stream(codec: Codec, data: bytes) -> None:
             assert (answer.index >= 0) == (answer.status in READ_STATUSES)
         if codec is not Codec.MJPEG:
             with suppress(NotAnnexBError):
-                nal_units(packet, codec)
+                nal_units(packet, codec, LIMITS.max_pixels)
         # What the client does with packets of a camera.
         is_key(packet, codec)
         is_disposable(packet, codec)
         with_parameter_sets(packet, codec, parameter_sets(packet, codec))
     stream.close()
+
+
+def _headers(codec: Codec, pictures: H264Pictures | H265Pictures, data: bytes) -> None:
+    reserved: list[int] = []
+    sets = KnownSets(codec, lambda _: None, reserved.append)
+    reordering = Reordering()
+    begun = False
+    for packet in _parts(data):
+        try:
+            units = nal_units(packet, codec, LIMITS.max_pixels)
+            sets.take(units)
+            if not any(unit.kind in SLICES for unit in units):
+                continue
+            access = pictures.look(units, sets)
+            sets.for_decoder(access.sets)
+        except RefusedPacketError as refusal:
+            _assert_a_sentence(str(refusal))
+            continue
+        except (NotAnnexBError, BadParameterSetError, EndOfBitsError, MissingSetError):
+            continue
+        if access.begins or not begun:
+            begun = True
+            pictures.begin()
+            reordering.begin()
+        place = pictures.advance()
+        if not pictures.between_fields and not place.second:
+            assert 0 <= reordering.decode(place.order, MOST_HELD) <= MOST_PARTS
+    # No header makes a decoder promise less than nothing, or more than any could need.
+    assert all(0 < size < 2**40 for size in reserved)
 
 
 def _read_config(config: model_config_pb2.ModelConfig) -> None:
