@@ -58,12 +58,23 @@ def answered(
     return found
 
 
+def planes_of(frame: av.VideoFrame) -> Planes:
+    """Every sample of a frame."""
+    if frame.format.components[0].bits == 8:
+        return frame.to_ndarray()
+    # Which not every PyAV has as an array.
+    rows = (np.frombuffer(memoryview(each), np.uint16) for each in frame.planes)
+    whole = [row.reshape(each.height, -1) for row, each in zip(rows, frame.planes, strict=True)]
+    cropped = (row[:, : each.width] for row, each in zip(whole, frame.planes, strict=True))
+    return np.concatenate([row.ravel() for row in cropped])
+
+
 def _take(stream: VideoDecoder, packet: bytes, number: int, found: Answered) -> ImageStatus:
     answer = stream.decode(packet, number)
     if not isinstance(answer, DecodedFrame):
         return answer
     assert answer.timestamp not in found.frames, "a frame came twice"
-    found.frames[answer.timestamp] = answer.frame.to_ndarray()
+    found.frames[answer.timestamp] = planes_of(answer.frame)
     return ImageStatus.OK
 
 
@@ -82,7 +93,7 @@ def by_ffmpeg(
         except av.FFmpegError:
             continue
     frames += context.decode(None)
-    return {frame.pts: frame.to_ndarray() for frame in frames}
+    return {frame.pts: planes_of(frame) for frame in frames}
 
 
 def wrong(found: Mapping[int, Planes], expected: Mapping[int, Planes]) -> list[int]:
