@@ -163,6 +163,14 @@ def test_no_more_are_held_than_the_level_allows() -> None:
     assert [following.decode((1, 100 - 10 * place), 4) for place in range(5)] == [0, 0, 0, 0, 1]
 
 
+def test_pictures_that_are_never_shown_are_not_asked_for_for_ever() -> None:
+    following = Reordering()
+    asked = [following.decode((1, 2 * place), 4) for place in range(200)]
+    assert max(asked) == 6
+    following.shown((1, 398))
+    assert following.decode((1, 400), 4) == 1
+
+
 def fields(reorder: int | None) -> list[bytes]:
     """Frames in two packets each, in groups of five that are shown in another order."""
     writer = Writer(references=2, fields=True, reorder=reorder)

@@ -57,9 +57,12 @@ class Reordering:
             if held <= (self._complete[0], self._complete[1] + STEP):
                 self._complete = max(self._complete, held)
         ready = sum(held <= self._complete for held in self._held)
-        return max(min(ready, len(self._held) - self._late), len(self._held) - most, 0)
+        leave = max(min(ready, len(self._held) - self._late), len(self._held) - most, 0)
+        # Of pictures before a recovery point nothing is heard again.
+        del self._held[: -most - 1]
+        return leave
 
     def shown(self, order: Order) -> None:
-        """Take a picture that left the decoder."""
-        self._held = [held for held in self._held if held != order]
+        """Take a picture that left the decoder, and with it all that are shown before it."""
+        self._held = [held for held in self._held if held > order]
         self._shown.append(order)
