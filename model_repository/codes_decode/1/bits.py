@@ -18,7 +18,8 @@ class BitReader:
     """
 
     def __init__(self, payload: bytes) -> None:
-        self._bits = int.from_bytes(payload, "big")
+        # Only the bits that are left, so that zeros before the next one can be counted at once.
+        self._rest = int.from_bytes(payload, "big")
         self._left = 8 * len(payload)
 
     def bits(self, count: int) -> int:
@@ -30,7 +31,9 @@ class BitReader:
         if count > self._left:
             raise EndOfBitsError("the payload ends too early")
         self._left -= count
-        return (self._bits >> self._left) & ((1 << count) - 1)
+        value = self._rest >> self._left
+        self._rest -= value << self._left
+        return value
 
     def flag(self) -> bool:
         """Return the next bit."""
@@ -46,12 +49,10 @@ class BitReader:
         Raises:
             EndOfBitsError: there are no more, or it is longer than any may be.
         """
-        zeros = 0
-        while not self.flag():
-            zeros += 1
-            if zeros > LONGEST_CODE:
-                raise EndOfBitsError("a code is too long")
-        return (1 << zeros) - 1 + self.bits(zeros)
+        zeros = self._left - self._rest.bit_length()
+        if zeros > LONGEST_CODE:
+            raise EndOfBitsError("a code is too long")
+        return self.bits(2 * zeros + 1) - 1
 
     def signed(self) -> int:
         """Return the next signed Exp-Golomb code: se(v) of the standards."""

@@ -17,3 +17,12 @@ class RefusedPacketError(Exception):
     def __init__(self, sentence: str, *, elsewhere: bool = False) -> None:
         super().__init__(sentence)
         self.elsewhere = elsewhere
+
+
+class UndecodableError(RefusedPacketError):
+    """A stream of a kind that FFmpeg does not decode."""
+
+    def __init__(self, what: str, instead: str) -> None:
+        super().__init__(
+            f"the stream has {what}, which FFmpeg does not decode: set the encoder to {instead}"
+        )

@@ -76,13 +76,12 @@ class Stream:
         self.codec = codec
         self._orientation = orientation
         self._wanted = wanted
-        self._reserve = reserve
         self._frames = 0
         self._decoder: VideoDecoder | None = None
         if codec is not Codec.MJPEG:
             from video_decoder import VideoDecoder  # noqa: PLC0415 - see above
 
-            self._decoder = VideoDecoder(codec, wanted.limits.max_pixels, self._admit)
+            self._decoder = VideoDecoder(codec, wanted.limits.max_pixels, self._admit, reserve)
 
     def push(
         self,
@@ -168,7 +167,6 @@ class Stream:
                 f"the stream's frames are {sequence.width}x{sequence.height} where at most {limit} "
                 "pixels are allowed"
             )
-        self._reserve(sequence.memory_bytes)
 
 
 def _nothing(status: ImageStatus, decode_s: float) -> PacketAnswer:

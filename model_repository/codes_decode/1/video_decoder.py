@@ -1,50 +1,40 @@
 """One stream of H.264 or H.265: access units in, frames out, whatever arrives.
 
-After a fault the decoder is thrown away, and a fresh one begins at the next key frame with the
-parameter sets that the stream has sent: what a decoder made of damaged references is never shown.
+What a decoder made of damaged or missing references is never shown. After a fault the decoder is
+thrown away, and a fresh one begins at the next key frame or recovery point.
 
 Imported with the first stream that wants it (stream.py).
 """
 
 from __future__ import annotations
 
-from collections import deque
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
-import av
 import numpy as np
-from av.video.codeccontext import VideoCodecContext
 from av.video.reformatter import VideoReformatter
 from contract import Codec, ImageStatus
 
-from h264_slices import FrameNumbers, is_recovery_point
-from known_sets import MOST_SETS, SETS, KnownSets
-from nal_units import Kind, NalUnit, NotAnnexBError, annex_b, nal_units
+from bits import EndOfBitsError
+from frame_queue import DecodedFrame, FrameQueue
+from h264_pictures import H264Pictures
+from h265_pictures import H265Pictures
+from known_sets import SETS, KnownSets, MissingSetError
+from nal_units import SLICES, Kind, NalUnit, NotAnnexBError, nal_units
 from parameter_sets import BGR_BYTES, BadParameterSetError
+from picture_decoder import PictureDecoder, Verdict
+from recovery_points import has_recovery_point, x264_build
+from refusals import UndecodableError
+from reorder import Reordering
 
 if TYPE_CHECKING:
+    import av
     from numpy.typing import NDArray
 
-    from known_sets import Admit
+    from known_sets import Admit, Reserve
+    from pictures import AccessUnit
 
-SLICES = frozenset({Kind.KEY_SLICE, Kind.SLICE})
-DECODERS = {Codec.H264: "h264", Codec.H265: "hevc"}
-# Packets whose frame has not come yet, so that their timestamps are remembered.
-MOST_WAITING = 64
-# Decoders read past the end of a damaged packet, by up to AV_INPUT_BUFFER_PADDING_SIZE bytes; PyAV
-# hands them the bytes as they lie in memory, and what a packet is answered with must not depend on
-# what lies behind it. Annex B allows zeros after a NAL unit (trailing_zero_8bits).
-PADDING = bytes(64)
-UNKNOWN = -1
-
-
-@dataclass(frozen=True)
-class DecodedFrame:
-    """A frame and the timestamp of the packet that it came in, or -1."""
-
-    frame: av.VideoFrame
-    timestamp: int
+# Units of packets without a picture that mean something to the one that follows.
+KEPT = frozenset({Kind.SUPPLEMENT, Kind.END})
 
 
 class VideoDecoder:
@@ -54,53 +44,55 @@ class VideoDecoder:
         codec: of the packets.
         max_pixels: of a frame, as a last resort: ``admit`` comes first.
         admit: called with every new sequence set.
+        reserve: called with the bytes that the decoder may need.
     """
 
-    def __init__(self, codec: Codec, max_pixels: int, admit: Admit) -> None:
+    def __init__(self, codec: Codec, max_pixels: int, admit: Admit, reserve: Reserve) -> None:
         self._codec = codec
         self._max_pixels = max_pixels
-        self._context: VideoCodecContext | None = None
-        self._numbers = FrameNumbers()
-        self._sets = KnownSets(codec, admit)
-        # Parameter sets that came in packets of their own, for the packet that follows them.
-        self._before: list[NalUnit] = []
-        self._ready: deque[DecodedFrame] = deque()
-        self._timestamps: dict[int, int] = {}
-        self._packets = 0
+        self._decoder: PictureDecoder | None = None
+        self._sets = KnownSets(codec, admit, reserve)
+        self._pictures = H264Pictures() if codec is Codec.H264 else H265Pictures()
+        # Whether the stream does not say how many pictures the decoder holds back.
+        self._holds = False
+        self._reordering = Reordering()
+        self._before: dict[Kind, NalUnit] = {}
+        self._frames = FrameQueue(self._reordering.shown)
+        self._x264_build: int | None = None
         self._to_bgr = VideoReformatter()
 
     def decode(self, packet: bytes, timestamp: int) -> DecodedFrame | ImageStatus:
         """Decode one access unit; return a frame, or why there is none.
 
         Raises:
-            RefusedPacketError: from ``admit``; the decoder then waits for a key frame.
+            RefusedPacketError: from ``admit`` or ``reserve``, or FFmpeg does not decode such; the
+                decoder then waits for a key frame.
         """
         if not packet:
-            return self._drain()
+            self._stop()
+            return self._answer(ImageStatus.WAITING_FOR_KEY_FRAME)
         try:
-            units = nal_units(packet, self._codec)
+            units = nal_units(packet, self._codec, self._max_pixels)
             self._sets.take(units)
-            if self._codec is Codec.H264:
-                self._numbers.take_picture_sets(units)
-        except (NotAnnexBError, BadParameterSetError):
-            return self._fault(ImageStatus.CORRUPT_PACKET)
-        except Exception:
-            self._forget()
+            units = [unit for unit in units if self._is_needed(unit)]
+            if not any(unit.kind in SLICES for unit in units):
+                return self._without_picture(units)
+            units = [*self._before.values(), *units]
+            self._before.clear()
+            access = self._pictures.look(units, self._sets)
+        except MissingSetError:
+            self._stop()
+            return self._answer(ImageStatus.WAITING_FOR_KEY_FRAME)
+        except (NotAnnexBError, BadParameterSetError, EndOfBitsError):
+            self._stop()
+            return self._answer(ImageStatus.CORRUPT_PACKET)
+        except Exception as error:
+            self._stop()
+            if isinstance(error, UndecodableError) and self._frames.number:
+                # It was decoded so far: the packet is damaged.
+                return ImageStatus.CORRUPT_PACKET
             raise
-        if not any(unit.kind in SLICES for unit in units):
-            self._before += [unit for unit in units if unit.kind in SETS]
-            return self._nothing_yet()
-        if self._codec is Codec.H264 and self._numbers.has_gap(units, self._sets.sequences):
-            self._forget()
-        if self._context is not None:
-            answer = self._run(self._context, [*self._before, *units], timestamp)
-            if answer is not ImageStatus.CORRUPT_PACKET or not self._begins_at(units):
-                return answer
-        if not self._begins_at(units):
-            return ImageStatus.WAITING_FOR_KEY_FRAME
-        # What was before a key frame, damaged perhaps, must not cost this one.
-        self._context = self._fresh_context()
-        return self._run(self._context, [*self._sets.missing_in(units), *units], timestamp)
+        return self._decode_picture(units, access, timestamp)
 
     def bgr_pixels(self, frame: av.VideoFrame) -> NDArray[np.uint8]:
         """Return the pixels of a frame, uint8 ``[height, width, 3]``."""
@@ -112,89 +104,92 @@ class VideoDecoder:
 
     def close(self) -> None:
         """Let go of the decoder and its frames."""
-        self._forget()
+        self._decoder = None
+        self._frames.clear()
+
+    def _decode_picture(
+        self, units: list[NalUnit], access: AccessUnit, timestamp: int
+    ) -> DecodedFrame | ImageStatus:
+        holds = access.sequence.reorder is None
+        if access.lost or (access.begins and holds is not self._holds):
+            self._stop()
+        status = ImageStatus.WAITING_FOR_KEY_FRAME
+        if self._decoder is not None:
+            if not access.skipped:
+                status = self._run(self._decoder, units, access, timestamp)
+            if self._decoder is not None or not access.begins:
+                return self._answer(status)
+        if access.begins:
+            # What was before a key frame, damaged perhaps, must not cost this one.
+            status = self._run(self._begin(access), units, access, timestamp)
+        return self._answer(status)
+
+    def _begin(self, access: AccessUnit) -> PictureDecoder:
+        self._holds = access.sequence.reorder is None
+        self._decoder = PictureDecoder(
+            self._codec, self._max_pixels, self._x264_build, holds=self._holds
+        )
+        self._sets.begin()
+        self._pictures.begin()
+        self._reordering.begin()
+        return self._decoder
 
     def _run(
-        self, context: VideoCodecContext, units: list[NalUnit], timestamp: int
-    ) -> DecodedFrame | ImageStatus:
-        self._before.clear()
-        packet = av.Packet(annex_b(unit for unit in units if self._is_needed(unit)) + PADDING)
-        packet.pts = packet.dts = self._packets
-        self._timestamps[self._packets] = timestamp
-        self._packets += 1
-        if len(self._timestamps) > MOST_WAITING:
-            del self._timestamps[next(iter(self._timestamps))]
-        try:
-            frames = context.decode(packet)
-        except (av.FFmpegError, MemoryError, ValueError):
-            return self._fault(ImageStatus.CORRUPT_PACKET)
-        if any(frame.is_corrupt for frame in frames):
-            return self._fault(ImageStatus.CORRUPT_PACKET)
-        self._take_frames(frames)
-        return self._next_frame(ImageStatus.NO_FRAME_YET)
+        self, decoder: PictureDecoder, units: list[NalUnit], access: AccessUnit, timestamp: int
+    ) -> ImageStatus:
+        """Have a picture decoded; return what its packet is answered with if no frame is ready."""
+        place = self._pictures.advance()
+        number = self._frames.send(timestamp, place)
+        units = [*self._sets.for_decoder(access.sets), *units]
+        decoded = decoder.decode(units, number)
+        verdict, shown_from = decoded.verdict, self._pictures.shown_from
+        if verdict is not Verdict.FINE:
+            self._frames.withhold(number)
+        frames = decoded.frames
+        if self._holds and not self._pictures.between_fields:
+            for _ in range(self._reordering.decode(place.order, access.sequence.most_reorder)):
+                frames += decoder.release()
+        # What refers to missing pictures may be anything, and nothing that is shown refers to it.
+        is_shown = place.is_shown(shown_from)
+        is_damaged = verdict is Verdict.DAMAGED and (is_shown or shown_from is None)
+        # Or one before it, of which FFmpeg said nothing, or nothing that was understood.
+        damaged = self._frames.take(
+            frames, shown_from, number if is_damaged and place.referred else None
+        )
+        if damaged is not None:
+            self._stop(damaged)
+        if is_damaged or damaged is not None:
+            return ImageStatus.CORRUPT_PACKET
+        made_up = verdict is Verdict.MISSING and is_shown and place.referred
+        if made_up or (verdict is Verdict.LEFT_OUT and access.begins):
+            self._stop(number)
+        comes = is_shown and verdict is Verdict.FINE
+        return ImageStatus.NO_FRAME_YET if comes else ImageStatus.WAITING_FOR_KEY_FRAME
 
-    def _nothing_yet(self) -> DecodedFrame | ImageStatus:
-        """Answer a packet that has no picture."""
-        if self._context is None:
-            return ImageStatus.WAITING_FOR_KEY_FRAME
-        if len(self._before) > MOST_SETS:
-            return self._fault(ImageStatus.CORRUPT_PACKET)
-        return self._next_frame(ImageStatus.NO_FRAME_YET)
+    def _stop(self, damaged: int | None = None) -> None:
+        """Throw the decoder away; what it held back is good up to the first damaged picture."""
+        decoder, self._decoder = self._decoder, None
+        if decoder is not None:
+            self._frames.take(decoder.drain(), self._pictures.shown_from, damaged)
+        self._frames.forget_sent()
 
-    def _next_frame(self, otherwise: ImageStatus) -> DecodedFrame | ImageStatus:
-        return self._ready.popleft() if self._ready else otherwise
+    def _answer(self, status: ImageStatus) -> DecodedFrame | ImageStatus:
+        if status is ImageStatus.CORRUPT_PACKET:
+            return status
+        return self._frames.next() or status
 
-    def _drain(self) -> DecodedFrame | ImageStatus:
-        if self._context is not None:
-            context, self._context = self._context, None
-            self._numbers.restart()
-            try:
-                self._take_frames(context.decode(None))
-            except av.FFmpegError:
-                return self._fault(ImageStatus.CORRUPT_PACKET)
-        return self._next_frame(ImageStatus.WAITING_FOR_KEY_FRAME)
-
-    def _take_frames(self, frames: list[av.VideoFrame]) -> None:
-        for frame in frames:
-            number = UNKNOWN if frame.pts is None else frame.pts
-            self._ready.append(DecodedFrame(frame, self._timestamps.pop(number, UNKNOWN)))
-
-    def _begins_at(self, units: list[NalUnit]) -> bool:
-        if not self._sets.sequences:
-            return False
-        kinds = {unit.kind for unit in units}
-        if Kind.KEY_SLICE in kinds:
-            return True
-        return Kind.SLICE in kinds and any(map(self._is_recovery_point, units))
-
-    def _is_recovery_point(self, unit: NalUnit) -> bool:
-        h264 = self._codec is Codec.H264
-        return h264 and unit.kind is Kind.SUPPLEMENT and is_recovery_point(unit)
+    def _without_picture(self, units: list[NalUnit]) -> DecodedFrame | ImageStatus:
+        self._before |= {unit.kind: unit for unit in units if unit.kind in KEPT}
+        waiting = self._decoder is None
+        return self._answer(
+            ImageStatus.WAITING_FOR_KEY_FRAME if waiting else ImageStatus.NO_FRAME_YET
+        )
 
     def _is_needed(self, unit: NalUnit) -> bool:
-        # What else SEI say changes no pixel, and a decoder that takes faults for errors would fail
-        # on those of some cameras.
-        return unit.kind is not Kind.SUPPLEMENT or self._is_recovery_point(unit)
-
-    def _fresh_context(self) -> VideoCodecContext:
-        context = cast("VideoCodecContext", av.CodecContext.create(DECODERS[self._codec], "r"))
-        # Streams share the cores, so each has one thread.
-        context.thread_count = 1
-        context.options = {
-            # A fault is an error, and not concealed; a picture's hash is checked where it has one.
-            "err_detect": "explode+crccheck",
-            # Coded sizes are larger than what is shown by up to a block on each side.
-            "max_pixels": str(2 * self._max_pixels + 2**16),
-        }
-        return context
-
-    def _fault(self, status: ImageStatus) -> ImageStatus:
-        self._forget()
-        return status
-
-    def _forget(self) -> None:
-        self._context = None
-        self._before.clear()
-        self._ready.clear()
-        self._timestamps.clear()
-        self._numbers.restart()
+        """Return whether the decoder is given a unit; sets it gets when a picture needs them."""
+        if unit.kind is Kind.PARTITION and self._sets.extended:
+            raise UndecodableError("data partitions", "the Main or High profile")
+        if unit.kind is Kind.SUPPLEMENT:
+            self._x264_build = x264_build(unit) or self._x264_build
+            return has_recovery_point(unit, self._codec)
+        return unit.kind not in SETS

@@ -1,0 +1,78 @@
+"""What FFmpeg says while it decodes a packet: which of it means that the picture is not right.
+
+A frame says only when it leaves the decoder that parts of it were made up, and by then others that
+refer to it may have left before it. So the messages are listened to. Most errors among them change
+no pixel: a picture that is to be forgotten and is not there, a clock that does not run, a number
+that is out of its level's range. Those that do begin with the words below. What FFmpeg says in
+other words one day is noticed when the frame leaves.
+"""
+
+from __future__ import annotations
+
+import logging
+
+import av.logging
+
+# Parts of the picture could not be decoded. The first is said of every frame of H.264 of which
+# parts were made up, the third of H.265; the others of fields, of which FFmpeg makes nothing up.
+DAMAGED = (
+    "concealing ",
+    "error while decoding MB ",
+    "CABAC_MAX_BIN ",
+    "Slice overlaps",
+    "non-existing PPS",
+    "Frame num change",
+    "Changing field mode",
+    "PPS changed",
+    "SPS changed",
+    "Invalid mix of IDR",
+    "slice type ",
+    "reference overflow",
+    "reference count overflow",
+    "first_mb_in_slice overflow",
+    "illegal m",
+    "illegal long ref",
+    "QP ",
+    "deblocking",
+    "cabac_init_idc",
+)
+# It refers to a picture that is not there.
+MISSING = (
+    "reference picture missing during reorder",
+    "Could not find ref with POC",
+    "Error constructing the frame RPS",
+)
+
+av.logging.set_level(av.logging.INFO)
+# The same may be said of several streams.
+av.logging.set_skip_repeated(False)
+# What is said while nobody listens, as when pixels are converted, would else go to stderr.
+_logger = logging.getLogger("libav")
+_logger.addHandler(logging.NullHandler())
+_logger.propagate = False
+
+
+class Messages:
+    """What was said of one packet; a context manager that listens.
+
+    Attributes:
+        damaged: parts of its picture are not what was encoded.
+        missing: it refers to pictures that are not there.
+    """
+
+    def __init__(self) -> None:
+        self._capture = av.logging.Capture()
+        self.damaged = False
+        self.missing = False
+
+    def __enter__(self) -> Messages:
+        """Listen to what FFmpeg says in this thread."""
+        self._heard = self._capture.__enter__()
+        return self
+
+    def __exit__(self, *fault: object) -> None:
+        """Listen no more."""
+        self._capture.__exit__(*fault)  # type: ignore[arg-type]
+        texts = [text for _, _, text in self._heard]
+        self.damaged = any(text.startswith(DAMAGED) for text in texts)
+        self.missing = any(text.startswith(MISSING) for text in texts)
