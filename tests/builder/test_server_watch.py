@@ -11,6 +11,7 @@ import pytest
 from builder.serving.local_triton import Work
 from builder.serving.server_options import ServerOptions
 from builder.serving.supervision import server_watch
+from builder.serving.supervision.clock_watch import SUSPECT_S
 from builder.serving.supervision.readiness_board import ReadinessBoard
 from builder.serving.supervision.server_watch import (
     COUNTS_EVERY_S,
@@ -28,14 +29,18 @@ class Watched:
     def __init__(self, monkeypatch: pytest.MonkeyPatch, repository: Path) -> None:
         self.now = 100.0
         self.asked = 0
+        self.work = {"a": Work(), "a_network": Work()}
+        # Of the time of day, against the monotonic clock.
+        self.offset = 1e9
         self.compiles_until = self.answers_from = float("-inf")
         self.forgiven: list[float] = []
         monkeypatch.setattr(server_watch, "ProcessWatch", lambda *_: Processes(self))
         monkeypatch.setattr(server_watch, "PipelinesWatch", lambda *_: Pipelines(self))
         monkeypatch.setattr(server_watch.time, "monotonic", lambda: self.now)
+        monkeypatch.setattr(server_watch.time, "time", lambda: self.now + self.offset)
         monkeypatch.setattr(server_watch.time, "sleep", self.sleep)
         triton = SimpleNamespace(
-            pid=1, death=lambda: None, local=SimpleNamespace(work=lambda _: {"a": Work()})
+            pid=1, death=lambda: None, local=SimpleNamespace(work=lambda _: self.work)
         )
         options, board = ServerOptions(repository), ReadinessBoard(["a"])
         self.watch = ServerWatch(triton, options, board)  # type: ignore[arg-type]
@@ -61,6 +66,8 @@ class Processes:
 
 
 class Pipelines(Processes):
+    later_steps = frozenset({"a_network"})
+
     def look(self, *_: object) -> None:
         self._watched.asked += 1
 
@@ -119,3 +126,40 @@ def test_what_computes_nothing_is_waited_for_no_longer(watched: Watched) -> None
     watched.compiles_until = float("inf")
     assert watched.watch.until_all_answer() is None
     assert watched.now - begun <= FIRST_ANSWERS_MOST_S + 10
+
+
+def looks(watched: Watched, seconds: float) -> list[str]:
+    """What is found wrong in so much time."""
+    found, until = [], watched.now + seconds
+    while watched.now < until:
+        fault = watched.watch._look()
+        found += [str(fault)] if fault else []
+        watched.sleep(LOOK_S)
+    return found
+
+
+@pytest.mark.parametrize("set_by_s", [86_400, -86_400, 2.0])
+def test_a_model_that_fails_requests_when_the_clock_is_set_is_not_believed(
+    watched: Watched, set_by_s: float
+) -> None:
+    assert looks(watched, 2) == []
+    watched.offset += set_by_s
+    assert looks(watched, 0.5) == []
+    watched.work["a_network"] = Work(answered=100, failed=1)
+    (found,) = looks(watched, 2)
+    assert found.startswith(
+        f"a_network: it failed requests when the clock was set by {set_by_s:+.1f}"
+    )
+
+
+def test_a_clock_that_is_set_is_no_fault_and_failures_without_it_are_none(watched: Watched) -> None:
+    watched.offset += 86_400
+    watched.work["a"] = Work(answered=10, failed=10)  # full queues refuse requests
+    assert looks(watched, 2 * SUSPECT_S) == []
+    watched.work["a_network"] = Work(answered=10, failed=1)
+    assert looks(watched, 2) == []
+    # One that is steered goes wrong slowly.
+    for second in range(20):
+        watched.offset += 5e-4
+        watched.work["a_network"] = Work(failed=second)
+        assert looks(watched, 1) == []

@@ -11,6 +11,7 @@
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/futex.h>
 #include <pthread.h>
 #include <semaphore.h>
 #include <stdarg.h>
@@ -120,6 +121,30 @@ int sem_timedwait(sem_t *semaphore, const struct timespec *until)
     if (!real)
         real = next("sem_timedwait");
     return real(semaphore, &machine);
+}
+
+/* What Triton's gRPC calls for its locks, past the functions above. Arguments that a call does not have
+ * are passed on as they happen to be, as in glibc. */
+long syscall(long number, ...)
+{
+    static long (*real)(long, ...);
+    long argument[6];
+    struct timespec machine;
+    va_list rest;
+    va_start(rest, number);
+    for (int each = 0; each < 6; each++)
+        argument[each] = va_arg(rest, long);
+    va_end(rest);
+    if (!real)
+        real = next("syscall");
+    /* Of a wait with a bitset the time is absolute. */
+    if (number == SYS_futex && argument[3] && (argument[1] & FUTEX_CLOCK_REALTIME) &&
+        (argument[1] & FUTEX_CMD_MASK) == FUTEX_WAIT_BITSET) {
+        machine = machine_time((const struct timespec *)argument[3]);
+        argument[3] = (long)&machine;
+    }
+    return real(number, argument[0], argument[1], argument[2], argument[3], argument[4],
+                argument[5]);
 }
 
 /* The disk. */

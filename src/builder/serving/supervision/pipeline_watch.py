@@ -71,6 +71,11 @@ class PipelinesWatch:
             for name, watches in self._watches.items()
         }
 
+    @property
+    def later_steps(self) -> frozenset[str]:
+        """Names of the models that requests come to after the first step."""
+        return frozenset(step for watch in self._each() for step in watch.later_steps)
+
     def beginning(self, processes: ProcessWatch, ticks: Mapping[int, int], s: float) -> bool:
         """Return whether what works for a pipeline that is not ready computes; as ``computing``."""
         return any(

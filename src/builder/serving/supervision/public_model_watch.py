@@ -99,6 +99,11 @@ class PublicModelWatch:
         self._ticks: Mapping[int, int] = {}
 
     @property
+    def later_steps(self) -> tuple[str, ...]:
+        """Names of the models that requests come to after the first one."""
+        return self._public.steps[1:]
+
+    @property
     def idle_since(self) -> float:
         """When it last answered anybody, or was sent a canary."""
         return max(self._lived_at, self.sent_at)

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 
 from builder.serving.local_triton import Work
 from builder.serving.server_options import ServerOptions
+from builder.serving.supervision.clock_watch import ClockWatch
 from builder.serving.supervision.fault import TRITON, Fault
 from builder.serving.supervision.pipeline_watch import PipelinesWatch
 from builder.serving.supervision.process_signs import TICKS_PER_S, threads_at_work
@@ -53,6 +54,7 @@ class ServerWatch:
         self._looked_at = self._answered_at = time.monotonic()
         self._counted_at = float("-inf")
         self._ticks: Mapping[int, int] = {}
+        self._clock = ClockWatch()
 
     def until_all_answer(self) -> Fault | None:
         """Watch until every pipeline has answered; return what is wrong before, or None.
@@ -101,6 +103,8 @@ class ServerWatch:
         if death := self._server.death():
             return Fault(TRITON, str(death).removeprefix(f"{TRITON} "))
         fault = self._processes.look(now, self._work)
+        if self._clock.look(now):
+            counts_every_s = LOOK_S
         # A Triton that was stopped would only keep us waiting.
         due = now - self._counted_at >= counts_every_s and not self._processes.triton_stopped
         if fault is None and due:
@@ -116,7 +120,8 @@ class ServerWatch:
             return self._silent(time.monotonic())
         self._work, self._answered_at = work, now
         self._ticks = self._processes.ticks()
-        return self._pipelines.look(now, work, self._processes)
+        fault = self._clock.judge(now, self._pipelines.later_steps, work)
+        return fault or self._pipelines.look(now, work, self._processes)
 
     def _silent(self, now: float) -> Fault | None:
         silent_s = now - self._answered_at
