@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncGenerator, AsyncIterable, Iterable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Iterable, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -13,10 +13,10 @@ from tritonclient.grpc import service_pb2_grpc
 
 from thin_client import conversation
 from thin_client.connection import DEFAULT_URL, Connection
-from thin_client.conversation import Call, Conversation
+from thin_client.conversation import LINGER_S, Call, Conversation
 from thin_client.detections import Detections
 from thin_client.errors import DetectorClosed, FramewireError
-from thin_client.failures import pause_or_raise
+from thin_client.failures import late, pause_or_raise
 from thin_client.parameters import RequestParameters
 from thin_client.pipeline import Pipeline
 from thin_client.pipelining import async_map_in_order
@@ -60,6 +60,8 @@ class AsyncDetector:
         # A channel belongs to the running event loop, and there may be none yet.
         self._channel: Any = None
         self._stub: Any = None
+        # Calls that nobody waits for any more and that the server is about to end.
+        self._lingering: set[asyncio.Task[Any]] = set()
 
     async def connect(self) -> Pipeline:
         """Return what the pipeline says about itself, asking the server the first time only.
@@ -120,6 +122,7 @@ class AsyncDetector:
         self._closed = True
         if self._channel is not None:
             await self._channel.close()
+        await asyncio.gather(*self._lingering, return_exceptions=True)
 
     async def __aenter__(self) -> Self:
         """Return the detector itself."""
@@ -173,11 +176,9 @@ class AsyncDetector:
                 self._stub = service_pb2_grpc.GRPCInferenceServiceStub(self._channel)
             timeout_s = budget.remaining_s()
             try:
-                response = await getattr(self._stub, call.method)(
-                    call.request_within(timeout_s),
-                    timeout=timeout_s,
-                    metadata=self._connection.metadata,
-                )
+                response = await self._answer(call, timeout_s)
+            except asyncio.TimeoutError:
+                raise late(self._connection.url, budget.timeout_s) from None
             except grpc.RpcError as error:
                 if self._closed:
                     raise DetectorClosed("the detector was closed meanwhile") from error
@@ -186,6 +187,33 @@ class AsyncDetector:
                 budget.succeeded()
                 return response
             await asyncio.sleep(pause_s)
+
+    async def _answer(self, call: Call, timeout_s: float | None) -> Any:
+        method, metadata = getattr(self._stub, call.method), self._connection.metadata
+        request = call.request_within(timeout_s)
+        if timeout_s is None or not call.lingers(timeout_s):
+            return await method(request, timeout=timeout_s, metadata=metadata)
+        pending = method(request, timeout=timeout_s + LINGER_S, metadata=metadata)
+        task = asyncio.ensure_future(_awaited(pending))
+        try:
+            done, _ = await asyncio.wait({task}, timeout=timeout_s)
+        except asyncio.CancelledError:
+            pending.cancel()
+            raise
+        if not done:
+            self._lingering.add(task)
+            task.add_done_callback(self._end_lingering)
+            raise asyncio.TimeoutError
+        return task.result()
+
+    def _end_lingering(self, task: asyncio.Task[Any]) -> None:
+        self._lingering.discard(task)
+        if not task.cancelled():
+            task.exception()  # which nobody waits for
+
+
+async def _awaited(call: Awaitable[T]) -> T:
+    return await call
 
 
 def _open_channel(connection: Connection) -> Any:

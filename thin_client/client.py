@@ -13,10 +13,10 @@ from tritonclient.grpc import service_pb2_grpc
 from thin_client import conversation
 from thin_client.closing import Closing
 from thin_client.connection import DEFAULT_URL, Connection
-from thin_client.conversation import Call, Conversation
+from thin_client.conversation import LINGER_S, Call, Conversation
 from thin_client.detections import Detections
 from thin_client.errors import DetectorClosed, FramewireError
-from thin_client.failures import pause_or_raise
+from thin_client.failures import late, pause_or_raise
 from thin_client.parameters import RequestParameters
 from thin_client.pipeline import Pipeline
 from thin_client.pipelining import map_in_order
@@ -275,11 +275,9 @@ class Detector(Closing):
         while True:
             timeout_s = budget.remaining_s()
             try:
-                response = getattr(self._stub, call.method)(
-                    call.request_within(timeout_s),
-                    timeout=timeout_s,
-                    metadata=self._connection.metadata,
-                )
+                response = self._answer(call, timeout_s)
+            except grpc.FutureTimeoutError:
+                raise late(self._connection.url, budget.timeout_s) from None
             except ValueError as error:
                 # What gRPC raises for a call on a closed channel.
                 raise DetectorClosed("the detector is closed; make a new one") from error
@@ -291,6 +289,14 @@ class Detector(Closing):
                 budget.succeeded()
                 return response
             self._closed.wait(pause_s)
+
+    def _answer(self, call: Call, timeout_s: float | None) -> Any:
+        method, metadata = getattr(self._stub, call.method), self._connection.metadata
+        request = call.request_within(timeout_s)
+        if timeout_s is None or not call.lingers(timeout_s):
+            return method(request, timeout=timeout_s, metadata=metadata)
+        pending = method.future(request, timeout=timeout_s + LINGER_S, metadata=metadata)
+        return pending.result(timeout=timeout_s)
 
 
 def _open_channel(connection: Connection) -> Any:

@@ -34,7 +34,7 @@ from thin_client.server_report import ServerReport, statistics_from_response
 from thin_client.versions import Versions
 from thin_client.wire import EncodedImage, encoded_image, infer_request, read_response, set_timeout
 
-__all__ = ["Call", "Conversation", "connect", "detect", "detect_batch", "report"]
+__all__ = ["LINGER_S", "Call", "Conversation", "connect", "detect", "detect_batch", "report"]
 
 T = TypeVar("T")
 
@@ -58,8 +58,20 @@ class Call:
             set_timeout(self.request, timeout_s)
         return self.request
 
+    def lingers(self, timeout_s: float | None) -> bool:
+        """Return whether the call is to go on for LINGER_S when nobody waits for it any more.
+
+        The server, which knows how long it is waited for, then ends it. To hang up in that very
+        moment may crash the gRPC endpoint of a Triton before 25.06, and where time is short many
+        do.
+        """
+        return self.method == _INFER and timeout_s is not None and timeout_s < _SHORT_S
+
 
 _INFER = "ModelInfer"
+_SHORT_S = 5.0
+# Longer than Triton takes to look for requests in its queues whose time is over: half a second.
+LINGER_S = 1.0
 Conversation = Generator[Call, Any, T]
 
 

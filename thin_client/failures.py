@@ -30,7 +30,14 @@ from thin_client.errors import (
 )
 from thin_client.retry import Budget
 
-__all__ = ["clean_sentence", "diagnose", "has_lost_process", "is_transient", "pause_or_raise"]
+__all__ = [
+    "clean_sentence",
+    "diagnose",
+    "has_lost_process",
+    "is_transient",
+    "late",
+    "pause_or_raise",
+]
 
 _logger = logging.getLogger("thin_client")
 
@@ -130,9 +137,17 @@ def pause_or_raise(error: grpc.RpcError, request: Any, url: str, budget: Budget)
         budget.interrupted()
     pause_s = budget.pause_s(lost_process=lost_process) if transient else None
     if pause_s is None:
-        raise failure from error
+        # The server ends what nobody waits for, and may be the first to notice.
+        is_late = budget.remaining_s() == 0 and is_transient(error)
+        raise (late(url, budget.timeout_s) if is_late else failure) from error
     _logger.debug("%s; trying again in %.2f s", failure, pause_s)
     return pause_s
+
+
+def late(url: str, timeout_s: float | None) -> DeadlineExceeded:
+    """Return the exception of a call whose time is over."""
+    _, sentence = _BY_CODE[grpc.StatusCode.DEADLINE_EXCEEDED]
+    return DeadlineExceeded(sentence.format(url=url, within=_within(timeout_s)))
 
 
 def is_transient(error: grpc.RpcError) -> bool:

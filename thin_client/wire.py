@@ -43,9 +43,6 @@ __all__ = [
 EncodedImage = bytes | bytearray | memoryview
 
 _TIMEOUT = "timeout"
-# The server drops a request so much later than its client hangs up. Triton before 25.06 may crash
-# where it refuses a request in the moment in which the deadline of its call passes.
-_LATER_S = 0.05
 _DTYPES = {"INT32": np.dtype("<i4"), "FP32": np.dtype("<f4")}
 
 
@@ -103,7 +100,8 @@ def set_timeout(request: Any, timeout_s: float | None) -> None:
     if timeout_s is None:
         request.parameters.pop(_TIMEOUT, None)
     else:
-        request.parameters[_TIMEOUT].int64_param = round((timeout_s + _LATER_S) * 1e6)
+        # 0 would mean no limit.
+        request.parameters[_TIMEOUT].int64_param = max(1, round(timeout_s * 1e6))
 
 
 def read_response(response: Any, pipeline: Pipeline, batch_size: int) -> list[Detections]:

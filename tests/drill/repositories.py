@@ -9,6 +9,7 @@ from builder.pipelines.manifest import read_manifest
 from builder.pipelines.repository import build_pipeline
 from builder.settings import BuildSettings
 from tests.conftest import ROOT
+from tests.slowed import slow_down
 from tests.tiny_detector import save_tiny_detector
 
 NAME = "tiny"
@@ -22,6 +23,13 @@ def tiny_repository(folder: Path, *, stream: bool = False, max_image_bytes: int 
             NAME, conf=0.1, stream=stream, max_image_bytes=max_image_bytes, max_image_pixels=10**6
         ),
     )
+
+
+def slow_repository(folder: Path, frame_s: float) -> Path:
+    """Build ``tiny`` with streams and a network that waits before each frame it runs."""
+    repository = _build(folder, BuildSettings(NAME, conf=0.1, stream=True))
+    slow_down(repository, NAME, frame_s)
+    return repository
 
 
 def waiting_repository(

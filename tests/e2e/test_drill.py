@@ -42,8 +42,8 @@ def test_the_short_form_of_a_fault_holds(fault: str, tmp_path: Path) -> None:
     assert found["sent"] == found["answered"] + found["refused"]
 
 
-def test_there_are_the_nine_faults_of_the_table_and_forty_kinds_of_damage() -> None:
-    assert len(FAULTS) == 9
+def test_there_are_the_ten_faults_of_the_table_and_forty_kinds_of_damage() -> None:
+    assert len(FAULTS) == 10
     assert len(KINDS) == 40
     assert len(GOOD) == 5
 

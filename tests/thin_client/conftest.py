@@ -85,6 +85,8 @@ class FakeTriton(service_pb2_grpc.GRPCInferenceServiceServicer):
         self.other_statistics: list[tuple[str, str, int]] = []
         self.calls: Counter[str] = Counter()
         self.requests: list[Any] = []
+        # Of the calls of ModelInfer.
+        self.contexts: list[grpc.ServicerContext] = []
         self.metadata: dict[str, dict[str, str]] = {}
         self.refusals: deque[tuple[grpc.StatusCode, str]] = deque()
         self.refuse_all: tuple[grpc.StatusCode, str] | None = None
@@ -147,6 +149,7 @@ class FakeTriton(service_pb2_grpc.GRPCInferenceServiceServicer):
         self._enter("ModelInfer", context)
         with self._lock:
             self.requests.append(request)
+            self.contexts.append(context)
             refusal = self.refusals.popleft() if self.refusals else None
         if refusal:
             context.abort(*refusal)

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from tests.drill.faults import (
+    abandoned,
     access,
     damaged_images,
     dead_models,
@@ -31,4 +32,5 @@ FAULTS: dict[str, Fault] = {
     "sigterm": sigterm.run,
     "million": million.run,
     "access": access.run,
+    "abandoned": abandoned.run,
 }
