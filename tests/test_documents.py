@@ -14,7 +14,12 @@ from builder.settings import BuildSettings
 from tests.conftest import ROOT
 from thin_client import AsyncDetector, Detector
 from thin_client.arguments import parser
-from thin_client.contract import STREAM_STATUSES, ImageStatus, model_names
+from thin_client.contract import (
+    OPTIONAL_STATUSES,
+    STREAM_STATUSES,
+    ImageStatus,
+    model_names,
+)
 from thin_client.redaction import HARMLESS
 from thin_client.retry import MOST_LOST_PROCESSES, RetryPolicy
 from thin_client.streaming import target
@@ -171,11 +176,11 @@ def test_statuses_of_packets_are_those_that_streams_have() -> None:
     of_images, of_packets = row.split("of packets of video only ")
     assert {int(each) for each in re.findall(r"\b(\d+)\b(?=[ ,])", of_packets)} == {
         int(ImageStatus.OK),
-        *map(int, STREAM_STATUSES),
+        *map(int, STREAM_STATUSES + OPTIONAL_STATUSES),
     }
     assert f"{int(STREAM_STATUSES[0])} " not in of_images
-    numbers = sorted(map(int, STREAM_STATUSES))
-    said = f"Answers of streams have 0, {numbers[0]}, {numbers[1]} or {numbers[2]}, never"
+    numbers = sorted(map(int, STREAM_STATUSES + OPTIONAL_STATUSES))
+    said = f"Answers of streams have 0, {', '.join(map(str, numbers[:-1]))} or {numbers[-1]}, never"
     assert said in flat("docs/protocol.md")
 
 
@@ -190,3 +195,19 @@ def test_what_is_not_released_is_said_to_be_had_from_a_clone(document: Path) -> 
     text = " ".join(document.read_text().split())
     if re.search(r"pip install [\"']?framewire", text):
         assert re.search(r"until it is released,[ #]+from a clone: ", text, re.IGNORECASE)
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_links_lead_somewhere(document: Path) -> None:
+    for link in re.findall(r"\]\((?!https?:)([^)\s]+)\)", document.read_text()):
+        path, _, anchor = link.partition("#")
+        linked = document.parent / path if path else document
+        assert linked.exists(), link
+        if anchor:
+            assert anchor in anchors(linked), link
+
+
+def anchors(document: Path) -> set[str]:
+    """Names that GitHub gives to the headings of a document."""
+    titles = re.findall(r"^#+ (.+)$", document.read_text(), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in titles}

@@ -47,11 +47,5 @@ def test_other_defaults_are_as_it_says() -> None:
         assert text.rindex("USER 1000:1000") > text.rindex("FROM ")
 
 
-def test_its_links_lead_somewhere_and_nobody_s_address_is_in_it() -> None:
-    for target in re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", DOCUMENT):
-        assert target.startswith("https://") or (ROOT / target).exists(), target
-    for file, heading in re.findall(r"\]\((docs/[^)#]+)#([^)]+)\)", DOCUMENT):
-        headings = re.findall(r"^#+ (.*)$", (ROOT / file).read_text(), re.MULTILINE)
-        slugs = {re.sub(r"[^\w -]", "", each.lower()).replace(" ", "-") for each in headings}
-        assert heading in slugs, (file, heading)
+def test_nobody_s_address_is_in_it() -> None:
     assert not re.search(r"[\w.]+@[\w.]+", DOCUMENT)

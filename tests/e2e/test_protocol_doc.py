@@ -7,7 +7,6 @@ import json
 import re
 import struct
 from collections.abc import Iterator
-from pathlib import Path
 
 import grpc
 import pytest
@@ -168,8 +167,3 @@ def post(
     text = answer.read()
     connection.close()
     return answer.status, json.loads(text)
-
-
-def test_the_documents_it_names_are_there() -> None:
-    for target in re.findall(r"\]\(([^)]+)\)", DOCUMENT):
-        assert (ROOT / "docs" / Path(target)).exists(), target

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import re
-
 import jpeg
 import jpeg_pixels
 import jpeg_scans
@@ -37,8 +35,3 @@ def test_formats_that_are_named_are_all_there() -> None:
     for name in {*REFUSED_MAGIC_NUMBERS.values(), "HEIC", "AVIF", "MP4", "QuickTime", "AVI"}:
         wanted = name.removesuffix(" video").removesuffix(" file").removeprefix("an ")
         assert wanted in DOCUMENT, name
-
-
-def test_the_documents_it_names_are_there() -> None:
-    for target in re.findall(r"\]\(([^)#]+)", DOCUMENT):
-        assert (ROOT / "docs" / target).exists(), target

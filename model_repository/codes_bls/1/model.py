@@ -7,6 +7,7 @@ comes alone waits for no other. Those that nobody waits for any more cost no fur
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -22,7 +23,15 @@ from metrics import ProcessMetrics
 from network_calls import NetworkCaller, NetworkError, NetworkUnavailableError
 from request_parameters import BadParameterError
 from request_thresholds import default_thresholds, thresholds_of_request
-from triton_requests import abandoned, failure, refusal, response, unavailable, version_settings
+from triton_requests import (
+    abandoned,
+    failure,
+    is_abandoned,
+    refusal,
+    response,
+    unavailable,
+    version_settings,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -47,14 +56,15 @@ class TritonPythonModel:
 
     def execute(self, requests: list[Any]) -> list[Any]:
         """Answer all requests; a bad one harms no other."""
+        begun = time.monotonic()
         answers: list[Any] = [None] * len(requests)
-        _end_abandoned(requests, answers)
+        _end_abandoned(requests, answers, begun)
         thresholds = [self._thresholds(number, requests, answers) for number in range(len(answers))]
         batch = ImageBatch(requests, answers, STEP)
         frames = batch.load(self._loader)
-        _end_abandoned(requests, answers)
+        _end_abandoned(requests, answers, begun)
         candidates = self._candidates(requests, batch, frames)
-        _end_abandoned(requests, answers)
+        _end_abandoned(requests, answers, begun)
         tally = DetectionTally()
         for request in batch.unanswered():
             try:
@@ -132,8 +142,9 @@ class TritonPythonModel:
         return response(found | of_frames)
 
 
-def _end_abandoned(requests: Sequence[Any], answers: list[Any]) -> None:
+def _end_abandoned(requests: Sequence[Any], answers: list[Any], begun: float) -> None:
     """Answer the requests that nobody waits for any more."""
+    held_s = time.monotonic() - begun
     for number, request in enumerate(requests):
-        if answers[number] is None and request.is_cancelled():
+        if answers[number] is None and is_abandoned(request, held_s):
             answers[number] = abandoned()

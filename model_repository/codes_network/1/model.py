@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from contract import CANDIDATES, FRAME
@@ -9,7 +11,14 @@ from contract import CANDIDATES, FRAME
 from cores import allowed_cores
 from frame_runs import FrameRuns
 from runtime import Network
-from triton_requests import abandoned, failure, input_array, response, version_folder
+from triton_requests import (
+    abandoned,
+    failure,
+    input_array,
+    is_abandoned,
+    response,
+    version_folder,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -35,12 +44,13 @@ class TritonPythonModel:
         All answers leave together when the last frame is done: what Triton's statistics call the
         time of this step is then the time that it took, and what comes meanwhile forms a batch.
         """
+        begun = time.monotonic()
         answers: list[Any] = [None] * len(requests)
         frames = [self._frames(number, requests, answers) for number in range(len(requests))]
         waiting = [number for number, answer in enumerate(answers) if answer is None]
         done = self._runs.run(
             [frames[number] for number in waiting],  # type: ignore[misc]
-            [requests[number].is_cancelled for number in waiting],
+            [partial(_is_abandoned, requests[number], begun) for number in waiting],
         )
         for number, candidates in zip(waiting, done, strict=True):
             answers[number] = _answer(candidates)
@@ -63,6 +73,10 @@ class TritonPythonModel:
         except Exception as error:  # noqa: BLE001 - raising would send a traceback to the clients
             answers[number] = failure(error, STEP)
         return None
+
+
+def _is_abandoned(request: Any, begun: float) -> bool:
+    return is_abandoned(request, time.monotonic() - begun)
 
 
 def _answer(candidates: NDArray[np.float32] | Exception | None) -> Any:

@@ -100,6 +100,8 @@ def _network_error(error: Any) -> NetworkError:
     # Triton calls these internal errors, and has no other sign for them.
     if message.endswith("is not ready."):
         return NetworkNotLoadedError(message)
-    if error.code() == pb_utils.TritonError.UNAVAILABLE or message.endswith("Server not ready"):
+    # Its process died, or Triton lost touch with it: whoever looks after Triton starts it again.
+    gone = message.endswith("Server not ready") or "is not healthy" in message
+    if gone or error.code() == pb_utils.TritonError.UNAVAILABLE:
         return NetworkUnavailableError(message)
     return NetworkError(message)

@@ -45,6 +45,26 @@ def image_bytes(request: Any, tensor: Tensor) -> list[bytes]:
     return [bytes(image) for image in input_array(request, tensor).reshape(-1)]
 
 
+def is_late(request: Any, held_s: float) -> bool:
+    """Return whether a client waits no longer, as far as a model can know.
+
+    Args:
+        request: with the parameter ``timeout``, how long its client waits; without, as long as
+            it takes.
+        held_s: how long a model has had the request; before, it was under way and in a queue.
+    """
+    timeout_us: int = request.timeout()
+    return 0 < timeout_us < held_s * 1e6
+
+
+def is_abandoned(request: Any, held_s: float) -> bool:
+    """Return whether nobody waits for a request any more: hung up, or late as in :func:`is_late`.
+
+    Triton is asked, which takes some 50 us. It does not know in the first step of an ensemble.
+    """
+    return is_late(request, held_s) or bool(request.is_cancelled())
+
+
 def response(arrays: Mapping[Tensor, NDArray[Any]]) -> Any:
     """Return a response that holds one array, with its batch dimension, for each tensor."""
     return pb_utils.InferenceResponse(
