@@ -28,7 +28,7 @@ from builder.gateway.frames import (
 from builder.gateway.gateway import Gateway
 from builder.gateway.metrics import CONTENT_TYPE
 from builder.gateway.page_headers import PageHeaders
-from builder.gateway.posts import BodyTooLarge, read_body
+from builder.gateway.posts import BodyTooLarge, read_body, while_connected
 from builder.gateway.session import CLOSE_SERVICE_RESTART, Answering, Session
 from thin_client.errors import ContractMismatch, FramewireError, InvalidRequestParameter
 from thin_client.pipeline import Pipeline
@@ -141,6 +141,9 @@ class _Endpoints:
         try:
             parameters = parameters_from_query(request.query_params)
             image = await read_body(request, gateway.settings.limits)
+            status, answer = await while_connected(
+                request, gateway.answer_post(Frame(0, image, parameters))
+            )
         except InvalidRequestParameter as error:
             return _error(HTTPStatus.BAD_REQUEST, answers.failed(error))
         except BodyTooLarge as error:
@@ -148,7 +151,6 @@ class _Endpoints:
             return _error(error.status, {"status": error.word, "error": str(error)})
         except ClientDisconnect:
             return Response(status_code=HTTPStatus.BAD_REQUEST)
-        status, answer = await gateway.answer_post(Frame(0, image, parameters))
         return JSONResponse(answer, status) if status is HTTPStatus.OK else _error(status, answer)
 
     async def pipeline(self, request: Request) -> Response:

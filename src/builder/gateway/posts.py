@@ -1,16 +1,21 @@
-"""The body of a request, bounded in bytes and in time."""
+"""A request of HTTP: its body, bounded in bytes and in time, and work while its client waits."""
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Coroutine
 from http import HTTPStatus
+from typing import Any, TypeVar
 
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 
 from builder.gateway.settings import Limits
+from builder.gateway.tasks import cancel
 
 # A body that takes longer holds a place for nothing.
 BODY_TIMEOUT_S = 30.0
+
+Result = TypeVar("Result")
 
 
 class BodyTooLarge(Exception):  # noqa: N818 - named by its diagnosis, like the client's
@@ -47,6 +52,24 @@ async def read_body(request: Request, limits: Limits) -> bytes:
             HTTPStatus.REQUEST_TIMEOUT,
             "deadline",
         ) from None
+
+
+async def while_connected(request: Request, work: Coroutine[Any, Any, Result]) -> Result:
+    """Return what ``work`` returns; its body must have been read.
+
+    Raises:
+        ClientDisconnect: the client went away first, and ``work`` was cancelled.
+    """
+    working = asyncio.create_task(work)
+    # With the body read, nothing else comes than that the client went.
+    leaving = asyncio.ensure_future(request.receive())
+    try:
+        await asyncio.wait((working, leaving), return_when=asyncio.FIRST_COMPLETED)
+        if not working.done():
+            raise ClientDisconnect
+        return await working
+    finally:
+        await cancel(working, leaving)
 
 
 async def _read(request: Request, limit: int) -> bytes:

@@ -15,6 +15,7 @@ from builder.gateway.frames import CLOSE_UNSUPPORTED_DATA, Frame, ProtocolMisuse
 from builder.gateway.metrics import Metrics
 from builder.gateway.pacing import Pace
 from builder.gateway.settings import Limits
+from builder.gateway.tasks import cancel
 
 ENDPOINT = "websocket"
 # The server goes; the client may come again (IANA's registry of close codes).
@@ -86,7 +87,7 @@ class Session:
         else:
             return code
         finally:
-            await _cancel(reader, writer, *self._tasks)
+            await cancel(reader, writer, *self._tasks)
 
     async def _ended_by(self, writer: asyncio.Task[None]) -> int:
         await writer
@@ -123,7 +124,7 @@ class Session:
                 return None
             message = dict(await receiving)
         finally:
-            await _cancel(receiving, stopping)
+            await cancel(receiving, stopping)
         if message["type"] == "websocket.disconnect":
             raise WebSocketDisconnect(message.get("code", CLOSE_ABNORMAL))
         return message
@@ -151,11 +152,3 @@ class Session:
             self._metrics.answered(ENDPOINT, answer["status"], took_s)
             self._metrics.sent_bytes += len(text)
             self._places.release()
-
-
-async def _cancel(*tasks: asyncio.Future[Any]) -> None:
-    for task in tasks:
-        task.cancel()
-    for task in tasks:
-        with suppress(asyncio.CancelledError, Exception):
-            await task
