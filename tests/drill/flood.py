@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import multiprocessing
 import time
 from dataclasses import dataclass
+from multiprocessing.connection import Connection
 
 from tests.drill.load import AT_ONCE, SQUARES
+from tests.drill.own_process import READY, START_S, OwnProcess
 from thin_client import AsyncDetector, ServerOverloaded
-
-START_S = 30
 
 
 @dataclass(frozen=True)
@@ -28,8 +27,8 @@ class Call:
     became: str
 
 
-class Flood:
-    """A process of its own that calls, as its clocks must not wait for those that measure.
+def flood(url: str, model: str, rate: float, seconds: float) -> OwnProcess[list[Call]]:
+    """Return a process of its own that calls.
 
     Args:
         url: of the server.
@@ -37,41 +36,17 @@ class Flood:
         rate: calls a second.
         seconds: how long.
     """
-
-    def __init__(self, url: str, model: str, rate: float, seconds: float) -> None:
-        context = multiprocessing.get_context("spawn")
-        self._here, there = context.Pipe()
-        self._process = context.Process(target=_run, args=(there, url, model, rate, seconds))
-        self._seconds = seconds
-
-    def __enter__(self) -> Flood:
-        self._process.start()
-        assert self._here.poll(START_S), "the flood's process did not start"
-        self._here.recv()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._process.join(START_S)
-        if self._process.is_alive():
-            self._process.kill()
-
-    def calls(self) -> list[Call]:
-        """Wait for its end and return what became of every call."""
-        assert self._here.poll(self._seconds + 2 * START_S), "the flood did not end"
-        return list(self._here.recv())
+    return OwnProcess(_run, url, model, rate, seconds, patience_s=seconds + 2 * START_S)
 
 
-def _run(pipe: multiprocessing.connection.Connection, url: str, model: str, rate: float,
-         seconds: float) -> None:  # fmt: skip
+def _run(pipe: Connection, url: str, model: str, rate: float, seconds: float) -> None:
     pipe.send(asyncio.run(_flood(pipe, url, model, rate, seconds)))
 
 
-async def _flood(
-    pipe: multiprocessing.connection.Connection, url: str, model: str, rate: float, seconds: float
-) -> list[Call]:
+async def _flood(pipe: Connection, url: str, model: str, rate: float, seconds: float) -> list[Call]:
     async with AsyncDetector(url, model, retry=AT_ONCE, timeout_s=START_S) as detector:
         await detector.connect()
-        pipe.send("ready")
+        pipe.send(READY)
         begun, calls = time.monotonic(), []
 
         async def call() -> None:

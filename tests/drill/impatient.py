@@ -4,24 +4,24 @@ from __future__ import annotations
 
 import contextlib
 import itertools
-import multiprocessing
 import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from multiprocessing.connection import Connection
 
 import grpc
 from tritonclient.grpc import service_pb2_grpc
 
 from tests import images
 from tests.drill.load import AT_ONCE, SQUARES
+from tests.drill.own_process import READY, START_S, OwnProcess
 from tests.tiny_detector import coloured_square
 from thin_client import DeadlineExceeded, Detector, ServerOverloaded
 from thin_client.contract import Codec, model_names
 from thin_client.streaming.packets import packet_request
 
-START_S = 30
 ANSWERED, GIVEN_UP, REFUSED = "answered", "given up", "refused"
 VARIANTS = ("ensemble", "bls", "stream")
 JPEG = images.encoded(coloured_square("red"), ".jpg")
@@ -46,44 +46,24 @@ class Wave:
     seconds: float | None = None
 
 
-class Impatient:
-    """A process of its own with the clients of a wave.
+def impatient(url: str, pipeline: str, wave: Wave) -> OwnProcess[Counter[str]]:
+    """Return a process of its own with the clients of a wave; it counts what became of the calls.
 
     Args:
         url: of the server.
         pipeline: that is called.
         wave: of calls.
     """
-
-    def __init__(self, url: str, pipeline: str, wave: Wave) -> None:
-        context = multiprocessing.get_context("spawn")
-        self._here, there = context.Pipe()
-        self._process = context.Process(target=_run, args=(there, url, pipeline, wave))
-        self._patience_s = 2 * START_S + (wave.seconds or 0)
-
-    def __enter__(self) -> Impatient:
-        self._process.start()
-        assert self._here.poll(START_S), "the clients' process did not start"
-        self._here.recv()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._process.join(START_S)
-        if self._process.is_alive():
-            self._process.kill()
-
-    def became(self) -> Counter[str]:
-        """Wait for the end and return what became of the calls, and how often."""
-        assert self._here.poll(self._patience_s), "the wave did not end"
-        return Counter(self._here.recv())
+    patience_s = 2 * START_S + (wave.seconds or 0)
+    return OwnProcess(_run, url, pipeline, wave, patience_s=patience_s)
 
 
-def _run(pipe: multiprocessing.connection.Connection, url: str, pipeline: str, wave: Wave) -> None:
+def _run(pipe: Connection, url: str, pipeline: str, wave: Wave) -> None:
     found: Counter[str] = Counter()
     lock = threading.Lock()
     numbers = iter(range(wave.calls)) if wave.calls is not None else itertools.count()
     with _calling(url, pipeline, wave) as call:
-        pipe.send("ready")
+        pipe.send(READY)
         until = time.monotonic() + (wave.seconds or float("inf"))
 
         def send() -> None:

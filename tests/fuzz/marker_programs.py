@@ -7,7 +7,6 @@ marker, another length, pieces doubled, swapped, left out, cut, and floods of th
 
 from __future__ import annotations
 
-import re
 import struct
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -23,9 +22,8 @@ SIDES = (36, 20)
 MOST_STEPS, MOST_BYTES = 12, 2**16
 FLOODS = (2, 3, 7, 99, 101, 700, 1100)
 # What ends a scan's data, and begins a segment.
-MARKER = re.compile(rb"\xff([\x01-\xcf\xd8-\xfe])")
 FILL = b"\xff"
-SCAN, END = b"\xda", b"\xd9"
+SCAN = b"\xda"
 
 
 @dataclass(frozen=True)
@@ -51,7 +49,7 @@ def made_jpeg(program: bytes) -> MadeJpeg:
     """
     sources = good_jpegs()
     source = sources[program[0] % len(sources)] if program else sources[0]
-    pieces = _pieces(source)
+    pieces = jpegs.pieces_of(source)
     harmless = True
     for at in range(1, min(len(program) - 2, 3 * MOST_STEPS), 3):
         step, where, argument = program[at : at + 3]
@@ -92,19 +90,6 @@ def good_jpegs() -> tuple[bytes, ...]:
         jpegs.one_scan_a_component(picture),
         jpegs.arithmetic_grey(*SIDES),
     )
-
-
-def _pieces(data: bytes) -> list[bytes]:
-    """Segments, and each scan's data for itself."""
-    starts, position = [0], 2
-    while (found := MARKER.search(data, position)) is not None:
-        if found.start() > position:
-            starts.append(position)
-        starts.append(found.start())
-        position = found.end()
-        if found[1] != END:
-            position += int.from_bytes(data[position : position + 2], "big")
-    return [data[start:end] for start, end in zip(starts, [*starts[1:], len(data)], strict=True)]
 
 
 def _first_scan(pieces: list[bytes]) -> int:

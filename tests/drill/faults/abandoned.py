@@ -7,7 +7,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from tests.drill.faults.overload import capacity
-from tests.drill.impatient import ANSWERED, GIVEN_UP, REFUSED, VARIANTS, Impatient, Wave
+from tests.drill.impatient import ANSWERED, GIVEN_UP, REFUSED, VARIANTS, Wave, impatient
 from tests.drill.load import SQUARES, Load
 from tests.drill.memory import MemoryWatch
 from tests.drill.outcome import Outcome
@@ -75,8 +75,8 @@ def run(scale: Scale, folder: Path) -> Outcome:
 
 
 def _send(server: Server, wave: Wave, scale: Scale, outcome: Outcome) -> None:
-    with Impatient(server.url, NAME, wave) as clients:
-        became = clients.became()
+    with impatient(server.url, NAME, wave) as clients:
+        became = clients.result()
     answered, refused = became.pop(ANSWERED, 0), became.pop(GIVEN_UP, 0) + became.pop(REFUSED, 0)
     wrong = sum(became.values())
     outcome.sent += answered + refused + wrong

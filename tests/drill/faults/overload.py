@@ -6,7 +6,7 @@ import time
 from collections import Counter
 from pathlib import Path
 
-from tests.drill.flood import Flood
+from tests.drill.flood import flood
 from tests.drill.load import AT_ONCE, SQUARES, Load, percentile
 from tests.drill.memory import MemoryWatch
 from tests.drill.outcome import Outcome
@@ -53,10 +53,10 @@ def run(scale: Scale, folder: Path) -> Outcome:
         outcome.injected = f"{TIMES_CAPACITY} x {rate:.0f} calls/s for {seconds:.0f} s"
         with (
             MemoryWatch(lambda: [server], lambda: int(time.monotonic() * 1e3)) as watch,
-            Flood(server.url, NAME, rate * TIMES_CAPACITY, seconds) as flood,
+            flood(server.url, NAME, rate * TIMES_CAPACITY, seconds) as flooding,
         ):
             begun_ms = int(time.monotonic() * 1e3)
-            calls = flood.calls()
+            calls = flooding.result()
             normal_s = _back_to_normal(server, SLOWER_AT_MOST * p99_s)
         outcome.peak_mb = watch.peak_mb
     answered = [call.took_s for call in calls if call.became == "answered"]
