@@ -165,6 +165,8 @@ def serve_options(arguments: argparse.Namespace) -> ServerOptions:
         access=_access(arguments),
         tracing=_tracing(arguments),
         triton=arguments.triton,
+        # The others are served.
+        exit_on_error=False,
     )
 
 

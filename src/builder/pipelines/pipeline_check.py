@@ -9,9 +9,9 @@ from tritonclient.grpc import model_config_pb2 as pb
 from builder.detectors.onnx_file import load_onnx
 from builder.errors import BuilderError, InvalidPipelineError, RepositoryError
 from builder.pipelines.config_files import CONFIG_FILE, named_versions, read_config
-from builder.pipelines.manifest import Manifest, pipelines, read_manifest
+from builder.pipelines.manifest import Manifest, read_manifest
 from builder.pipelines.model_configs import NETWORK_FILE
-from builder.pipelines.pipeline_models import has_streams, models_of
+from builder.pipelines.pipeline_models import all_names, has_streams, models_of
 from builder.pipelines.validation import check_fit
 from builder.settings import Runtime
 from builder.tensorrt.plan import (
@@ -30,20 +30,13 @@ def checked_names(repository: Path, name: str | None = None) -> tuple[str, ...]:
     """
     if not repository.is_dir():
         raise RepositoryError(f"there is no model repository {repository}: name one")
-    folders = {path.name for path in repository.iterdir() if path.is_dir()}
-    # One whose ensemble is damaged still has its steps.
-    damaged = {
-        folder.removesuffix("_network")
-        for folder in folders
-        if folder.endswith("_network") and folder.replace("_network", "_postprocess") in folders
-    }
-    found = sorted({*pipelines(repository), *damaged})
+    found = all_names(repository)
     if not found or (name and name not in found):
         raise RepositoryError(
             f"{repository} has no pipeline{f' {name}' if name else ''}, its pipelines are: "
             f"{', '.join(found) or 'none'} (make one with `framewire build`)"
         )
-    return (name,) if name else tuple(found)
+    return (name,) if name else found
 
 
 def pipeline_problems(repository: Path, name: str, machine: Machine) -> tuple[str, ...]:

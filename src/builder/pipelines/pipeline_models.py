@@ -12,6 +12,8 @@ from thin_client.contract import model_names
 
 # As in config_files, which is slow to import for a health check.
 CONFIG_FILE = "config.pbtxt"
+# In NAME/<version>/ of every pipeline.
+MANIFESTS = "*/*/pipeline.json"
 
 
 def models_of(name: str, *, streams: bool) -> tuple[str, ...]:
@@ -43,3 +45,26 @@ def has_streams(repository: Path, name: str) -> bool:
 def models_in(repository: Path, name: str) -> tuple[str, ...]:
     """Return Triton's names of the models that a pipeline in a repository has."""
     return models_of(name, streams=has_streams(repository, name))
+
+
+def all_names(repository: Path) -> tuple[str, ...]:
+    """Return the names of all pipelines in a repository, the damaged ones too, sorted.
+
+    One whose ensemble is damaged still has its manifests, or its steps.
+    """
+    if not repository.is_dir():
+        return ()
+    folders = {path.name for path in repository.iterdir() if path.is_dir()}
+    names = {manifest.parent.parent.name for manifest in repository.glob(MANIFESTS)}
+    for folder in folders:
+        name = folder.removesuffix("_network")
+        if folder != name and model_names(name).postprocess in folders:
+            names.add(name)
+    return tuple(sorted(names))
+
+
+def wanted_models(repository: Path, name: str) -> tuple[str, ...]:
+    """Return the models that a pipeline should have, those whose folders are damaged too."""
+    streaming = model_names(name).streaming
+    streams = any((repository / model / CONFIG_FILE).is_file() for model in streaming)
+    return models_of(name, streams=streams)

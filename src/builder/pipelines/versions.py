@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -106,10 +107,17 @@ def versions_of(repository: Path, name: str) -> tuple[PipelineVersion, ...]:
     )
 
 
-def prune_hints(repository: Path) -> list[str]:
-    """Return a sentence for each pipeline of which servers load more than the active version."""
+def prune_hints(repository: Path, left_out: Collection[str] = ()) -> list[str]:
+    """Return a sentence for each pipeline of which servers load more than the active version.
+
+    Args:
+        repository: that holds them.
+        left_out: names of those that are not served, and may be damaged.
+    """
     hints = []
     for name in pipelines(repository):
+        if name in left_out:
+            continue
         others = set(loaded_versions(repository, name)) - {active_version(repository, name)}
         if others:
             hints.append(

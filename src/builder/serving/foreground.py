@@ -6,6 +6,7 @@ import sys
 from contextlib import suppress
 
 from builder.serving.exposure import exposure_warning
+from builder.serving.loading import not_served_line
 from builder.serving.server import sigterm_interrupts, triton_server
 from builder.serving.server_options import ServerOptions
 from builder.serving.supervision.supervisor import Supervision, supervise
@@ -28,10 +29,13 @@ def serve(options: ServerOptions, supervision: Supervision | None = None) -> Non
 def _serve(options: ServerOptions) -> None:
     with triton_server(options) as server:
         try:
-            models = server.wait_until_ready()
+            found = server.wait_until_loaded()
+            for name, why in found.missing.items():
+                line = not_served_line(options, name, why)
+                print(f"framewire: {line}", file=sys.stderr, flush=True)
             if warning := exposure_warning(options, server.version):
                 print(f"framewire: warning: {warning}", file=sys.stderr, flush=True)
-            print(options.ready_line(models), flush=True)
+            print(options.ready_line(found.models, found.missing), flush=True)
             server.wait()
         except KeyboardInterrupt:
             # Triton may have taken requests before we called it ready. While this lasts a second

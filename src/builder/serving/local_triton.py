@@ -17,6 +17,7 @@ from builder.serving.server_options import ServerOptions
 
 ANSWER_S = 10
 LOOK_S = 0.05
+READY = "READY"
 HEADER_LENGTH = "Inference-Header-Content-Length"
 
 
@@ -62,6 +63,15 @@ class LocalTriton:
             version = int(model.get("version", 0))
             states.setdefault(model["name"], {})[version] = model.get("state", "")
         return states
+
+    def model_reasons(self, timeout_s: float = ANSWER_S) -> dict[str, str]:
+        """Return why models are not loaded, by their names, as far as Triton knows."""
+        index = self._ask("POST", "/v2/repository/index", timeout_s) or ()
+        return {
+            model["name"]: model["reason"]
+            for model in index
+            if model.get("reason") and model.get("state") != READY
+        }
 
     def version(self) -> str | None:
         """Return Triton's version, as ``2.51.0``; None when it does not say."""

@@ -11,10 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from builder.errors import RepositoryError, ServerNotReadyError
-from builder.pipelines.pipeline_models import has_streams, models_of
-
-# In NAME/<version>/ of every pipeline: builder.pipelines.manifest, which is slow to import.
-MANIFESTS = "*/*/pipeline.json"
+from builder.pipelines.pipeline_models import all_names, has_streams, models_of
 
 
 def pipelines_by_manifest(repository: Path) -> tuple[str, ...]:
@@ -23,13 +20,13 @@ def pipelines_by_manifest(repository: Path) -> tuple[str, ...]:
     Raises:
         RepositoryError: there is none.
     """
-    names = {manifest.parent.parent.name for manifest in repository.glob(MANIFESTS)}
+    names = all_names(repository)
     if not names:
         raise RepositoryError(
             f"{repository} holds no pipelines to ask for: name some, as in `framewire health "
             "codes`, or their repository with --repository"
         )
-    return tuple(sorted(names))
+    return names
 
 
 def check_ready(

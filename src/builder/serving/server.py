@@ -17,10 +17,11 @@ from builder.pipelines.publication import mend_repository
 from builder.pipelines.versions import prune_hints
 from builder.serving.embedded import EmbeddedTriton, find_embedded_triton
 from builder.serving.installed import InstalledTriton, find_installed_triton
+from builder.serving.left_out import leaving_out
+from builder.serving.repository_view import repository_view
 from builder.serving.server_options import (
     SHELL_SAFE,
     ServerOptions,
-    check_backends,
     check_ports,
     check_repository,
     triton_arguments,
@@ -46,30 +47,33 @@ def triton_server(options: ServerOptions) -> Iterator[TritonServer]:
     Raises:
         EmbeddedUnavailableError: the embedded one cannot run on this machine.
         TritonNotFoundError: there is no installed one where the options say.
-        RepositoryError: there is no repository with models.
+        RepositoryError: there is no repository with models that can be served.
         PortTakenError: another program has one of the ports.
     """
-    with running_triton(checked_triton(options), options) as server:
+    triton, chosen = checked_triton(options)
+    with running_triton(triton, chosen) as server:
         yield server
 
 
-def checked_triton(options: ServerOptions) -> Triton:
-    """Check that a server can be started, mend its repository, and return what to start.
+def checked_triton(options: ServerOptions) -> tuple[Triton, ServerOptions]:
+    """Check that a server can be started, and mend its repository.
+
+    Returns:
+        what to start, and the options with what it has to go without.
 
     Raises:
         as :func:`triton_server`.
     """
     triton = find_installed_triton(options.triton) if options.triton else find_embedded_triton()
     check_repository(options.repository)
-    if not options.triton:
-        check_backends(options.repository)
     mend_repository(options.repository)
+    chosen = leaving_out(options)
     check_ports(options)
-    if shortage := shared_memory_shortage(options.repository):
+    if shortage := shared_memory_shortage(options.repository, chosen.left_out):
         print(f"framewire: warning: {shortage}", file=sys.stderr)
-    for hint in prune_hints(options.repository):
+    for hint in prune_hints(options.repository, chosen.left_out):
         print(f"framewire: {hint}", file=sys.stderr)
-    return triton
+    return triton, chosen
 
 
 @contextmanager
@@ -94,9 +98,9 @@ def _start(triton: Triton, options: ServerOptions, stack: ExitStack) -> TritonSe
     # Process ids repeat where containers share /dev/shm.
     shm_prefix = f"framewire_{os.getpid()}_{secrets.token_hex(4)}_"
     scratch = stack.enter_context(_scratch_folder())
-    # A repository may lie anywhere; Triton sees a link whose path a shell takes as it is.
+    # A repository may lie anywhere; Triton sees links whose path a shell takes as it is.
     repository = scratch / "repository"
-    repository.symlink_to(options.repository.resolve())
+    stack.enter_context(repository_view(options, repository))
     backends = triton.make_backend_directory(scratch)
     stack.callback(_remove_shared_memory, shm_prefix)
     process = subprocess.Popen(

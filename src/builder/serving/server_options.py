@@ -5,7 +5,7 @@ from __future__ import annotations
 import enum
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -16,10 +16,12 @@ from builder.errors import (
     SettingsError,
 )
 from builder.pipelines.config_files import CONFIG_FILE, parse_config
+from builder.pipelines.pipeline_models import all_names, wanted_models
 from builder.serving.access import Access
 from builder.serving.ports import check_free
 from builder.serving.shared_memory import SHM_DEFAULT_BYTES, SHM_GROWTH_BYTES
 from builder.serving.tracing import Tracing
+from thin_client.contract import model_names
 
 LOOPBACK = "127.0.0.1"
 # Triton's Python backend starts its stubs through a shell and quotes nothing.
@@ -83,6 +85,10 @@ class ServerOptions:
         access: who may call what; everybody and everything when not given.
         tracing: where traces of requests go; None makes none.
         triton: the ``tritonserver`` to run; None runs the embedded one.
+        exit_on_error: whether one model that does not load ends it, as Triton's option of that name
+            says; else it serves the others.
+        left_out: why pipelines, and models of nobody's pipeline, are not handed to Triton, by their
+            names.
         tuned: whether its processes get :data:`ALLOCATOR` and :data:`ONE_THREAD`; benchmarks of
             other people's models leave them out.
 
@@ -101,6 +107,8 @@ class ServerOptions:
     access: Access = field(default_factory=Access)
     tracing: Tracing | None = None
     triton: Path | None = None
+    exit_on_error: bool = True
+    left_out: Mapping[str, str] = field(default_factory=dict)
     tuned: bool = True
 
     def __post_init__(self) -> None:
@@ -118,11 +126,18 @@ class ServerOptions:
         """The ports by what they serve."""
         return {"grpc": self.grpc_port, "http": self.http_port, "metrics": self.metrics_port}
 
-    def ready_line(self, models: Sequence[str]) -> str:
-        """Return what is said of a server that has loaded some models."""
+    def ready_line(self, models: Sequence[str], missing: Iterable[str] = ()) -> str:
+        """Return what is said of a server that is ready.
+
+        Args:
+            models: that it has loaded.
+            missing: names of pipelines, and of models of nobody's pipeline, that it has not.
+        """
+        others = ", ".join(sorted(missing))
         return (
             f"ready: {', '.join(models)} on gRPC {self.address}:{self.grpc_port}, "
             f"HTTP {self.http_port}, metrics {self.metrics_port}"
+            + (f"; not served: {others}" if others else "")
         )
 
     @property
@@ -165,6 +180,7 @@ def triton_arguments(
         "--grpc-http2-min-recv-ping-interval-without-data=5000",
         # In-flight requests are still answered: the grace has no end unless one is set.
         f"--grpc-max-connection-age={CONNECTION_AGE_S * 1000}",
+        f"--exit-on-error={str(options.exit_on_error).lower()}",
         *_control_arguments(options),
         *options.access.triton_arguments(),
         *(options.tracing.triton_arguments() if options.tracing else ()),
@@ -176,8 +192,17 @@ def _control_arguments(options: ServerOptions) -> list[str]:
     if options.control is ModelControl.POLL:
         arguments.append(f"--repository-poll-secs={options.poll_s}")
     if options.control is ModelControl.EXPLICIT:
-        arguments.append("--load-model=*")
+        names = served_models(options) if options.left_out else ("*",)
+        arguments += [f"--load-model={name}" for name in names]
     return arguments
+
+
+def served_models(options: ServerOptions) -> tuple[str, ...]:
+    """Return the models of a repository that are handed to Triton, without what is left out."""
+    repository, left_out = options.repository, options.left_out
+    ours = {model for name in left_out for model in wanted_models(repository, name)}
+    there = (file.parent.name for file in repository.glob(f"*/{CONFIG_FILE}"))
+    return tuple(sorted(name for name in there if name not in {*left_out, *ours}))
 
 
 def check_repository(repository: Path) -> None:
@@ -211,17 +236,27 @@ def check_backends(repository: Path) -> None:
     Raises:
         EmbeddedUnavailableError: a network was built for a backend of NVIDIA's container.
     """
+    for error in without_backend(repository).values():
+        raise error
+
+
+def without_backend(repository: Path) -> dict[str, EmbeddedUnavailableError]:
+    """Return why the embedded Triton cannot serve pipelines and other models, by their names."""
+    pipeline = {model_names(name).network: name for name in all_names(repository)}
+    found = {}
     for file in sorted(repository.glob(f"*/{CONFIG_FILE}")):
         try:
             platform = parse_config(file).platform
         except InvalidPipelineError:
-            continue  # Triton says what is wrong with it
+            continue  # servable says what is wrong with it
         if platform in CONTAINER_PLATFORMS:
-            raise EmbeddedUnavailableError(
-                f"{file.parent.name} is a {platform}, for which the embedded Triton has no "
+            model = file.parent.name
+            found[pipeline.get(model, model)] = EmbeddedUnavailableError(
+                f"{model} is a {platform}, for which the embedded Triton has no "
                 "backend: serve it in NVIDIA's container, or build the pipeline with --runtime "
                 "python"
             )
+    return found
 
 
 def check_ports(options: ServerOptions) -> None:

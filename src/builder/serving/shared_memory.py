@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import shutil
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from pathlib import Path
 
 from tritonclient.grpc import model_config_pb2 as pb
@@ -17,7 +17,7 @@ from builder.errors import InvalidPipelineError
 from builder.pipelines.config_files import CONFIG_FILE, named_versions, parse_config, read_config
 from builder.pipelines.manifest import Manifest, active_version, pipelines, read_manifest
 from builder.pipelines.model_configs import DETECTIONS, POSTPROCESS_INPUTS, PREPROCESS_OUTPUTS
-from builder.pipelines.pipeline_models import has_streams, models_in
+from builder.pipelines.pipeline_models import has_streams, models_in, wanted_models
 from builder.pipelines.stream_configs import DECODE_OUTPUTS
 from thin_client.contract import (
     CANDIDATES,
@@ -44,9 +44,14 @@ ELEMENT_BYTES = {"UINT8": 1, "INT32": 4, "INT64": 8, "FP32": 4}
 ENCODED_BYTES = 2**20
 
 
-def shared_memory_shortage(repository: Path) -> str | None:
-    """Return a sentence when /dev/shm may be too small for a repository, else None."""
-    needed = shared_memory_bytes(repository)
+def shared_memory_shortage(repository: Path, left_out: Collection[str] = ()) -> str | None:
+    """Return a sentence when /dev/shm may be too small for a repository, else None.
+
+    Args:
+        repository: the model repository.
+        left_out: names of pipelines and models in it that are not served.
+    """
+    needed = shared_memory_bytes(repository, left_out=left_out)
     total = shutil.disk_usage(SHM_FOLDER).total
     if total >= needed:
         return None
@@ -59,7 +64,10 @@ def shared_memory_shortage(repository: Path) -> str | None:
 
 
 def shared_memory_bytes(
-    repository: Path, versions: int = 1, encoded_bytes: int = ENCODED_BYTES
+    repository: Path,
+    versions: int = 1,
+    encoded_bytes: int = ENCODED_BYTES,
+    left_out: Collection[str] = (),
 ) -> int:
     """Return what full batches may take of /dev/shm.
 
@@ -68,19 +76,22 @@ def shared_memory_bytes(
         versions: of each pipeline, that servers may have loaded at once; those that its configs
             name count in any case.
         encoded_bytes: an encoded image, on average over a full batch.
+        left_out: names of pipelines and models that are not served.
 
     Raises:
         InvalidPipelineError: a pipeline's config or manifest is damaged.
     """
+    not_served = {*left_out, *(m for name in left_out for m in wanted_models(repository, name))}
     ours = {
         model: size
         for name in pipelines(repository)
+        if name not in not_served
         for model, size in _pipeline_bytes(repository, name, versions, encoded_bytes).items()
     }
     others = [
         _model_bytes(file, encoded_bytes)
         for file in repository.glob(f"*/{CONFIG_FILE}")
-        if file.parent.name not in ours
+        if file.parent.name not in {*ours, *not_served}
     ]
     return sum(ours.values()) + sum(others)
 

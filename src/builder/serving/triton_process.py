@@ -16,11 +16,16 @@ from contextlib import suppress
 from builder.errors import ServerDiedError, ServerKilledError, ServerNotReadyError
 from builder.pipelines.manifest import pipelines
 from builder.pipelines.pipeline_models import has_streams, public_models
+from builder.serving.loading import Loaded, load_failures, loaded, short_reason
 from builder.serving.local_triton import LocalTriton
 from builder.serving.model_processes import ModelProcesses
+from builder.serving.running_server import VersionStates
 from builder.serving.server_options import DRAIN_S, ModelControl, ServerOptions
 from thin_client.redaction import without_secrets
 
+READY_S = 120
+# For models without a request to end.
+UNLOAD_S = 30
 POLL_S = 0.05
 WATCH_S = 0.5
 KILL_AFTER_S: float = DRAIN_S + 10
@@ -35,7 +40,6 @@ HARMLESS = re.compile(
 )
 # What C++ says before it aborts.
 ABORTED = re.compile(r"terminate called|what\(\):|Assertion .* failed|double free|corrupted")
-LOAD_FAILURE = re.compile(r"failed to load '(?P<model>[^']+)' version \d+: (?P<reason>.*)")
 LOG_LINE = re.compile(r"[IWE]\d{4} \d\d:\d\d:\d\d\.\d+ \d+ \S+\] ")
 
 
@@ -83,7 +87,7 @@ class TritonServer:
         with suppress(ProcessLookupError):
             os.killpg(self._process.pid, signal.SIGKILL)
 
-    def wait_until_ready(self, timeout_s: float = 120) -> tuple[str, ...]:
+    def wait_until_ready(self, timeout_s: float = READY_S) -> tuple[str, ...]:
         """Wait until every model is ready; return the models' names.
 
         Raises:
@@ -92,16 +96,49 @@ class TritonServer:
         """
         deadline = time.monotonic() + timeout_s
         while time.monotonic() < deadline:
-            if self._process.poll() is not None:
-                raise self._death()
-            models = self._local.model_states()
+            models = self._states()
             if models and all(_is_ready(versions) for versions in models.values()):
                 self._show_warnings = True
                 return tuple(sorted(models))
             time.sleep(POLL_S)
+        raise self._not_ready(timeout_s)
+
+    def wait_until_loaded(self, timeout_s: float = READY_S) -> Loaded:
+        """Wait until Triton has tried to load everything; return what is served and what is not.
+
+        What is loaded of a pipeline that is not served is unloaded, where Triton takes such orders
+        (``ModelControl.EXPLICIT``). With ``exit_on_error`` as :meth:`wait_until_ready`.
+
+        Raises:
+            ServerDiedError: Triton ended, or nothing at all did load, with the reasons.
+            ServerNotReadyError: it was not done in time.
+        """
+        if self._options.exit_on_error:
+            return Loaded(self.wait_until_ready(timeout_s), {})
+        deadline = time.monotonic() + timeout_s
+        # Triton opens its ports when it has tried to load everything.
+        while not (states := self._states()):
+            if time.monotonic() > deadline:
+                raise self._not_ready(timeout_s)
+            time.sleep(POLL_S)
+        reasons = {**load_failures(list(self._log)), **self._local.model_reasons()}
+        found = loaded(self._options, states, reasons)
+        if not found.models:
+            raise ServerDiedError("nothing can be served: " + "; ".join(found.missing.values()))
+        if found.halves and self._options.control is ModelControl.EXPLICIT:
+            self._local.unload(found.halves, UNLOAD_S)
+        self._show_warnings = True
+        return found
+
+    def _states(self) -> VersionStates:
+        if self._process.poll() is not None:
+            raise self._death()
+        return self._local.model_states()
+
+    def _not_ready(self, timeout_s: float) -> ServerNotReadyError:
         models = self._local.model_states()
         waiting = [name for name, versions in models.items() if not _is_ready(versions)]
-        raise ServerNotReadyError(
+        return ServerNotReadyError(
             f"Triton was not ready after {timeout_s:g} s"
             + (f", it still waits for {', '.join(sorted(waiting))}" if waiting else "")
             + ": run `framewire serve --verbose` to see what it does"
@@ -217,11 +254,10 @@ def _is_warning(line: str) -> bool:
 
 
 def _reason(log: list[str]) -> str:
-    failures = [match for line in log if (match := LOAD_FAILURE.search(line))]
-    if failures:
-        # What follows "At:" is a traceback, which the log above has in full.
-        reasons = {match["model"]: match["reason"].split(r"\n\nAt:")[0] for match in failures}
-        return "; ".join(f"model {model} did not load: {why}" for model, why in reasons.items())
+    if failures := load_failures(log):
+        return "; ".join(
+            f"model {model} did not load: {short_reason(why)}" for model, why in failures.items()
+        )
     aborted = [line.strip() for line in log if ABORTED.search(line)]
     if aborted:
         return " ".join(aborted[-2:])

@@ -36,6 +36,14 @@ class HealingLimit:
         self._times: deque[float] = deque()
         self._in_a_row = 0
 
+    def allows(self, now: float) -> bool:
+        """Return whether it may be started again now.
+
+        Args:
+            now: on the monotonic clock.
+        """
+        return sum(now - each <= WINDOW_S for each in self._times) < self._most
+
     def next_pause_s(self, now: float, up_since: float | None, why: str) -> float:
         """Return how long to wait before the next start; nothing where the last one held.
 

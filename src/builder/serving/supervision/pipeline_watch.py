@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from builder.errors import InvalidPipelineError
 from builder.pipelines.config_files import read_config
 from builder.pipelines.manifest import pipelines
-from builder.pipelines.pipeline_models import has_streams, public_models
+from builder.pipelines.pipeline_models import (
+    all_names,
+    has_streams,
+    models_in,
+    public_models,
+)
 from builder.serving.local_triton import LocalTriton, Work
 from builder.serving.supervision.fault import Fault
 from builder.serving.supervision.process_watch import ProcessWatch
 from builder.serving.supervision.public_model_watch import PublicModel, PublicModelWatch
 from thin_client.contract import model_names
+
+NOT_LOADED = "it did not load: the server's log says why"
 
 
 class PipelinesWatch:
@@ -23,16 +30,21 @@ class PipelinesWatch:
     Args:
         triton: that serves them.
         repository: that it serves.
+        missing: names of pipelines that it has not loaded: nobody is to call them, and they are
+            watched once all of their models are loaded.
     """
 
-    def __init__(self, triton: LocalTriton, repository: Path) -> None:
+    def __init__(self, triton: LocalTriton, repository: Path, missing: Iterable[str] = ()) -> None:
         self._triton = triton
         self._repository = repository
         self._loaded: frozenset[str] = frozenset()
         self._watches: dict[str, dict[str, PublicModelWatch]] = {}
-        # What it was started with must have been loaded; what is built later comes when it is.
+        self._missing = set(missing).intersection(all_names(repository))
+        # The others of those that it was started with must have been loaded; what is built later
+        # comes when it is.
         for name in pipelines(repository):
-            self._watch(name)
+            if name not in self._missing:
+                self._watch(name)
 
     def look(self, now: float, work: Mapping[str, Work], processes: ProcessWatch) -> Fault | None:
         """Send canaries where they are due, and say what is wrong, if anything.
@@ -42,8 +54,9 @@ class PipelinesWatch:
             work: what all models have done, as Triton told it just now.
             processes: of the same moment.
         """
-        # The files of what was unloaded may go later.
-        if self._loaded != (loaded := frozenset(work)) or not loaded.issuperset(self._watches):
+        # The files of what was unloaded, or never loaded, may go later.
+        changed = self._loaded != (loaded := frozenset(work))
+        if changed or self._missing or not loaded.issuperset(self._watches):
             self._loaded = loaded
             self._take_up()
         faults = []
@@ -64,6 +77,10 @@ class PipelinesWatch:
 
     def states(self) -> dict[str, str | None]:
         """Return, for each pipeline, why it is not ready, or None where it is."""
+        return {**dict.fromkeys(sorted(self._missing), NOT_LOADED), **self.loaded_states()}
+
+    def loaded_states(self) -> dict[str, str | None]:
+        """Return the same of those that were loaded."""
         return {
             name: next(
                 (f"{watch.model} {watch.why}" for watch in watches.values() if watch.why), None
@@ -85,10 +102,15 @@ class PipelinesWatch:
     def _take_up(self) -> None:
         there = pipelines(self._repository)
         for name in there:
-            if name in self._loaded:
+            if name in self._missing:
+                if self._loaded.issuperset(models_in(self._repository, name)):
+                    self._missing.remove(name)
+                    self._watch(name)
+            elif name in self._loaded:
                 self._watch(name)
         for name in set(self._watches) - set(there) - self._loaded:
             del self._watches[name]
+        self._missing.intersection_update(all_names(self._repository))
 
     def _watch(self, name: str) -> None:
         streams = has_streams(self._repository, name)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from builder.serving.local_triton import Work
 from builder.serving.server_options import ServerOptions
@@ -43,13 +43,20 @@ class ServerWatch:
         server: to watch.
         options: it was started with.
         board: to tell whether its pipelines are ready.
+        missing: names of those that it has not loaded.
     """
 
-    def __init__(self, server: TritonServer, options: ServerOptions, board: ReadinessBoard) -> None:
+    def __init__(
+        self,
+        server: TritonServer,
+        options: ServerOptions,
+        board: ReadinessBoard,
+        missing: Iterable[str] = (),
+    ) -> None:
         self._server = server
         self._board = board
         self._processes = ProcessWatch(server.pid, server.local)
-        self._pipelines = PipelinesWatch(server.local, options.repository)
+        self._pipelines = PipelinesWatch(server.local, options.repository, missing)
         self._work: Mapping[str, Work] = {}
         self._looked_at = self._answered_at = time.monotonic()
         self._counted_at = float("-inf")
@@ -86,8 +93,8 @@ class ServerWatch:
             time.sleep(LOOK_S)
 
     def unready(self) -> dict[str, str]:
-        """Return why pipelines are not ready, by their names."""
-        return {name: why for name, why in self._pipelines.states().items() if why}
+        """Return why pipelines that were loaded are not ready, by their names."""
+        return {name: why for name, why in self._pipelines.loaded_states().items() if why}
 
     def ready(self) -> frozenset[str]:
         """Return the names of the pipelines that are ready."""

@@ -7,13 +7,15 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 
 from builder.errors import PortTakenError, ServerError, ServerKilledError
-from builder.pipelines.manifest import pipelines
+from builder.pipelines.pipeline_models import all_names
 from builder.serving.exposure import exposure_warning
+from builder.serving.left_out import leaving_out
+from builder.serving.loading import Loaded, not_served_line
 from builder.serving.ports import check_free
 from builder.serving.server import Triton, checked_triton, running_triton
 from builder.serving.server_options import ServerOptions, check_ports
@@ -54,8 +56,9 @@ def supervise(options: ServerOptions, supervision: Supervision) -> None:
         ServerError: the first start failed, or there was too much to mend.
     """
     limit = check_supervision(options, supervision)
-    triton = checked_triton(options)
-    board = ReadinessBoard(pipelines(options.repository))
+    # What is left out is looked for at each start.
+    triton, _ = checked_triton(options)
+    board = ReadinessBoard(all_names(options.repository))
     with health_endpoint(options.address, supervision.health_port, board):
         _Supervisor(triton, options, board, limit).run()
 
@@ -85,8 +88,10 @@ class _Supervisor:
         self._noticed_at: float | None = None
         self._well_since: float | None = None
         self._said_ready = False
-        # Pipelines that answered when it was last ready.
+        # Pipelines that have answered since it was last ready.
         self._well: frozenset[str] = frozenset()
+        # What was said of those that are not served.
+        self._told: Mapping[str, str] = {}
 
     def run(self) -> None:
         """Serve until an exception ends it."""
@@ -104,14 +109,21 @@ class _Supervisor:
 
     def _serve(self) -> str:
         """Start a server and watch it; return what went wrong with it."""
-        with running_triton(self._triton, self._options) as server:
+        # Files may have been mended or damaged since the last start.
+        options = leaving_out(self._options, mended=self._well)
+        with running_triton(self._triton, options) as server:
             try:
-                models = server.wait_until_ready()
-                watch = ServerWatch(server, self._options, self._board)
-                why = watch.until_all_answer() or self._missing(watch)
+                found = server.wait_until_loaded()
+                watch = ServerWatch(server, options, self._board, found.missing)
+                why = (
+                    self._lost(options, found)
+                    or watch.until_all_answer()
+                    or self._missing(watch, found)
+                )
                 if why is None:
-                    self._tell_ready(models, watch, server.version)
+                    self._tell_ready(found, watch, server.version)
                     why = watch.until_fault()
+                    self._well |= watch.ready()
                 self._board.tell_all(RESTARTING)
                 if self._noticed_at is None:
                     self._noticed_at = time.monotonic()
@@ -124,19 +136,34 @@ class _Supervisor:
             server.kill()
             return str(why)
 
-    def _missing(self, watch: ServerWatch) -> str | None:
+    def _lost(self, options: ServerOptions, found: Loaded) -> str | None:
+        """Return what did not load after a restart and was served before it.
+
+        That may pass, as a want of memory does; what does not load each time is left out.
+        """
+        names = self._well.intersection(found.missing).difference(options.left_out)
+        again = self._attempts < START_ATTEMPTS and self._limit.allows(time.monotonic())
+        lost = "; ".join(found.missing[name] for name in sorted(names))
+        return lost if again and lost else None
+
+    def _missing(self, watch: ServerWatch, found: Loaded) -> str | None:
         """Return what no longer answers after a restart and did before it."""
-        lost = [why for name, why in watch.unready().items() if name in self._well]
+        expected = self._well.difference(found.missing)
+        lost = [why for name, why in watch.unready().items() if name in expected]
         return "; ".join(lost) or None
 
-    def _tell_ready(self, models: Sequence[str], watch: ServerWatch, version: str | None) -> None:
+    def _tell_ready(self, found: Loaded, watch: ServerWatch, version: str | None) -> None:
         now = time.monotonic()
+        for name, why in found.missing.items():
+            if self._told.get(name) != why:
+                _tell(not_served_line(self._options, name, why))
+        self._told = found.missing
         for why in watch.unready().values():
             _tell(f"warning: {why}")
         if not self._said_ready:
             if warning := exposure_warning(self._options, version):
                 _tell(f"warning: {warning}")
-            print(self._options.ready_line(models), flush=True)
+            print(self._options.ready_line(found.models, found.missing), flush=True)
             self._said_ready = True
         if self._noticed_at is not None:
             _tell(f"healed after {now - self._noticed_at:.1f} s")
