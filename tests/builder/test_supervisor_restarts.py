@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from builder.errors import ServerDiedError, ServerError, ServerKilledError
+from builder.serving.loading import Loaded
 from builder.serving.server_options import ServerOptions
 from builder.serving.supervision import healing_limit, supervisor
 from builder.serving.supervision.fault import Fault
@@ -26,6 +27,7 @@ class Life:
         first: until its pipelines have answered.
         later: after that.
         missing: its pipelines that do not answer.
+        not_loaded: its pipelines that do not load.
     """
 
     def __init__(
@@ -34,8 +36,10 @@ class Life:
         first: Fault | None = None,
         later: Fault | None = None,
         missing: tuple[str, ...] = (),
+        not_loaded: tuple[str, ...] = (),
     ) -> None:
         self.start, self.first, self.later, self.missing = start, first, later, missing
+        self.not_loaded = not_loaded
         self.killed = self.drained = False
         self.version = "26.07"
         # What probes were told when it was killed.
@@ -73,7 +77,7 @@ class Play:
                 return {name: f"{name} fails on its canary" for name in self.life.missing}
 
             def ready(self) -> frozenset[str]:
-                return frozenset({"a", "b"}) - set(self.life.missing)
+                return frozenset({"a", "b"}) - {*self.life.missing, *self.life.not_loaded}
 
         @contextmanager
         def running(*_: object) -> Iterator[Life]:
@@ -88,10 +92,11 @@ class Play:
         monkeypatch.setattr(supervisor, "_wait_for_ports", lambda _: None)
         monkeypatch.setattr(supervisor.time, "sleep", self.pauses.append)
 
-        def wait_until_ready(life: Life) -> tuple[str, ...]:
+        def wait_until_loaded(life: Life) -> Loaded:
             if life.start is not None:
                 raise life.start
-            return ("a", "b")
+            models = tuple(name for name in ("a", "b") if name not in life.not_loaded)
+            return Loaded(models, dict.fromkeys(life.not_loaded, "no memory"))
 
         def kill(life: Life) -> None:
             life.killed, life.told = True, self.board.answer("a")
@@ -99,7 +104,7 @@ class Play:
         def drain(life: Life) -> None:
             life.drained, life.told = True, self.board.answer("a")
 
-        monkeypatch.setattr(Life, "wait_until_ready", wait_until_ready, raising=False)
+        monkeypatch.setattr(Life, "wait_until_loaded", wait_until_loaded, raising=False)
         monkeypatch.setattr(Life, "kill", kill, raising=False)
         monkeypatch.setattr(Life, "drain", drain, raising=False)
         options = ServerOptions(Path("repository"))
@@ -163,6 +168,43 @@ def test_a_pipeline_that_never_answered_is_no_reason_to_start_again(
     out, err = capsys.readouterr()
     assert "ready: " in out
     assert err == "framewire: warning: b fails on its canary\n"
+
+
+def test_a_pipeline_that_does_not_load_is_told_once_and_starts_nothing_again(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lives = [Life(later=FAULT, not_loaded=("b",)), Life(not_loaded=("b",))]
+    with pytest.raises(Ended):
+        Play(monkeypatch, *lives).run()
+    out, err = capsys.readouterr()
+    assert out.startswith("ready: a on gRPC ")
+    assert out.endswith("; not served: b\n")
+    assert err.count("b is not served: no memory; ") == 1
+    assert err.count("restarting Triton") == err.count("healed after") == 1
+
+
+def test_what_does_not_load_any_more_is_tried_twice_again_and_then_left_out(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    worse = [Life(not_loaded=("b",)) for _ in range(3)]
+    # What goes wrong next is the fault's alone.
+    lives = [Life(later=FAULT), *worse[:2], Life(later=FAULT, not_loaded=("b",)), worse[2]]
+    with pytest.raises(Ended):
+        Play(monkeypatch, *lives).run()
+    assert [life.killed for life in lives] == [True, True, True, True, False]
+    err = capsys.readouterr().err
+    assert err.count("framewire: no memory: restarting Triton") == 2
+    assert err.count("b is not served: no memory; ") == 1
+    assert err.count("healed after") == 2
+
+
+def test_what_does_not_load_any_more_never_ends_a_server_that_has_others(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    lives = [Life(later=FAULT), Life(not_loaded=("b",))]
+    with pytest.raises(Ended):
+        Play(monkeypatch, *lives, most=1).run()
+    assert not lives[1].killed
 
 
 @pytest.mark.parametrize("error", [ServerError("no room"), ServerDiedError("died")])
