@@ -11,8 +11,9 @@ from pathlib import Path
 from builder.commands.options import Commands, add_repository_option
 from builder.errors import SettingsError
 from builder.pipelines.manifest import active_version
-from builder.pipelines.pipeline_models import has_streams
+from builder.pipelines.pipeline_models import all_names, has_streams
 from builder.pipelines.publication import mend_repository
+from builder.pipelines.servable import check_servable
 from builder.pipelines.version_changes import prune
 from builder.serving.access import ADMIN_KEY_VARIABLE, GRPC_ADMIN_HEADER
 from builder.serving.running_server import load_version, unload_old_versions
@@ -99,6 +100,9 @@ def load_everywhere(
     if not servers:
         return
     mend_repository(repository)
+    if name in all_names(repository):
+        # Triton may wait for ever for a model that lacks a file.
+        check_servable(repository, name)
     version, streams = active_version(repository, name), has_streams(repository, name)
     for server in servers:
         load_version(server, name, version, timeout_s, streams=streams)

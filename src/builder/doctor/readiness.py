@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 from builder.doctor.case import Case
 from builder.doctor.finding import (
@@ -20,12 +20,16 @@ from builder.doctor.finding import (
 from builder.doctor.processes import option_of, state_of
 from builder.doctor.server import RunningTriton
 from builder.pipelines.manifest import active_version
-from builder.pipelines.pipeline_models import models_in, models_of
+from builder.pipelines.pipeline_models import all_names, models_in, models_of
+from builder.serving.load_failures import UNLOADED, short_reason
 from builder.serving.model_processes import Served, stubs
 from thin_client.contract import model_names
 
 STOPPED = ("T", "t")
 EXPLICIT = "explicit"
+NOT_LOADED = "not loaded"
+# What tells nothing of why a model is not ready.
+REASONLESS = (NOT_LOADED, UNLOADED)
 
 
 def look_at_readiness(case: Case) -> Seen | None:
@@ -36,10 +40,11 @@ def look_at_readiness(case: Case) -> Seen | None:
     if case.silent:
         return Seen(f"{server.url} does not answer", (_silent(server, case.silent),))
     try:
-        findings, names = list(_not_ready(server)), server.pipelines
+        names = sorted({*server.pipelines, *_of_its_repository(case, server)})
+        findings = list(_not_ready(server, names))
     except CannotLook:
         # Without the admin key there is no list of models: ask for those of the repository.
-        findings, names = list(_not_ready_of_repository(case, server)), case.pipelines()
+        findings, names = list(_not_ready_of_repository(case, server)), list(case.pipelines())
     if not findings and not server.ready:
         findings.append(
             error(
@@ -79,14 +84,21 @@ def _silent(server: RunningTriton, why: str) -> Finding:
     return error("server-unreachable", f"{there} and does not answer ({why})", mend)
 
 
-def _not_ready(server: RunningTriton) -> Iterator[Finding]:
+def _of_its_repository(case: Case, server: RunningTriton) -> tuple[str, ...]:
+    """Return the pipelines of the repository that it serves, also those that it was not given."""
+    if case.repository is None or server.repository != case.repository.resolve():
+        return ()
+    return all_names(case.repository)
+
+
+def _not_ready(server: RunningTriton, names: Sequence[str]) -> Iterator[Finding]:
     if not server.index:
         yield error(
             "no-pipelines",
             f"the Triton at {server.url} has no models",
             "`framewire serve --repository` with the folder that `framewire build` made",
         )
-    for name in server.pipelines:
+    for name in names:
         streams = model_names(name).stream in server.index
         unready = {
             model: _reason(server.index.get(model, {}))
@@ -97,9 +109,9 @@ def _not_ready(server: RunningTriton) -> Iterator[Finding]:
 
 
 def _reason(versions: Mapping[int, tuple[str, str]]) -> str:
-    reasons = [reason.splitlines()[0] for _, reason in versions.values() if reason]
+    reasons = [short_reason(reason) for _, reason in versions.values() if reason]
     states = [state.lower() for state, _ in versions.values() if state]
-    return (reasons or states or ["not loaded"])[-1]
+    return (reasons or states or [NOT_LOADED])[-1]
 
 
 def _not_ready_of_repository(case: Case, server: RunningTriton) -> Iterator[Finding]:
@@ -114,15 +126,17 @@ def _unready(server: RunningTriton, name: str, unready: Mapping[str, str]) -> It
     """Yield one finding for all models of a pipeline that are not ready, with why."""
     if not unready:
         return
-    # The last are steps, and what calls them is not ready because they are not.
-    (model, why), *others = reversed(list(unready.items()))
+    # The last are steps, and what calls them is not ready because they are not; and the others are
+    # unloaded where one of them did not load.
+    last_first = list(unready.items())[::-1]
+    (model, why), *others = sorted(last_first, key=lambda each: each[1] in REASONLESS)
     more = f", nor {'is' if len(others) == 1 else 'are'} {listed([each for each, _ in others])}"
     yield error(
         "pipeline-not-ready",
         f"the pipeline {name} at {server.url} cannot answer, because {model} is not ready "
         f"({why}){more if others else ''}",
-        f"`framewire load {name} --url {server.url}` loads it, where Triton's control is explicit; "
-        "else start the server again",
+        f"mend what is wrong with it, then `framewire load {name} --url {server.url}` loads it "
+        "beside the others, where Triton's control is explicit; else start the server again",
     )
 
 

@@ -123,7 +123,11 @@ class RunningTriton:
         if self.pid is None or not _same_files(self.pid):
             return None
         folder = option_of(self.pid, "--model-repository")
-        return Path(folder).resolve() if folder and Path(folder).is_dir() else None
+        if not folder or not Path(folder).is_dir():
+            return None
+        # `framewire serve` gives it a link, or a folder of links to the models that it can serve.
+        linked = {each.resolve().parent for each in Path(folder).iterdir() if each.is_symlink()}
+        return linked.pop() if len(linked) == 1 else Path(folder).resolve()
 
     @cached_property
     def shared_memory(self) -> Path:

@@ -10,6 +10,7 @@ from pathlib import Path
 from builder.doctor.case import Case
 from builder.doctor.finding import ELSEWHERE, CannotLook, Finding, Seen, error, warning
 from builder.errors import BuilderError
+from builder.pipelines.servable import unservable
 from builder.serving.shared_memory import SHM_FOLDER, shared_memory_bytes
 
 MIB = 2**20
@@ -24,7 +25,9 @@ def look_at_shared_memory(case: Case) -> Seen:
     if case.elsewhere:
         raise CannotLook(ELSEWHERE)
     try:
-        needed = shared_memory_bytes(case.the_repository())
+        repository = case.the_repository()
+        # Others tell of what is damaged; `framewire serve` goes without.
+        needed = shared_memory_bytes(repository, left_out=unservable(repository))
         total, free = _sizes(folder)
     except (BuilderError, OSError) as reason:
         raise CannotLook(str(reason)) from reason

@@ -12,6 +12,7 @@ from builder.doctor.environment import EVERY_ADDRESS, listening_address
 from builder.doctor.finding import Seen, error, hint
 from builder.doctor.processes import listening_ports, parent_of
 from builder.serving.server_options import LOOPBACK
+from builder.serving.supervision.pipeline_watch import NOT_LOADED
 
 ANSWER_S = 5
 
@@ -46,6 +47,15 @@ def look_at_supervision(case: Case) -> Seen | None:
 
 
 def _not_ready(port: int, told: dict[str, Any], where: str) -> Seen:
+    mend = (
+        "wait: it mends what it can by itself; its log says what it does, and "
+        "`framewire serve --verbose` what Triton does"
+    )
+    if NOT_LOADED in str(told.get("why")):
+        mend = (
+            "mend the pipeline that did not load, then `framewire load NAME --url HOST:PORT`; its "
+            "log says what is wrong with it, and others are served meanwhile"
+        )
     return Seen(
         f"a supervisor on port {port} tells probes that not all is ready",
         (
@@ -53,8 +63,7 @@ def _not_ready(port: int, told: dict[str, Any], where: str) -> Seen:
                 "not-ready-for-probes",
                 f"the supervisor on port {port} tells probes not to send requests{where} "
                 f"({told.get('why', 'it does not say why')})",
-                "wait: it mends what it can by itself; its log says what it does, and "
-                "`framewire serve --verbose` what Triton does",
+                mend,
             ),
         ),
     )

@@ -2,19 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from builder.pipelines.pipeline_models import all_names, wanted_models
+from builder.serving.load_failures import UNLOADED, short_reason
 from builder.serving.running_server import VersionStates
 from builder.serving.server_options import ModelControl, ServerOptions
-
-LOAD_FAILURE = re.compile(r"failed to load '(?P<model>[^']+)' version \d+: (?P<reason>.*)")
-# Where Triton has the repository, which nobody else knows by that path.
-LINK = re.compile(r"[^\s\"']*/framewire-[^/\s]+/repository/")
-# What Triton says of a model that it was told to let go of.
-UNLOADED = "unloaded"
 
 
 @dataclass(frozen=True)
@@ -68,18 +62,6 @@ def _sentence(unready: Iterable[str], reasons: Mapping[str, str]) -> str:
         # Steps are last, and what calls them is not loaded because they are not.
         return f"model {list(unready)[-1]} did not load: Triton's log (--verbose) says why"
     return "; ".join(f"model {model} did not load: {why}" for model, why in told.items())
-
-
-def load_failures(log: Iterable[str]) -> dict[str, str]:
-    """Return why models did not load, by their names, as lines of Triton's log say."""
-    failures = (match for line in log if (match := LOAD_FAILURE.search(line)))
-    return {match["model"]: match["reason"].removesuffix('"') for match in failures}
-
-
-def short_reason(reason: str) -> str:
-    """Return why a model did not load in one line, without the traceback, which the log has."""
-    lines = reason.replace("\\n", "\n").split("\n\nAt:")[0].splitlines()
-    return LINK.sub("", " ".join(line.strip() for line in lines if line.strip()))
 
 
 def not_served_line(options: ServerOptions, name: str, why: str) -> str:

@@ -50,9 +50,11 @@ def check_ready(
         timeout_s: for the connection and for each answer.
 
     Raises:
-        ServerNotReadyError: naming the first model that is not ready.
+        ServerNotReadyError: naming, for each pipeline that is not ready, the first model that is
+            not.
     """
     connection = http.client.HTTPConnection(address, http_port, timeout=timeout_s)
+    unready: list[str] = []
     try:
         for name in names:
             known = repository is not None and has_streams(repository, name)
@@ -61,10 +63,11 @@ def check_ready(
                 answer = connection.getresponse()
                 answer.read()
                 if answer.status != http.client.OK:
-                    raise ServerNotReadyError(
+                    unready.append(
                         f"pipeline {name} is not ready: Triton on {address}:{http_port} answered "
-                        f"{answer.status} for {model}; its log says why"
+                        f"{answer.status} for {model}"
                     )
+                    break
     except (OSError, http.client.HTTPException) as error:
         raise ServerNotReadyError(
             f"pipeline {', '.join(names)} is not ready: no answer from HTTP {address}:{http_port} "
@@ -72,6 +75,8 @@ def check_ready(
         ) from error
     finally:
         connection.close()
+    if unready:
+        raise ServerNotReadyError("; ".join(unready) + "; its log says why")
 
 
 def check_supervised(

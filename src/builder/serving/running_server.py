@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 import grpc
 from tritonclient.grpc import service_pb2, service_pb2_grpc
@@ -12,6 +12,7 @@ from tritonclient.grpc import service_pb2, service_pb2_grpc
 from builder.errors import ServerNotReadyError, VersionNotLoadedError
 from builder.pipelines.pipeline_models import public_models, step_models
 from builder.serving.access import ADMIN_KEY_VARIABLE
+from builder.serving.load_failures import short_reason
 from thin_client.connection import Connection
 from thin_client.contract import model_names
 
@@ -71,9 +72,32 @@ def load_version(
 
     Raises:
         ServerNotReadyError: nobody answers, or it did not take the version in time.
-        VersionNotLoadedError: Triton refused the version; it still has the one before.
+        VersionNotLoadedError: Triton refused the version. It still has the one before; where it had
+            none, nothing of the pipeline is left loaded.
     """
     deadline = time.monotonic() + timeout_s
+    before = model_states(server)
+    public = public_models(name, streams=streams)
+    served = any("READY" in before.get(model, {}).values() for model in public)
+    try:
+        _load_version(server, name, version, deadline, timeout_s, streams=streams)
+    except VersionNotLoadedError as error:
+        if served:
+            raise VersionNotLoadedError(
+                f"{error}, and it keeps the one before: go back with `framewire rollback`, or mend "
+                "it and build again"
+            ) from error
+        for model in (*public, *step_models(name, streams=streams)):
+            with suppress(ServerNotReadyError, VersionNotLoadedError):
+                _unload(server, model, version)
+        raise VersionNotLoadedError(
+            f"{error}, and {name} is not served: mend it or build it again, and load it again"
+        ) from error
+
+
+def _load_version(
+    server: Connection, name: str, version: int, deadline: float, timeout_s: float, *, streams: bool
+) -> None:
     # The ensemble would bring its steps with it; but where one of them does not load, Triton stops
     # the ensemble too, unless it is told to load the steps by themselves first.
     for step in step_models(name, streams=streams):
@@ -129,6 +153,15 @@ def _load(server: Connection, model: str, version: int, deadline: float) -> None
         )
 
 
+def _unload(server: Connection, model: str, version: int) -> None:
+    with _told_by_triton(server.url, model, version), _stub(server) as stub:
+        stub.RepositoryModelUnload(
+            service_pb2.RepositoryModelUnloadRequest(model_name=model),
+            timeout=ANSWER_S,
+            metadata=server.metadata,
+        )
+
+
 @contextmanager
 def _told_by_triton(url: str, model: str, version: int) -> Iterator[None]:
     try:
@@ -147,8 +180,6 @@ def _told_by_triton(url: str, model: str, version: int) -> Iterator[None]:
                 f"no answer from a server at {url} ({why.splitlines()[0]}): check --url, host and "
                 "port of its gRPC endpoint"
             ) from error
-        reason = why.split("\n\nAt:")[0].splitlines()[0]
         raise VersionNotLoadedError(
-            f"the server at {url} could not load version {version} of {model} and keeps the one "
-            f"before ({reason}): go back with `framewire rollback`, or mend it and build again"
+            f"the server at {url} could not load version {version} of {model} ({short_reason(why)})"
         ) from error

@@ -16,7 +16,8 @@ from contextlib import suppress
 from builder.errors import ServerDiedError, ServerKilledError, ServerNotReadyError
 from builder.pipelines.manifest import pipelines
 from builder.pipelines.pipeline_models import has_streams, public_models
-from builder.serving.loading import Loaded, load_failures, loaded, short_reason
+from builder.serving.load_failures import load_failures, short_reason
+from builder.serving.loading import Loaded, loaded
 from builder.serving.local_triton import LocalTriton
 from builder.serving.model_processes import ModelProcesses
 from builder.serving.running_server import VersionStates

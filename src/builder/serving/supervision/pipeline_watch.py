@@ -21,7 +21,7 @@ from builder.serving.supervision.process_watch import ProcessWatch
 from builder.serving.supervision.public_model_watch import PublicModel, PublicModelWatch
 from thin_client.contract import model_names
 
-NOT_LOADED = "it did not load: the server's log says why"
+NOT_LOADED = "did not load (the server's log says why)"
 
 
 class PipelinesWatch:
@@ -77,7 +77,8 @@ class PipelinesWatch:
 
     def states(self) -> dict[str, str | None]:
         """Return, for each pipeline, why it is not ready, or None where it is."""
-        return {**dict.fromkeys(sorted(self._missing), NOT_LOADED), **self.loaded_states()}
+        missing = {name: f"{name} {NOT_LOADED}" for name in sorted(self._missing)}
+        return {**missing, **self.loaded_states()}
 
     def loaded_states(self) -> dict[str, str | None]:
         """Return the same of those that were loaded."""
