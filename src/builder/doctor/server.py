@@ -126,8 +126,11 @@ class RunningTriton:
         if not folder or not Path(folder).is_dir():
             return None
         # `framewire serve` gives it a link, or a folder of links to the models that it can serve.
-        linked = {each.resolve().parent for each in Path(folder).iterdir() if each.is_symlink()}
-        return linked.pop() if len(linked) == 1 else Path(folder).resolve()
+        models = list(Path(folder).iterdir())
+        linked = {each.resolve().parent for each in models}
+        if len(linked) == 1 and all(each.is_symlink() for each in models):
+            return linked.pop()
+        return Path(folder).resolve()
 
     @cached_property
     def shared_memory(self) -> Path:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 
 import grpc
@@ -87,9 +87,7 @@ def load_version(
                 f"{error}, and it keeps the one before: go back with `framewire rollback`, or mend "
                 "it and build again"
             ) from error
-        for model in (*public, *step_models(name, streams=streams)):
-            with suppress(ServerNotReadyError, VersionNotLoadedError):
-                _unload(server, model, version)
+        _unload_all(server, (*public, *step_models(name, streams=streams)), version)
         raise VersionNotLoadedError(
             f"{error}, and {name} is not served: mend it or build it again, and load it again"
         ) from error
@@ -153,13 +151,25 @@ def _load(server: Connection, model: str, version: int, deadline: float) -> None
         )
 
 
-def _unload(server: Connection, model: str, version: int) -> None:
-    with _told_by_triton(server.url, model, version), _stub(server) as stub:
-        stub.RepositoryModelUnload(
-            service_pb2.RepositoryModelUnloadRequest(model_name=model),
-            timeout=ANSWER_S,
-            metadata=server.metadata,
-        )
+def _unload_all(server: Connection, models: Sequence[str], version: int) -> None:
+    """Give back what is loaded of some models, and wait for a while until it is."""
+    deadline = time.monotonic() + ANSWER_S
+    for model in models:
+        with (
+            suppress(ServerNotReadyError, VersionNotLoadedError),
+            _told_by_triton(server.url, model, version),
+            _stub(server) as stub,
+        ):
+            stub.RepositoryModelUnload(
+                service_pb2.RepositoryModelUnloadRequest(model_name=model),
+                timeout=ANSWER_S,
+                metadata=server.metadata,
+            )
+    while time.monotonic() < deadline:
+        states = model_states(server)
+        if not any(AT_WORK & set(states.get(model, {}).values()) for model in models):
+            return
+        time.sleep(POLL_S)
 
 
 @contextmanager
