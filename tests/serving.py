@@ -49,9 +49,9 @@ def _options(options: tuple[str, ...], ports: list[int]) -> list[str]:
 
 
 class Serving:
-    """A ``framewire serve`` and what it printed."""
+    """A ``framewire serve``, or ``framewire start``, and what it printed."""
 
-    def __init__(self, repository: Path, *options: str) -> None:
+    def __init__(self, repository: Path, *options: str, command: str = "serve") -> None:
         self.repository = repository
         ports = free_ports(4)
         self.grpc_port, self.http_port, self.metrics_port, self.health_port = ports
@@ -60,7 +60,7 @@ class Serving:
             port_options += ["--health-port", str(self.health_port)]
         self.url = f"127.0.0.1:{self.grpc_port}"
         self.process = subprocess.Popen(
-            framewire("serve", "--repository", str(repository), *port_options, *options),
+            framewire(command, "--repository", str(repository), *port_options, *options),
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,

@@ -1,11 +1,16 @@
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+import builder.commands.start
+from builder.cli import main
 from builder.pipelines import version_switch
 from tests.builder.engine_stand_ins import StandIns
+from tests.builder.starting import Served
+from tests.serving import serve_port_options
 
 
 @pytest.fixture(autouse=True)
@@ -21,3 +26,32 @@ def stand_ins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> StandIns:
     made.put_on_path(monkeypatch)
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     return made
+
+
+@pytest.fixture
+def served(monkeypatch: pytest.MonkeyPatch) -> Served:
+    found = Served()
+    monkeypatch.setattr(builder.commands.start, "serve", found)
+    return found
+
+
+@pytest.fixture
+def triton(tmp_path: Path) -> Path:
+    """A program where a Triton would be, with the folder that is looked for beside it."""
+    (tmp_path / "opt" / "backends" / "python").mkdir(parents=True)
+    (tmp_path / "opt" / "bin").mkdir()
+    program = tmp_path / "opt" / "bin" / "tritonserver"
+    program.write_text("#!/bin/sh\nexit 1\n")
+    program.chmod(0o755)
+    return program
+
+
+@pytest.fixture
+def start(tmp_path: Path, triton: Path) -> Callable[..., int]:
+    def run(repository: Path, *options: str) -> int:
+        ports, _ = serve_port_options()
+        cache = ("--cache", str(tmp_path / "cache"))
+        where = ("--repository", str(repository), "--triton", str(triton))
+        return main(["start", *where, *cache, *ports, *options])
+
+    return run

@@ -16,14 +16,11 @@ from pathlib import Path
 
 import pytest
 
-import builder.commands.start
 import builder.tensorrt.fitting_plans
 from builder.cli import main
 from builder.pipelines.manifest import active_version
 from builder.pipelines.version_changes import new_version
 from builder.pipelines.versions import loaded_versions
-from builder.serving.server_options import ServerOptions
-from builder.serving.supervision.supervisor import Supervision
 from builder.tensorrt.plan import Machine, check_plan
 from tests.builder.engine_stand_ins import (
     L4,
@@ -33,51 +30,9 @@ from tests.builder.engine_stand_ins import (
     network_folder,
     tensorrt_repository,
 )
+from tests.builder.starting import Served
 from tests.e2e.conftest import build_tiny
 from tests.serving import framewire, serve_port_options
-
-Look = Callable[[Path], None]
-
-
-class Served:
-    """What ``serve`` was given; ``look`` is called while it would serve."""
-
-    def __init__(self) -> None:
-        self.repositories: list[Path] = []
-        self.look: Look = lambda _repository: None
-
-    def __call__(self, options: ServerOptions, _supervision: Supervision | None) -> None:
-        self.repositories.append(options.repository)
-        self.look(options.repository)
-
-
-@pytest.fixture
-def served(monkeypatch: pytest.MonkeyPatch) -> Served:
-    found = Served()
-    monkeypatch.setattr(builder.commands.start, "serve", found)
-    return found
-
-
-@pytest.fixture
-def triton(tmp_path: Path) -> Path:
-    """A program where a Triton would be, with the folder that is looked for beside it."""
-    (tmp_path / "opt" / "backends" / "python").mkdir(parents=True)
-    (tmp_path / "opt" / "bin").mkdir()
-    program = tmp_path / "opt" / "bin" / "tritonserver"
-    program.write_text("#!/bin/sh\nexit 1\n")
-    program.chmod(0o755)
-    return program
-
-
-@pytest.fixture
-def start(tmp_path: Path, triton: Path) -> Callable[..., int]:
-    def run(repository: Path, *options: str) -> int:
-        ports, _ = serve_port_options()
-        cache = ("--cache", str(tmp_path / "cache"))
-        where = ("--repository", str(repository), "--triton", str(triton))
-        return main(["start", *where, *cache, *ports, *options])
-
-    return run
 
 
 @pytest.fixture

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import os
-import shlex
 from pathlib import Path
 
-from builder.serving.embedded import find_embedded_triton
+from tests.builder.starting import installed_triton
 from tests.e2e.wire import infer
 from tests.serving import Serving, serving
 from tests.supervised import (
@@ -34,19 +32,6 @@ def test_a_start_that_aborts_each_time_ends_it(streaming_repository: Path, tmp_p
 
 def aborting_triton(folder: Path, times: int) -> Path:
     """A program that is the embedded Triton, but aborts when it is first started."""
-    embedded = find_embedded_triton()
-    program = folder / "opt" / "bin" / "tritonserver"
-    program.parent.mkdir(parents=True)
-    embedded.make_backend_directory(folder / "opt")
-    environment = embedded.environment({"PATH": os.environ["PATH"]})
-    options = [*embedded.arguments, '"$@"']
-    program.write_text(
-        f"""#!/bin/bash
-echo x >>{folder}/starts
-[ $(wc -l <{folder}/starts) -gt {times} ] || kill -ABRT $$
-export {" ".join(f"{name}={shlex.quote(value)}" for name, value in environment.items())}
-exec {embedded.binary} {" ".join(options)}
-"""
-    )
-    program.chmod(0o755)
-    return program
+    starts = f"{folder}/starts"
+    abort = f"echo x >>{starts}; [ $(wc -l <{starts}) -gt {times} ] || kill -ABRT $$"
+    return installed_triton(folder, abort)

@@ -52,6 +52,7 @@ def run_start(arguments: argparse.Namespace) -> None:
         sigterm_interrupts(),
         fitting_plans(
             options.repository, EngineOptions(cache=arguments.cache), build_and_tell
-        ) as repository,
+        ) as fitting,
     ):
-        serve(replace(options, repository=repository), watched)
+        served = replace(options, repository=fitting.repository, left_out=fitting.left_out)
+        serve(served, watched)

@@ -2,22 +2,24 @@
 
 A server that starts elsewhere, or after its image or its GPU has changed, finds a plan that is
 missing or does not fit. It gets one that does, and versions whose plans do not fit are unloaded.
+Where one pipeline's plan cannot be made, the others are served.
 """
 
 from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
-from builder.errors import PlanError, TrtexecError
+from builder.errors import BuilderError, PlanError, TrtexecError
 from builder.pipelines.manifest import pipelines, read_manifest
 from builder.pipelines.publication import mend_repository
 from builder.pipelines.version_changes import prune
 from builder.pipelines.versions import loaded_versions
-from builder.serving.server_options import check_repository
+from builder.serving.server_options import ServerOptions, check_repository, served_models
 from builder.settings import Runtime
 from builder.tensorrt.engine_cache import working_folder
 from builder.tensorrt.engine_machine import find_gpus
@@ -31,14 +33,29 @@ BuildPlan = Callable[[Path, str, EngineOptions], object]
 """Gives a pipeline of a repository a plan that fits, and says what it does."""
 
 
+@dataclass(frozen=True)
+class FittingPlans:
+    """A repository for this machine.
+
+    Attributes:
+        repository: to serve.
+        left_out: why pipelines in it are not to be served, by their names: theirs is no plan that
+            fits, and none could be made.
+    """
+
+    repository: Path
+    left_out: Mapping[str, str]
+
+
 @contextmanager
 def fitting_plans(
     repository: Path, options: EngineOptions, build_plan: BuildPlan
-) -> Iterator[Path]:
-    """Give a repository in which every plan fits this machine.
+) -> Iterator[FittingPlans]:
+    """Give a repository in which every plan that is to be served fits this machine.
 
     It is ``repository`` itself where nothing has to be changed, or it can be; else a copy in the
-    cache folder, for as long as the context lasts.
+    cache folder, for as long as the context lasts. A pipeline whose plan cannot be made is left
+    out, where there are others.
 
     Args:
         repository: that is to be served.
@@ -46,30 +63,55 @@ def fitting_plans(
         build_plan: makes them.
 
     Raises:
-        PlanError: a plan cannot be made here.
-        RepositoryError: there is nothing to serve, or something is broken.
+        BuilderError: no plan can be made here, and nothing else is there to serve.
+        RepositoryError: there is nothing to serve.
     """
     check_repository(repository)
     mend_repository(repository)
-    names = [
-        name
-        for name in pipelines(repository)
-        if read_manifest(repository, name).runtime is Runtime.TENSORRT
-    ]
-    unfit = [name for name in names if _is_unfit(repository, name, options)]
-    if not unfit:
-        yield repository
-        return
+    failed: dict[str, BuilderError] = {}
+    unfit = _unfit(repository, options, failed)
     with ExitStack() as stack:
-        if not _writable(repository, unfit):
+        served = repository
+        if unfit and not _writable(repository, unfit):
             cache = options.cache_folder(repository)
-            repository = stack.enter_context(_writable_copy(repository, cache))
+            try:
+                served = stack.enter_context(_writable_copy(repository, cache))
+            except PlanError as error:
+                failed |= dict.fromkeys(unfit, error)
+                unfit = []
         for name in unfit:
-            build_plan(repository, name, options)
-            if _other_unfit_versions(repository, name, wanted_plan(repository, name, options)):
-                # No server has them loaded that could not go without: this one is yet to start.
-                prune(repository, name)
-        yield repository
+            try:
+                build_plan(served, name, options)
+                if _other_unfit_versions(served, name, wanted_plan(served, name, options)):
+                    # No server has them loaded that could not go without: this one is yet to start.
+                    prune(served, name)
+            except BuilderError as error:
+                failed[name] = error
+        left_out = {name: str(error) for name, error in failed.items()}
+        if failed and not served_models(ServerOptions(served, left_out=left_out)):
+            raise _nothing_left(list(failed.values()))
+        yield FittingPlans(served, left_out)
+
+
+def _nothing_left(errors: Sequence[BuilderError]) -> BuilderError:
+    sentences = dict.fromkeys(map(str, errors))
+    return errors[0] if len(sentences) == 1 else PlanError("; ".join(sentences))
+
+
+def _unfit(repository: Path, options: EngineOptions, failed: dict[str, BuilderError]) -> list[str]:
+    """Return the pipelines that need a plan; those that cannot have one here go to ``failed``."""
+    unfit = []
+    for name in pipelines(repository):
+        try:
+            runtime = read_manifest(repository, name).runtime
+        except BuilderError:
+            continue  # the server says what is wrong with it, and goes without
+        try:
+            if runtime is Runtime.TENSORRT and _is_unfit(repository, name, options):
+                unfit.append(name)
+        except BuilderError as error:
+            failed[name] = error
+    return unfit
 
 
 def _is_unfit(repository: Path, name: str, options: EngineOptions) -> bool:
