@@ -141,7 +141,7 @@ def test_the_three_forms_say_the_same(tmp_path: Path, capsys: pytest.CaptureFixt
     assert published == set(service["ports"]) == {f"127.0.0.1:{n}:{n}" for n in ports}
 
 
-def test_a_pod_is_ready_when_all_of_its_pipelines_answer(
+def test_a_pod_is_ready_when_all_of_its_pipelines_answer_and_started_before(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     built(tmp_path)
@@ -150,8 +150,8 @@ def test_a_pod_is_ready_when_all_of_its_pipelines_answer(
         printed(capsys, "--repository", str(repository), "--print", "kubernetes")
     )
     container = patch["spec"]["template"]["spec"]["containers"][0]
-    for probe in ("startupProbe", "readinessProbe"):
-        assert container[probe]["httpGet"] == {"path": "/readyz", "port": "health"}
+    assert container["readinessProbe"]["httpGet"] == {"path": "/readyz", "port": "health"}
+    assert container["startupProbe"]["httpGet"] == {"path": "/livez", "port": "health"}
 
 
 def test_every_number_has_a_comment(capsys: pytest.CaptureFixture[str]) -> None:

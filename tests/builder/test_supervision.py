@@ -86,12 +86,16 @@ def test_probes_are_told_what_is_ready(port: int, board: ReadinessBoard) -> None
     assert ask(port, "/readyz/a") == (200, {"ready": True, "pipelines": {"a": True}})
     assert ask(port, "/readyz/b")[0] == 503
     assert ask(port, "/readyz/c")[0] == 404
+    told = {"ready": True, "pipelines": {"a": True, "b": False}}
+    assert ask(port, "/readyz?exclude=b&exclude=nobody") == (200, told)
+    assert ask(port, "/readyz?exclude=a")[0] == 503
     assert ask(port, "/readyz", "HEAD") == (503, {})
     assert ask(port, "/elsewhere")[0] == 404
     board.tell({"a": None, "b": None})
     assert ask(port, "/readyz") == (200, {"ready": True, "pipelines": {"a": True, "b": True}})
     board.tell_all("Triton is stopping")
     assert ask(port, "/readyz/a")[0] == 503
+    assert ask(port, "/readyz?exclude=a&exclude=b")[0] == 503
 
 
 def test_who_connects_and_says_nothing_keeps_no_probe_away(port: int) -> None:

@@ -192,7 +192,7 @@ def test_a_model_that_does_not_load_is_named_with_its_reason(
         assert server.wait() == 1
         sentence = server.error_text().strip().splitlines()[-1]
         assert sentence.startswith(
-            "framewire: Triton exited with 1: model tiny_postprocess did not"
+            "framewire: nothing can be served: model tiny_postprocess did not load: "
         )
         assert "No module named 'a_package_that_is_not_there'" in sentence
     finally:

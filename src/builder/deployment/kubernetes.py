@@ -14,7 +14,7 @@ SHARED_MEMORY_VOLUME = "shared-memory"
 GPU_RESOURCE = "nvidia.com/gpu"
 # So long a pod that is to end goes on as before, until nobody sends it anything new.
 PRE_STOP_S = 10
-# Compiling a plan may take many minutes; loading pipelines takes seconds.
+# Compiling a plan may take many minutes, and there is no supervisor before.
 STARTUP_S = 300
 STARTUP_WITH_PLAN_S = 3600
 PROBE_S = 10
@@ -30,14 +30,16 @@ def kubernetes_patch(needs: Needs) -> str:
     container = {
         "name": NAME,
         "resources": _resources(needs),
+        # A pod whose startup probe fails is started again, for ever where one pipeline of several
+        # does not load: so it asks whether there is a supervisor. Where nothing loads that ends.
         "startupProbe": {
-            **_pipelines_ready(),
+            **_ask("/livez"),
             "periodSeconds": PROBE_S,
             "failureThreshold": startup_s // PROBE_S,
             "timeoutSeconds": PROBE_S,
         },
         "readinessProbe": {
-            **_pipelines_ready(),
+            **_ask("/readyz"),
             "periodSeconds": 5,
             "failureThreshold": 1,
             "timeoutSeconds": PROBE_S,
@@ -78,6 +80,6 @@ def _resources(needs: Needs) -> dict[str, Any]:
     }
 
 
-def _pipelines_ready() -> dict[str, Any]:
+def _ask(path: str) -> dict[str, Any]:
     """Ask the supervisor, which sends images through the pipelines; Triton does not notice."""
-    return {"httpGet": {"path": "/readyz", "port": "health"}}
+    return {"httpGet": {"path": path, "port": "health"}}

@@ -20,7 +20,7 @@ from builder.serving.access import ADMIN_KEY_VARIABLE, GRPC_ADMIN_HEADER, HTTP_A
 from builder.serving.readiness import check_metrics, check_ready, pipelines_by_manifest
 from builder.serving.server_options import LOOPBACK, ServerOptions
 from builder.testing.default_image import default_image
-from builder.testing.failures import death_sentence, last_lines, told_by_docker
+from builder.testing.failures import death_sentence, last_lines, not_served, told_by_docker
 from builder.testing.limits import container_limits
 from builder.testing.mounts import readable_folder
 from builder.testing.tls import TLS_FOLDER, TlsFiles
@@ -71,7 +71,7 @@ class FramewireContainer(DockerContainer):
         RepositoryError: on creation, when there are no pipelines in ``repository``, or the
             container could not read them.
         ContainerFailedError: from :meth:`start`, when the container ended or was not ready in
-            time, with the last lines of its log.
+            time, with the last lines of its log; or when it does not serve one of ``pipelines``.
     """
 
     def __init__(
@@ -236,6 +236,10 @@ class FramewireContainer(DockerContainer):
                 check_ready(self.pipelines, self.host, self.port("http"))
                 check_metrics(self.host, self.port("metrics"))
             except ServerNotReadyError as error:
+                if why := not_served(self.logs, self.pipelines):
+                    raise ContainerFailedError(
+                        f"the container of {self.image} goes without what it was started for: {why}"
+                    ) from error
                 waits_for = str(error)
             except NOT_RUNNING:
                 pass  # the next look says why

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import re
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -11,6 +12,8 @@ import docker.errors
 from builder.errors import ContainersUnavailableError
 
 LOG_LINES_SHOWN = 20
+# What `framewire serve` says, and goes on with the others: builder.serving.loading.
+NOT_SERVED = re.compile(r"^framewire: (pipeline (?P<name>\S+) is not served: .*)$", re.MULTILINE)
 
 
 @contextmanager
@@ -44,6 +47,17 @@ def death_sentence(image: str, container: Any) -> str:
         f"the container of {image} {how} before its pipelines were ready: mend what its log ends "
         f"with:\n{last_lines(container)}"
     )
+
+
+def not_served(log: str, names: Collection[str]) -> str | None:
+    """Return why pipelines are not served though their server is up, or None.
+
+    Args:
+        log: of the server.
+        names: of the pipelines that are wanted.
+    """
+    told = {match["name"]: match[1] for match in NOT_SERVED.finditer(log)}
+    return "; ".join(line for name, line in told.items() if name in names) or None
 
 
 def last_lines(container: Any) -> str:

@@ -1,5 +1,7 @@
 """The HTTP endpoint that probes ask: ``/livez``, ``/readyz`` and ``/readyz/NAME``.
 
+Paths and ``/readyz?exclude=NAME`` are those of Kubernetes' own servers.
+
 It holds nothing secret and changes nothing, so it asks nobody who they are. It is on a port of its
 own because Triton's endpoints are away while it is started again, and call a model ready whose
 processes are dead.
@@ -15,7 +17,7 @@ from contextlib import contextmanager, suppress
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, ClassVar
-from urllib.parse import unquote, urlsplit
+from urllib.parse import parse_qs, unquote, urlsplit
 
 from builder.errors import PortTakenError
 from builder.serving.supervision.readiness_board import ReadinessBoard
@@ -112,7 +114,8 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         """Answer a probe."""
-        path = urlsplit(self.path).path
+        asked = urlsplit(self.path)
+        path = asked.path
         if path == "/livez":
             self._answer(HTTPStatus.OK, {"live": True})
             return
@@ -120,7 +123,7 @@ class _Handler(BaseHTTPRequestHandler):
         if path != "/readyz" and not name:
             self._answer(HTTPStatus.NOT_FOUND, {"error": "there are /livez and /readyz"})
             return
-        told = self.board.answer(name)
+        told = self.board.answer(name, exclude=parse_qs(asked.query).get("exclude", ()))
         if told is None:
             self._answer(HTTPStatus.NOT_FOUND, {"ready": False, "why": "no such pipeline"})
             return

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 
@@ -31,8 +31,14 @@ class ReadinessBoard:
         with self._lock:
             self._reason = reason
 
-    def answer(self, name: str | None = None) -> tuple[bool, dict[str, Any]] | None:
+    def answer(
+        self, name: str | None = None, *, exclude: Collection[str] = ()
+    ) -> tuple[bool, dict[str, Any]] | None:
         """Return whether all pipelines, or the one named, are ready, and that as JSON.
+
+        Args:
+            name: of one.
+            exclude: names of those that may be away.
 
         Returns:
             None where there is no pipeline of that name.
@@ -44,12 +50,13 @@ class ReadinessBoard:
             if name not in reasons:
                 return None
             reasons, whole = {name: reasons[name]}, None
-        ready = whole is None and not any(reasons.values())
+        wanted = {each: why for each, why in reasons.items() if each not in exclude}
+        ready = whole is None and not any(wanted.values())
         told: dict[str, Any] = {
             "ready": ready,
             "pipelines": {each: why is None for each, why in reasons.items()},
         }
         if not ready:
-            sentences = (f"{each}: {why}" for each, why in reasons.items() if why)
+            sentences = (f"{each}: {why}" for each, why in wanted.items() if why)
             told["why"] = whole or "; ".join(sentences)
         return ready, told
