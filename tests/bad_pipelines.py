@@ -53,7 +53,7 @@ BAD: dict[str, Callable[[Path, str], None]] = {
 # What is said of each.
 REASONS = {
     "config": "config_network has no valid config.pbtxt",
-    "contradicting": "contradicting",
+    "contradicting": "'max_batch_size' must be non-negative value",
     "file": "file_postprocess lacks 1/model.py",
     "network": "model network_network did not load: ",
     "raising": "No module named 'a_package_that_is_not_there'",

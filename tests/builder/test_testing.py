@@ -10,7 +10,10 @@ from pathlib import Path
 import pytest
 
 from builder.errors import RepositoryError
+from builder.serving.loading import not_served_line
+from builder.serving.server_options import ServerOptions
 from builder.testing import FramewireContainer, TlsFiles
+from builder.testing.failures import not_served
 
 BLOCKED = """
 import sys
@@ -73,3 +76,13 @@ def test_copies_of_a_private_key_are_where_others_cannot_go(tmp_path: Path) -> N
         assert (mounted / "key.pem").stat().st_mode & 0o004
         assert (mounted / "key.pem").read_text() == "key"
     assert not mounted.exists()
+
+
+def test_a_pipeline_that_its_server_goes_without_is_found_in_the_log(tmp_path: Path) -> None:
+    options = ServerOptions(tmp_path)
+    (tmp_path / "street" / "1").mkdir(parents=True)
+    (tmp_path / "street" / "1" / "pipeline.json").touch()
+    line = not_served_line(options, "street", "model street_bls did not load: why")
+    log = f"framewire: warning: something\nframewire: {line}\nready: codes\n"
+    assert not_served(log, ["street", "codes"]) == line
+    assert not_served(log, ["codes"]) is None

@@ -10,9 +10,13 @@ import pytest
 
 import docker
 from builder.errors import ContainerFailedError, ContainersUnavailableError, RepositoryError
+from builder.pipelines.repository import build_pipeline
 from builder.serving.ports import free_ports
+from builder.settings import BuildSettings
 from builder.testing import FramewireContainer
+from tests import images
 from tests.containers.conftest import LABELS, Image, StartContainer, container_of
+from tests.tiny_detector import coloured_square, save_tiny_detector
 
 pytestmark = pytest.mark.containers
 
@@ -46,6 +50,29 @@ def test_a_container_that_ends_is_reported_with_its_log_and_removed(
     assert sentence.startswith(f"the container of {image.name} exited with 1 before its pipelines")
     assert "No module named 'a_package_that_is_not_there'" in "\n".join(log)
     assert left_behind(image) == before
+
+
+def test_a_pipeline_that_its_server_goes_without_is_reported_at_once(
+    image: Image, start: StartContainer, broken_repository: Path
+) -> None:
+    model = save_tiny_detector(broken_repository.parent / "other.onnx")
+    build_pipeline(model, broken_repository, BuildSettings("other", runtime=image.runtime))
+    with (
+        pytest.raises(ContainerFailedError) as failed,
+        container_of(image, repository=broken_repository, timeout_s=600),
+    ):
+        pass
+    assert "pipeline tiny is not served: model tiny_postprocess did not" in str(failed.value)
+    assert "No module named 'a_package_that_is_not_there'" in str(failed.value)
+    # Who does not need it has the other one.
+    container = start(repository=broken_repository, pipelines=["other"])
+    with container.detector() as detector:
+        assert detector.detect(images.encoded(coloured_square("red"))) is not None
+    told = container.get_wrapped_container().exec_run(
+        ["framewire", "health", "--health-port", "8003"]
+    )
+    assert told.exit_code == 1
+    assert b"tiny did not load" in told.output
 
 
 def test_one_that_is_not_ready_in_time_is_reported_with_what_it_waits_for(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -14,6 +15,10 @@ from pathlib import Path
 import pytest
 from tritonclient.grpc import InferenceServerClient
 
+from builder.benchmark.serving import measured_server
+from builder.errors import BuilderError
+from builder.settings import Runtime
+from builder.verification.serving import served
 from tests.bad_pipelines import BAD, GOOD, REASONS, build_good, mend, spoil
 from tests.builder.doctor.examining import doctor
 from tests.e2e.wire import infer
@@ -239,3 +244,15 @@ def test_where_nothing_can_be_served_it_ends_with_every_reason(
         assert REASONS["file"] in line
     finally:
         server.end()
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_who_serves_one_pipeline_is_told_at_once_why_it_does_not_load(
+    spoilt: Callable[..., Path], name: str
+) -> None:
+    repository = spoilt(name)
+    reason = re.escape(REASONS[name])
+    with pytest.raises(BuilderError, match=reason), served(repository, name, Runtime.PYTHON):
+        pass
+    with pytest.raises(BuilderError, match=reason), measured_server(repository):
+        pass
