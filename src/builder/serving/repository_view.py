@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from builder.pipelines.pipeline_models import wanted_models
+from builder.pipelines.pipeline_models import all_names, wanted_models
 from builder.pipelines.servable import unservable
 from builder.serving.server_options import ModelControl, ServerOptions
 
@@ -54,12 +54,21 @@ def repository_view(options: ServerOptions, view: Path) -> Iterator[None]:
 
 
 def _link(repository: Path, view: Path, left_out: Iterable[str]) -> None:
-    """Have the view hold a link to each model that is not left out, and no other."""
-    names = set(left_out)
-    hidden = names.union(*(wanted_models(repository, name) for name in names))
-    there = {path.name for path in repository.iterdir() if path.name not in hidden}
+    """Have the view hold a link to each model that is not left out.
+
+    What has a link keeps it while it is there: a build may be at work on it, and Triton looks at it
+    in its own way. What models call comes before them, or Triton may find them without it.
+    """
+    hidden = {model for name in left_out for model in (name, *wanted_models(repository, name))}
+    there = {path.name for path in repository.iterdir()}
     for gone in {path.name for path in view.iterdir()} - there:
         (view / gone).unlink()
-    for name in there:
-        with suppress(FileExistsError):
-            (view / name).symlink_to(repository / name)
+    ours = [
+        model
+        for name in all_names(repository)
+        for model in reversed(wanted_models(repository, name))
+    ]
+    for model in (*ours, *sorted(there.difference(ours))):
+        if model in there - hidden:
+            with suppress(FileExistsError):
+                (view / model).symlink_to(repository / model)
