@@ -6,18 +6,16 @@ import subprocess
 import sys
 from collections.abc import Mapping
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from builder.pipelines.repository import build_pipeline
 from builder.serving.local_triton import Work
-from builder.serving.supervision import pipeline_watch, public_model_watch
+from builder.serving.supervision import public_model_watch
 from builder.serving.supervision.canary import Answer, Outcome, _outcome
 from builder.serving.supervision.fault import Fault
-from builder.serving.supervision.pipeline_watch import PipelinesWatch
 from builder.serving.supervision.public_model_watch import (
+    CANARY_AT_LEAST_EVERY_S,
     COMPILES_S,
     FAILING_EVERY_S,
     HUNG_S,
@@ -25,8 +23,6 @@ from builder.serving.supervision.public_model_watch import (
     PublicModel,
     PublicModelWatch,
 )
-from builder.settings import BuildSettings, ExecutionProvider, Runtime
-from tests.tiny_detector import save_tiny_detector
 
 
 class Silent:
@@ -40,15 +36,31 @@ class Silent:
 
 
 class Processes:
-    """Of the models; at work or not."""
+    """Of the models; at work or not, and waiting for Triton or not, where they have processes."""
 
     at_work = False
+    idle_models: Mapping[str, bool]
+
+    def __init__(self) -> None:
+        self.idle_models = {}
+
+    def idle(self, model: str) -> bool | None:
+        return self.idle_models.get(model)
 
     def ticks(self) -> Mapping[int, int]:
         return {}
 
     def computing(self, *_: object) -> bool:
         return self.at_work
+
+
+class Metrics:
+    """Of Triton; where nothing is known of it, it does not tell."""
+
+    told: Mapping[str, int] | None = None
+
+    def pending(self) -> Mapping[str, int] | None:
+        return self.told
 
 
 class Clock:
@@ -58,7 +70,9 @@ class Clock:
         self.watch = PublicModelWatch(
             None,  # type: ignore[arg-type]
             PublicModel("a", ("a", "a_network")),
+            metrics := Metrics(),  # type: ignore[arg-type]
         )
+        self.metrics = metrics
         self.processes = Processes()
         self.work = {"a": Work(), "a_network": Work()}
 
@@ -145,7 +159,7 @@ print(Canary(None, "a", stream=False).answer)
 
 @pytest.mark.parametrize("stream", [False, True])
 def test_a_queue_that_stays_full_hides_no_model_that_hangs(clock: Clock, stream: bool) -> None:
-    clock.watch._public = replace(clock.watch._public, stream=stream)
+    clock.watch.public = replace(clock.watch.public, stream=stream)
     found = []
     for half in range(2 * int(HUNG_S) + 10):
         Silent.sent[-1].answer = Answer(Outcome.BUSY, 0.01)
@@ -198,7 +212,7 @@ def test_a_queue_that_is_full_of_what_was_given_up_is_no_fault(clock: Clock) -> 
 def test_how_long_is_too_long_follows_what_a_batch_takes(
     clock: Clock, changes: dict[str, Any], hung_s: float
 ) -> None:
-    clock.watch._public = replace(clock.watch._public, **changes)
+    clock.watch.public = replace(clock.watch.public, **changes)
     clock.watch._quick_s.clear()
     Silent.sent[-1].answer = Answer(Outcome.ANSWERED, 2.0)
     clock.look(12.0)
@@ -211,8 +225,8 @@ def test_how_long_is_too_long_follows_what_a_batch_takes(
 def test_a_network_inside_triton_that_nobody_sees_compute_may_have_two_batches_before_it(
     clock: Clock,
 ) -> None:
-    inside = replace(clock.watch._public, network_in_triton=True, largest_batch=16)
-    clock.watch._public = inside
+    inside = replace(clock.watch.public, network_in_triton=True, largest_batch=16)
+    clock.watch.public = inside
     clock.watch._quick_s.clear()
     Silent.sent[-1].answer = Answer(Outcome.ANSWERED, 0.25)
     clock.look(12.0)
@@ -270,16 +284,69 @@ def test_one_bad_moment_is_not_three_failures(clock: Clock) -> None:
 
 
 def test_a_slow_network_is_asked_less_often_and_given_more_time(clock: Clock) -> None:
-    for number in range(5):
-        Silent.sent[-1].answer = Answer(Outcome.ANSWERED, 2.0)
+    for number, took_s in enumerate([0.01, 2.0, 2.0, 2.0, 2.0, 2.0]):
+        Silent.sent[-1].answer = Answer(Outcome.ANSWERED, took_s)
         clock.look(100.0 * number + 100)
         sent = len(Silent.sent)
         clock.look(100.0 * number + 115)
-        # The quickest of the last ones counts: the first took no time at all.
-        assert len(Silent.sent) - sent == (number < 4)
+        # The quickest of the last ones counts: one of them took no time at all.
+        assert len(Silent.sent) - sent == (number < 5)
         clock.look(100.0 * number + 121)
-    assert clock.look(521.0 + 15.9) is None
-    assert "has not answered a canary" in str(clock.look(521.0 + 16.1))
+    assert clock.look(621.0 + 15.9) is None
+    assert "has not answered a canary" in str(clock.look(621.0 + 16.1))
+
+
+def test_a_first_canary_that_waited_for_a_compilation_is_no_measure(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(Silent, "sent", [], raising=False)
+    monkeypatch.setattr(public_model_watch, "Canary", Silent)
+    started = Clock()
+    started.look(0.0)
+    Silent.sent[-1].answer = Answer(Outcome.ANSWERED, 240.0)
+    started.look(240.0)
+    assert started.watch.why is None
+    # Until the next one nothing better is known, so that one comes soon.
+    started.look(241.0)
+    assert len(Silent.sent) == 2
+    assert started.look(400.0) is None
+    Silent.sent[-1].answer = Answer(Outcome.ANSWERED, 0.01)
+    started.look(400.5)
+    started.look(402.0)
+    assert len(Silent.sent) == 3
+    assert started.look(402.1 + LATE_S) is not None
+
+
+def test_however_slow_it_is_it_is_asked_every_minute(clock: Clock) -> None:
+    clock.watch._quick_s.clear()
+    Silent.sent[-1].answer = Answer(Outcome.ANSWERED, 20.0)
+    clock.look(100.0)
+    clock.look(100.0 + CANARY_AT_LEAST_EVERY_S + 1)
+    assert len(Silent.sent) == 3
+
+
+@pytest.mark.parametrize(
+    ("idle", "pending", "hangs"),
+    [
+        ({"a_network": True}, None, False),
+        ({"a_network": False}, None, True),
+        ({}, {"a_network": 0}, False),
+        ({}, {"a_network": 3}, True),
+        ({}, None, True),
+        ({}, {}, True),
+    ],
+)
+def test_a_step_that_gets_nothing_to_do_stands_still_without_a_fault(
+    clock: Clock, idle: dict[str, bool], pending: dict[str, int] | None, hangs: bool
+) -> None:
+    clock.processes.idle_models, clock.metrics.told = idle, pending
+    clock.processes.at_work = True
+    found = []
+    for second in range(1, 3 * int(HUNG_S)):
+        # The first step refuses, or drops, all that comes to it.
+        clock.work["a"] = Work(failed=second, executions=second)
+        found.append(clock.look(10.0 + second))
+    assert any(found) is hangs
 
 
 @pytest.mark.parametrize(
@@ -297,42 +364,3 @@ def test_a_slow_network_is_asked_less_often_and_given_more_time(clock: Clock) ->
 )
 def test_what_triton_answers_a_canary(status: int, text: bytes, outcome: Outcome) -> None:
     assert _outcome(status, text) is outcome
-
-
-def test_a_pipeline_whose_files_went_after_it_was_unloaded_is_forgotten(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    monkeypatch.setattr(Silent, "sent", [], raising=False)
-    monkeypatch.setattr(public_model_watch, "Canary", Silent)
-    there = ["a", "b"]
-    monkeypatch.setattr(pipeline_watch, "pipelines", lambda _: tuple(there))
-    watch = PipelinesWatch(None, tmp_path)  # type: ignore[arg-type]
-    work = {model: Work() for model in ("a", "a_bls", "b", "b_bls")}
-    processes: Any = Processes()
-    watch.look(0.0, work, processes)
-    del work["b"], work["b_bls"]
-    watch.look(1.0, work, processes)
-    assert watch.states() == {"a": "a is starting", "b": "b is not loaded"}
-    there.remove("b")
-    watch.look(2.0, work, processes)
-    assert watch.states() == {"a": "a is starting"}
-
-
-@pytest.mark.parametrize("runtime", list(Runtime))
-def test_a_pipelines_files_say_where_its_network_computes_and_how_much_at_once(
-    tmp_path: Path, runtime: Runtime
-) -> None:
-    provider = {}
-    if runtime is Runtime.ONNXRUNTIME:
-        provider = {"execution_provider": ExecutionProvider.TENSORRT}
-    settings = BuildSettings("tiny", runtime=runtime, max_batch=5, **provider)
-    build_pipeline(save_tiny_detector(tmp_path / "tiny.onnx"), tmp_path / "r", settings)
-    watch = PipelinesWatch(None, tmp_path / "r")  # type: ignore[arg-type]
-    public = watch._watches["tiny"]["tiny"]._public
-    assert public == PublicModel(
-        "tiny",
-        ("tiny_preprocess", "tiny_network", "tiny_postprocess"),
-        largest_batch=5,
-        network_in_triton=runtime is not Runtime.PYTHON,
-        compiles=runtime is Runtime.ONNXRUNTIME,
-    )

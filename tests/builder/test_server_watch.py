@@ -35,12 +35,17 @@ class Watched:
         self.compiles_until = self.answers_from = float("-inf")
         self.forgiven: list[float] = []
         monkeypatch.setattr(server_watch, "ProcessWatch", lambda *_: Processes(self))
-        monkeypatch.setattr(server_watch, "PipelinesWatch", lambda *_: Pipelines(self))
+        monkeypatch.setattr(server_watch, "PipelinesWatch", lambda *_, **__: Pipelines(self))
         monkeypatch.setattr(server_watch.time, "monotonic", lambda: self.now)
         monkeypatch.setattr(server_watch.time, "time", lambda: self.now + self.offset)
         monkeypatch.setattr(server_watch.time, "sleep", self.sleep)
+        # Failures that nobody cancelled, as the metrics tell them.
+        self.failures: dict[str, int] | None = None
         triton = SimpleNamespace(
-            pid=1, death=lambda: None, local=SimpleNamespace(work=lambda _: self.work)
+            pid=1,
+            death=lambda: None,
+            local=SimpleNamespace(work=lambda _: self.work),
+            metrics=SimpleNamespace(failures=lambda: self.failures),
         )
         options, board = ServerOptions(repository), ReadinessBoard(["a"])
         self.watch = ServerWatch(triton, options, board)  # type: ignore[arg-type]
@@ -153,6 +158,19 @@ def test_a_model_that_fails_requests_when_the_clock_is_set_is_not_believed(
     assert found.startswith(
         f"a_network: it failed requests when the clock was set by {set_by_s:+.1f}"
     )
+
+
+def test_what_is_cancelled_when_the_clock_is_set_is_no_fault(watched: Watched) -> None:
+    watched.failures = {"a_network": 0}
+    assert looks(watched, 2) == []
+    watched.offset += 1.0
+    for second in range(2):
+        watched.work["a_network"] = Work(failed=100 * second + 100)
+        assert looks(watched, 1) == []
+    watched.offset += 1.0
+    watched.failures = {"a_network": 1}
+    watched.work["a_network"] = Work(failed=300)
+    assert [each.partition(":")[0] for each in looks(watched, 1)][:1] == ["a_network"]
 
 
 def test_a_clock_that_is_set_is_no_fault_and_failures_without_it_are_none(watched: Watched) -> None:

@@ -22,6 +22,7 @@ from builder.serving.local_triton import LocalTriton
 from builder.serving.model_processes import ModelProcesses
 from builder.serving.running_server import VersionStates
 from builder.serving.server_options import DRAIN_S, ModelControl, ServerOptions
+from builder.serving.triton_metrics import TritonMetrics
 from thin_client.redaction import without_secrets
 
 READY_S = 120
@@ -51,6 +52,7 @@ class TritonServer:
         self._process = process
         self._options = options
         self._local = LocalTriton(options)
+        self._metrics = TritonMetrics(options)
         self._log: deque[str] = deque(maxlen=KEPT_LOG_LINES)
         # Without a GPU a healthy start logs errors about CUDA; until it is ready they only matter
         # if it dies, and then they are quoted.
@@ -78,6 +80,11 @@ class TritonServer:
     def local(self) -> LocalTriton:
         """What this machine asks it."""
         return self._local
+
+    @property
+    def metrics(self) -> TritonMetrics:
+        """Its metrics port."""
+        return self._metrics
 
     def death(self) -> ServerDiedError | None:
         """Return why it ended, or None while it runs."""

@@ -14,6 +14,7 @@ from collections.abc import Iterable, Mapping
 
 from builder.serving.local_triton import Work
 from builder.serving.supervision.fault import Fault
+from builder.serving.triton_metrics import TritonMetrics
 
 # A clock that is only steered goes wrong by half a thousandth of the time at most.
 STEP_S = 0.2
@@ -22,12 +23,19 @@ SUSPECT_S = 3.0
 
 
 class ClockWatch:
-    """Compares the time of day with the monotonic clock."""
+    """Compares the time of day with the monotonic clock.
 
-    def __init__(self) -> None:
+    Args:
+        metrics: of the Triton that is watched.
+    """
+
+    def __init__(self, metrics: TritonMetrics) -> None:
+        self._metrics = metrics
         self._offset = time.time() - time.monotonic()
         self._step_s = 0.0
         self._suspect_until = float("-inf")
+        # Of each model: failed requests in the statistics, and those that nobody cancelled.
+        self._counted: dict[str, int] = {}
         self._failed: dict[str, int] = {}
 
     def look(self, now: float) -> bool:
@@ -38,7 +46,7 @@ class ClockWatch:
         """
         offset = time.time() - time.monotonic()
         if abs(offset - self._offset) >= STEP_S:
-            self._step_s, self._offset = offset - self._offset, offset
+            self._step_s = offset - self._offset
             self._suspect_until = now + SUSPECT_S
         self._offset = offset
         return now < self._suspect_until
@@ -51,7 +59,14 @@ class ClockWatch:
             models: names of those that run in processes, and that fail no requests of their own.
             work: what all models have done.
         """
-        failed = {model: work[model].failed for model in models if model in work}
+        counted = {model: work[model].failed for model in models if model in work}
+        if counted == self._counted:
+            return None
+        # Those that users cancelled among them, which only the metrics tell apart; without them a
+        # start too many is better than a wrong answer.
+        self._counted = counted
+        told = self._metrics.failures()
+        failed = {model: counted[model] if told is None else told[model] for model in counted}
         before, self._failed = self._failed, failed
         if now >= self._suspect_until:
             return None

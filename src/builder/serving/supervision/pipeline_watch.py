@@ -19,6 +19,7 @@ from builder.serving.local_triton import LocalTriton, Work
 from builder.serving.supervision.fault import Fault
 from builder.serving.supervision.process_watch import ProcessWatch
 from builder.serving.supervision.public_model_watch import PublicModel, PublicModelWatch
+from builder.serving.triton_metrics import TritonMetrics
 from thin_client.contract import model_names
 
 NOT_LOADED = "did not load (the server's log says why)"
@@ -32,12 +33,21 @@ class PipelinesWatch:
         repository: that it serves.
         missing: names of pipelines that it has not loaded: nobody is to call them, and they are
             watched once all of their models are loaded.
+        metrics: of the same Triton.
     """
 
-    def __init__(self, triton: LocalTriton, repository: Path, missing: Iterable[str] = ()) -> None:
+    def __init__(
+        self,
+        triton: LocalTriton,
+        repository: Path,
+        missing: Iterable[str] = (),
+        *,
+        metrics: TritonMetrics,
+    ) -> None:
         self._triton = triton
+        self._metrics = metrics
         self._repository = repository
-        self._loaded: frozenset[str] = frozenset()
+        self._loaded: dict[str, frozenset[int]] = {}
         self._watches: dict[str, dict[str, PublicModelWatch]] = {}
         self._missing = set(missing).intersection(all_names(repository))
         # The others of those that it was started with must have been loaded; what is built later
@@ -55,8 +65,8 @@ class PipelinesWatch:
             processes: of the same moment.
         """
         # The files of what was unloaded, or never loaded, may go later.
-        changed = self._loaded != (loaded := frozenset(work))
-        if changed or self._missing or not loaded.issuperset(self._watches):
+        changed = self._loaded != (loaded := {name: each.versions for name, each in work.items()})
+        if changed or self._missing or not loaded.keys() >= self._watches.keys():
             self._loaded = loaded
             self._take_up()
         faults = []
@@ -104,12 +114,12 @@ class PipelinesWatch:
         there = pipelines(self._repository)
         for name in there:
             if name in self._missing:
-                if self._loaded.issuperset(models_in(self._repository, name)):
+                if self._loaded.keys() >= set(models_in(self._repository, name)):
                     self._missing.remove(name)
                     self._watch(name)
             elif name in self._loaded:
                 self._watch(name)
-        for name in set(self._watches) - set(there) - self._loaded:
+        for name in set(self._watches) - set(there) - self._loaded.keys():
             del self._watches[name]
         self._missing.intersection_update(all_names(self._repository))
 
@@ -124,9 +134,12 @@ class PipelinesWatch:
         network = _network_facts(self._repository, name)
         watches = self._watches.setdefault(name, {})
         for model in public_models(name, streams=streams):
+            public = PublicModel(model, steps[model], stream=model == names.stream, **network)
             if model not in watches:
-                public = PublicModel(model, steps[model], stream=model == names.stream, **network)
-                watches[model] = PublicModelWatch(self._triton, public)
+                watches[model] = PublicModelWatch(self._triton, public, self._metrics)
+            elif network:
+                # Another version may have another runtime, and take other batches.
+                watches[model].public = public
 
     def _each(self) -> list[PublicModelWatch]:
         return [watch for watches in self._watches.values() for watch in watches.values()]

@@ -122,6 +122,17 @@ class ProcessWatch:
         spent = sum(self._seen[pid].signs.ticks - ticks[pid] for pid in known)
         return spent / TICKS_PER_S > s / 10 or any(map(threads_at_work, own))
 
+    def idle(self, model: str) -> bool | None:
+        """Return whether all processes of a model wait for Triton, to be given or told something.
+
+        Returns:
+            None where it has no process of its own.
+        """
+        pids = [pid for pid, served in self._served.items() if served.model == model]
+        if not pids:
+            return None
+        return all(pid in self._seen and self._waits_for_triton(pid) for pid in pids)
+
     def ticks(self) -> Mapping[int, int]:
         """Return the CPU time of every process until the last look."""
         return {pid: seen.signs.ticks for pid, seen in self._seen.items()}
@@ -150,6 +161,12 @@ class ProcessWatch:
             if now - seen.changed_at >= STUCK_S and not threads_at_work(pid):
                 return Fault(served.model, f"its process {pid} is stuck", pid)
         return None
+
+    def _waits_for_triton(self, pid: int) -> bool:
+        address = wait_address(pid)
+        return address is not None and (
+            address in self._seen[pid].queues or in_shared_memory(pid, address)
+        )
 
     def _waits_for_itself(self, pid: int, seen: _Process) -> bool:
         """Return whether it waits for something else than Triton, as it did before."""

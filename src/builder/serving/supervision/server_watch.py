@@ -56,12 +56,14 @@ class ServerWatch:
         self._server = server
         self._board = board
         self._processes = ProcessWatch(server.pid, server.local)
-        self._pipelines = PipelinesWatch(server.local, options.repository, missing)
+        self._pipelines = PipelinesWatch(
+            server.local, options.repository, missing, metrics=server.metrics
+        )
         self._work: Mapping[str, Work] = {}
         self._looked_at = self._answered_at = time.monotonic()
         self._counted_at = float("-inf")
         self._ticks: Mapping[int, int] = {}
-        self._clock = ClockWatch()
+        self._clock = ClockWatch(server.metrics)
 
     def until_all_answer(self) -> Fault | None:
         """Watch until every pipeline has answered; return what is wrong before, or None.
