@@ -28,11 +28,17 @@ def image_paths(names: Iterable[str]) -> Iterator[str]:
             found = [str(p) for p in sorted(path.iterdir()) if p.suffix.lower() in IMAGE_SUFFIXES]
         # Path.glob cannot take a pattern that is absolute.
         elif not path.exists() and glob.has_magic(name):
-            matches = sorted(glob.glob(name, recursive=True))  # noqa: PTH207
+            matches = sorted(glob.glob(_pattern(path), recursive=True))  # noqa: PTH207
             found = [match for match in matches if Path(match).is_file()]
         else:
             found = [name]
         yield from found or [name]
+
+
+def _pattern(path: Path) -> str:
+    """Return a pattern in which folders that exist stand for themselves: ``photos[1]/*.jpg``."""
+    there = next(folder for folder in path.parents if folder.exists())
+    return str(Path(glob.escape(str(there))) / path.relative_to(there))
 
 
 def shown_source(name: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 
 import pytest
@@ -108,10 +109,12 @@ def test_a_failure_while_a_version_is_published_keeps_the_old_one(
     assert sorted(path.name for path in tmp_path.iterdir()) == ["r", "tiny.onnx"]
 
 
+# A name may hold what a glob pattern takes for its own.
+@pytest.mark.parametrize("name", ["r", "models[v1]", "a*b?"])
 def test_what_cannot_be_put_back_now_is_put_back_by_the_next_command(
-    model_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    model_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
-    target = tmp_path / "r"
+    target = tmp_path / name
     build(model_file, target, 0.4)
     before = contents(target)
     for replaces in (True, False):
@@ -122,7 +125,26 @@ def test_what_cannot_be_put_back_now_is_put_back_by_the_next_command(
         assert contents(target) != before
         mend_repository(target)
         assert contents(target) == before
-        assert sorted(path.name for path in tmp_path.iterdir()) == ["r", "tiny.onnx"]
+        assert sorted(path.name for path in tmp_path.iterdir()) == sorted([name, "tiny.onnx"])
+
+
+def test_what_is_left_over_beside_another_repository_is_its_own(
+    model_file: Path, tmp_path: Path
+) -> None:
+    build(model_file, tmp_path / "models1", 0.4)
+    build(model_file, tmp_path / "models[12]", 0.4)
+    (tmp_path / ".models1.framewire-build-x" / "models").mkdir(parents=True)
+    mend_repository(tmp_path / "models[12]")
+    assert (tmp_path / ".models1.framewire-build-x").exists()
+    mend_repository(tmp_path / "models1")
+    assert not (tmp_path / ".models1.framewire-build-x").exists()
+
+
+def test_a_command_that_a_refusal_names_can_be_run_as_it_stands(tmp_path: Path) -> None:
+    with pytest.raises(RepositoryError) as refusal, publishing(tmp_path / "my models"):
+        pass
+    command = shlex.split(str(refusal.value).split("`")[1])
+    assert command[-2:] == ["--repository", str(tmp_path / "my models")]
 
 
 def fail_a_rename(

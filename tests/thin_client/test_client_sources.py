@@ -42,6 +42,15 @@ def test_pattern_the_shell_left_alone_is_expanded(folder):
     assert list(image_paths(["*.jpg", "**/*.webp"])) == ["b.jpg", str(Path("deep/c.webp"))]
 
 
+def test_folder_whose_name_looks_like_a_pattern_is_itself(folder):
+    for name in ("photos[1]", "photos1"):
+        (folder / name).mkdir()
+        (folder / name / "d.jpg").write_bytes(b"")
+    for start in ("", f"{folder}/"):
+        assert list(image_paths([f"{start}photos[1]/*.jpg"])) == [f"{start}photos[1]/d.jpg"]
+        assert list(image_paths([f"{start}photos?/*.jpg"])) == [f"{start}photos1/d.jpg"]
+
+
 def test_file_whose_name_looks_like_a_pattern_is_itself(folder):
     (folder / "[b].jpg").write_bytes(b"")
     assert list(image_paths(["[b].jpg"])) == ["[b].jpg"]

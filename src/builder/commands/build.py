@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import shlex
 from collections.abc import Callable
 from pathlib import Path
 
@@ -125,8 +126,9 @@ def _build(
         _tell_of_old_version(arguments, settings.name, spec.version)
     if settings.runtime is Runtime.TENSORRT:
         print(
-            f"it has no plan yet: run `framewire engine --repository {arguments.repository} "
-            f"--name {settings.name}` in the image and on the GPU that serve it, before they do",
+            f"it has no plan yet: run `framewire engine --repository "
+            f"{shlex.quote(str(arguments.repository))} --name {settings.name}` in the image and on "
+            "the GPU that serve it, before they do",
             flush=True,
         )
 

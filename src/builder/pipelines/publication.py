@@ -10,6 +10,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import shlex
 import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -95,7 +96,7 @@ def publishing(repository: Path) -> Iterator[Publication]:
         if not repository.exists():
             raise RepositoryError(
                 f"there is no model repository {repository}: make one with `framewire build "
-                f"MODEL.onnx --name NAME --repository {repository}`"
+                f"MODEL.onnx --name NAME --repository {shlex.quote(str(repository))}`"
             )
         resolved = repository.resolve()
         with _locked(resolved):
@@ -131,7 +132,13 @@ def mend_repository(repository: Path) -> None:
 
 def left_overs(repository: Path) -> list[Path]:
     """Return the staging folders of a resolved repository: of a command at work, or killed."""
-    return sorted(_staging_parent(repository).glob(f"{_staging_prefix(repository)}*"))
+    # No glob: the repository's name may hold what a pattern takes for its own, as in `models[v1]`.
+    prefix = _staging_prefix(repository)
+    try:
+        beside = list(_staging_parent(repository).iterdir())
+    except PermissionError:
+        return []  # then no command of this user's left anything there
+    return sorted(path for path in beside if path.name.startswith(prefix))
 
 
 def _staging_prefix(repository: Path) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Collection
+import shlex
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -123,7 +124,7 @@ def prune_hints(repository: Path, left_out: Collection[str] = ()) -> list[str]:
             hints.append(
                 f"version {', '.join(map(str, sorted(others)))} of {name} is loaded beside the "
                 f"active one: once no server needs it, `framewire prune {name} --repository "
-                f"{repository}` frees its memory"
+                f"{shlex.quote(str(repository))}` frees its memory"
             )
     return hints
 

@@ -7,6 +7,7 @@ the plan itself does not say so until it fails to load. A file beside it does.
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
@@ -99,8 +100,9 @@ def check_plan(repository: Path, name: str, machine: Machine) -> Fingerprint:
         reason = f"takes batches of {fingerprint.max_batch}, and the pipeline {manifest.max_batch}"
     if reason or not fingerprint:
         raise PlanError(
-            f"the plan of {name} {reason}: run `framewire engine --repository {repository} --name "
-            f"{name}` in the image and on the GPU that serve it"
+            f"the plan of {name} {reason}: run `framewire engine --repository "
+            f"{shlex.quote(str(repository))} --name {name}` in the image and on the GPU "
+            "that serve it"
         )
     return fingerprint
 

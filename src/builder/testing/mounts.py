@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import stat
 from pathlib import Path
 
@@ -24,6 +25,6 @@ def readable_folder(folder: Path) -> Path:
     if status.st_uid != CONTAINER_USER and status.st_mode & OPEN_TO_OTHERS != OPEN_TO_OTHERS:
         raise RepositoryError(
             f"the user of the container, {CONTAINER_USER}, cannot read {folder} (mode "
-            f"{stat.S_IMODE(status.st_mode):o}): run `chmod -R a+rX {folder}`"
+            f"{stat.S_IMODE(status.st_mode):o}): run `chmod -R a+rX {shlex.quote(str(folder))}`"
         )
     return folder
