@@ -64,6 +64,51 @@ def test_a_size_no_network_can_have_is_refused(tmp_path: Path, imgsz: str) -> No
         read(tmp_path, dynamic_size=True, metadata={"imgsz": imgsz})
 
 
+@pytest.mark.parametrize(
+    "names",
+    [
+        "{0: 'no', 1: '10', 2: 'it\\'s'}",
+        "['no', '10', \"it's\"]",
+        '{"0": "no", "1": "10", "2": "it\'s"}',
+        '["no", 10, "it\'s"]',
+        "0: no\n1: 10\n2: it's\n",
+        "- no\n- 10\n- it's\n",
+        "{2: it's, 0: no, 1: 10}",
+    ],
+)
+def test_names_are_read_as_python_json_and_yaml(tmp_path: Path, names: str) -> None:
+    assert read(tmp_path, metadata={"names": names}).labels == ("no", "10", "it's")
+
+
+@pytest.mark.parametrize("names", ["null", "[[1], 2, 3]", '{"0": {}, "1": "b", "2": "c"}', "a: &x"])
+def test_names_that_cannot_be_read_are_shown(tmp_path: Path, names: str) -> None:
+    with pytest.raises(LabelsError, match=r"`names` in its metadata, .* in Python, JSON or YAML"):
+        read(tmp_path, metadata={"names": names})
+
+
+def test_nothing_of_the_metadata_is_evaluated_or_built(tmp_path: Path) -> None:
+    made = tmp_path / "made"
+    for names in (
+        f"open({str(made)!r}, 'w')",
+        f"!!python/object/apply:os.mkdir [{str(made)!r}]",
+    ):
+        with pytest.raises(LabelsError):
+            read(tmp_path, metadata={"names": names})
+    assert not made.exists()
+
+
+@pytest.mark.parametrize("imgsz", ["[64, 96]", "- 64\n- 96\n", "(64, 96.0)", '["64", "96"]'])
+@pytest.mark.parametrize("stride", ["32", "32.0", "[8, 16, 32]", '"32"'])
+def test_size_and_stride_are_read_as_python_json_and_yaml(
+    tmp_path: Path, imgsz: str, stride: str
+) -> None:
+    metadata = {"imgsz": imgsz, "stride": stride, "names": str(dict(enumerate(LABELS)))}
+    detector = read(tmp_path, dynamic_size=True, metadata=metadata)
+    assert (detector.width, detector.height) == (96, 64)
+    with pytest.raises(ModelFileError, match="stride 32"):
+        read(tmp_path, dynamic_size=True, metadata=metadata | {"imgsz": "[48, 96]"})
+
+
 def test_labels_stay_on_one_line_each(tmp_path: Path) -> None:
     names = {0: "two\nlines", 1: "", 2: "half a pair \ud800"}
     labels = read(tmp_path, metadata={"names": ascii(names)}).labels

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 import math
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +11,7 @@ from onnx import TensorProto
 
 from builder.detectors.graph_facts import dims_of, image_input, show_tensor
 from builder.detectors.heads import Head, InputConvention, grid_cells
+from builder.detectors.metadata import class_names, image_size, one_line, stride
 from builder.detectors.onnx_file import load_onnx, metadata_of, onnx_opset, sha256_of
 from builder.detectors.recognition import Recognition, recognise
 from builder.errors import LabelsError, ModelFileError
@@ -21,6 +21,8 @@ DEFAULT_IMAGE_SIZE = 640
 LARGEST_IMAGE_SIZE = 8192
 # Every released YOLO has this stride at its coarsest, except the P6 variants, which have 64.
 DEFAULT_STRIDE = 32
+# Characters of metadata in a refusal.
+SHOWN_NAMES = 60
 # GatherElements and TopK with an order came with it, and every exporter has it.
 OLDEST_OPSET = 11
 NEWEST_OPSET = onnx.defs.onnx_opset_version()
@@ -90,7 +92,7 @@ def read_detector(
     metadata = metadata_of(model)
     _check_kind(path, model, metadata)
     batch, width, height = _input_size(path, model, metadata, size)
-    names = labels if labels is not None else _metadata_names(metadata)
+    names = labels if labels is not None else class_names(metadata)
     found = recognise(
         model,
         name=path.name,
@@ -103,7 +105,14 @@ def read_detector(
     return Detector(
         model=model,
         head=found.head,
-        labels=_labels(path, names, found.classes, labels is not None, number_classes),
+        labels=_labels(
+            path,
+            names,
+            found.classes,
+            from_file=labels is not None,
+            number_classes=number_classes,
+            unread=metadata.get("names"),
+        ),
         labels_are_names=names is not None,
         width=width,
         height=height,
@@ -153,23 +162,23 @@ def _input_size(
             f"{path.name} takes {channels}-channel images and Framewire sends colour: use a "
             "detector for 3 channels"
         )
-    wanted_width, wanted_height = size or _metadata_size(metadata)
+    wanted_width, wanted_height = size or image_size(metadata, DEFAULT_IMAGE_SIZE)
     if size is not None and (width or size[0], height or size[1]) != size:
         raise ModelFileError(
             f"{path.name} takes images of {width}x{height} only, not {size[0]}x{size[1]}: leave "
             "--size out, or export it with that size or with dynamic=True"
         )
     width, height = width or wanted_width, height or wanted_height
-    _check_size(path, width, height, _stride(metadata))
+    _check_size(path, width, height, stride(metadata, DEFAULT_STRIDE))
     return batch, width, height
 
 
-def _check_size(path: Path, width: int, height: int, stride: int) -> None:
+def _check_size(path: Path, width: int, height: int, step: int) -> None:
     for side in (width, height):
-        if side % stride or not 0 < side <= LARGEST_IMAGE_SIZE:
+        if side % step or not 0 < side <= LARGEST_IMAGE_SIZE:
             raise ModelFileError(
                 f"{path.name} has an input of {width}x{height}; both must be multiples of its "
-                f"stride {stride} up to {LARGEST_IMAGE_SIZE}: choose another --size, or export it "
+                f"stride {step} up to {LARGEST_IMAGE_SIZE}: choose another --size, or export it "
                 "with another imgsz"
             )
 
@@ -193,61 +202,27 @@ def _check_rows(path: Path, found: Recognition, width: int, height: int) -> None
         )
 
 
-def _stride(metadata: dict[str, str]) -> int:
-    stride = _literal(metadata.get("stride", ""), DEFAULT_STRIDE)
-    return stride if type(stride) is int and 0 < stride <= 256 else DEFAULT_STRIDE
-
-
-def _metadata_size(metadata: dict[str, str]) -> tuple[int, int]:
-    size = _literal(metadata.get("imgsz", ""), DEFAULT_IMAGE_SIZE)
-    if type(size) is int:
-        return size, size
-    if isinstance(size, (list, tuple)) and len(size) == 2 and all(type(n) is int for n in size):
-        return size[1], size[0]
-    return DEFAULT_IMAGE_SIZE, DEFAULT_IMAGE_SIZE
-
-
-def _metadata_names(metadata: dict[str, str]) -> tuple[str, ...] | None:
-    names = _literal(metadata.get("names", ""), None)
-    if isinstance(names, list):
-        names = dict(enumerate(names))
-    if isinstance(names, dict) and names and set(names) == set(range(len(names))):
-        return tuple(one_line(str(names[index])) for index in range(len(names)))
-    return None
-
-
-def _literal(text: str, default: object) -> object:
-    try:
-        return ast.literal_eval(text)
-    except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
-        return default
-
-
-def one_line(label: str) -> str:
-    """Return a class name that fits a line of labels.txt and a protobuf string."""
-    # Protobuf takes no half of a surrogate pair.
-    encodable = label.encode(errors="replace").decode()
-    return " ".join(encodable.split()) or "unnamed"
-
-
 def _labels(
     path: Path,
     names: tuple[str, ...] | None,
     classes: int | None,
+    *,
     from_file: bool,
     number_classes: bool,
+    unread: str | None,
 ) -> tuple[str, ...]:
     if names is None:
+        why = "" if unread is None else _why_unread(unread)
         if classes is None:
             raise LabelsError(
-                f"{path.name} carries no class names and its outputs do not show how many classes "
-                "there are: name them with --labels FILE, one to a line"
+                f"{path.name} carries no class names{why} and its outputs do not show how many "
+                "classes there are: name them with --labels FILE, one to a line"
             )
         if not number_classes:
             raise LabelsError(
-                f"{path.name} carries no class names for its {classes} classes: name them with "
-                "--labels FILE, one to a line, or let --number-classes call them class_0, class_1, "
-                "..."
+                f"{path.name} carries no class names for its {classes} classes{why}: name them "
+                "with --labels FILE, one to a line, or let --number-classes call them class_0, "
+                "class_1, ..."
             )
         return tuple(f"class_{index}" for index in range(classes))
     if classes is not None and len(names) != classes:
@@ -257,3 +232,11 @@ def _labels(
             f"{classes} names with --labels FILE, one to a line"
         )
     return names
+
+
+def _why_unread(names: str) -> str:
+    shown = one_line(names[:SHOWN_NAMES]) + ("..." if len(names) > SHOWN_NAMES else "")
+    return (
+        f" (`names` in its metadata, {shown!r}, are neither a list nor a mapping from 0, 1, 2, ... "
+        "in Python, JSON or YAML)"
+    )

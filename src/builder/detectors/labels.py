@@ -8,7 +8,7 @@ from typing import Any
 
 import yaml
 
-from builder.detectors.detector import one_line
+from builder.detectors.metadata import one_line
 from builder.errors import LabelsError
 
 # Of files that hold more than names, and name them ``names``: ultralytics' data.yaml.
