@@ -73,3 +73,39 @@ def nms_model(
     model.graph.node.append(helper.make_node("Identity", [found], ["out"]))
     onnx.checker.check_model(model)
     return model
+
+
+BROKEN = (np.nan, np.inf, -np.inf)
+
+
+@pytest.mark.parametrize("runtime", ["onnxruntime", "openvino"])
+@pytest.mark.parametrize("opset", [11, 17, 21])
+@pytest.mark.parametrize("value", BROKEN)
+@pytest.mark.parametrize("column", [0, 3, 4])
+def test_what_is_not_finite_takes_no_place_and_suppresses_nothing(
+    runtime: str, opset: int, value: float, column: int
+) -> None:
+    rows = crowded_boxes(images=2, count=60)
+    rows[..., 5] = 0
+    broken = rows.copy()
+    # The best one, which overlaps many, and some in the midst of the others.
+    for index in (0, 1, 7, 30):
+        broken[:, index, column] = value
+    whole = np.delete(rows, (0, 1, 7, 30), axis=1)
+    model = nms_model(broken, opset, keep=20, iou=0.3, class_agnostic=True)
+    for image, found in enumerate(run(runtime, model, broken)):
+        expected = select_detections(whole[image], Thresholds(0.0, 0.3, 20, class_agnostic=True))
+        assert len(expected) > 5
+        np.testing.assert_array_equal(found[: len(expected)], expected)
+        assert not found[len(expected) :, 4].any()
+
+
+def run(runtime: str, model: onnx.ModelProto, rows: NDArray[np.float32]) -> NDArray[np.float32]:
+    if runtime == "onnxruntime":
+        session = onnxruntime.InferenceSession(
+            model.SerializeToString(), providers=["CPUExecutionProvider"]
+        )
+        return session.run(None, {"in": rows})[0]
+    core = openvino.Core()
+    compiled = core.compile_model(core.read_model(model.SerializeToString()), "CPU")
+    return np.array(compiled([rows])[0])

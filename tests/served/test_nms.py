@@ -67,10 +67,17 @@ def test_nothing_in_nothing_out() -> None:
     assert select_detections(rows(), Thresholds(0.25, 0.5, 10)).shape == (0, 6)
 
 
-def test_a_score_that_is_not_a_number_is_no_detection() -> None:
-    candidates = rows((0, 0, 10, 10, np.nan, 0), (50, 0, 60, 10, 0.9, 0))
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("column", range(6))
+@pytest.mark.parametrize("suppressed", [False, True])
+def test_what_is_not_finite_is_no_detection_and_suppresses_none(
+    value: float, column: int, suppressed: bool
+) -> None:
+    candidates = rows((0, 0, 10, 10, 0.95, 0), (0, 0, 10, 10, 0.9, 0), (50, 0, 60, 10, 0.8, 0))
+    candidates[0, column] = value
     np.testing.assert_array_equal(
-        select_detections(candidates, Thresholds(0.0, 0.5, 10)), candidates[1:]
+        select_detections(candidates, Thresholds(0.0, 0.5, 10, suppressed=suppressed)),
+        candidates[1:],
     )
 
 

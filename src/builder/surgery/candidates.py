@@ -8,6 +8,7 @@ from __future__ import annotations
 import numpy as np
 
 from builder.surgery.boxes import GraphBoxes, GraphRows
+from builder.surgery.finite import finite_scores, without_nan
 from builder.surgery.graph_builder import GraphBuilder
 
 
@@ -15,17 +16,20 @@ def best_candidates(build: GraphBuilder, head: GraphBoxes, count: int) -> str:
     """Return ``[N, count, 6]``: x1, y1, x2, y2, score, class of the best boxes, best first.
 
     1. The best class of each box gives its score, as ultralytics' ``predict`` has it.
-    2. The ``count`` best boxes are kept.
+    2. The ``count`` best boxes are kept. One that is not finite, or whose score is not, has the
+       score 0.
 
     Args:
         build: of the graph that holds the boxes.
         head: what the graph gives.
         count: boxes kept; not more than there are.
     """
-    best = build.reduce_max(head.scores, "best_score", axis=2)
-    top_scores, places = build.top_k(best, count, "top")
+    best = build.unsqueeze(build.reduce_max(head.scores, "best_score", axis=2), "best", -1)
+    best = finite_scores(build, best, head.boxes, short="best")
+    top_scores, places = build.top_k(build.squeeze(best, "best_by_box", 2), count, "top")
     boxes = build.gather_rows(head.boxes, places, "boxes", columns=4)
     scores = build.gather_rows(head.scores, places, "scores", columns=head.classes)
+    scores = without_nan(build, scores, short="scores")
     best_class = build.node("ArgMax", [scores], "best_class", axis=2, keepdims=1)
     return _columns(build, boxes, head, top_scores, build.float32(best_class, "class"))
 
@@ -36,7 +40,8 @@ def best_box_classes(build: GraphBuilder, head: GraphBoxes, count: int) -> str:
     So ultralytics' ``val`` counts detections, and so EfficientNMS does (multi-label).
     """
     flat = build.constant("flat", [0, -1])
-    pairs = build.node("Reshape", [head.scores, flat], "pairs")
+    scores = finite_scores(build, head.scores, head.boxes, short="class_scores")
+    pairs = build.node("Reshape", [scores, flat], "pairs")
     top_scores, places = build.top_k(pairs, count, "top")
     classes = build.constant("classes", head.classes)
     box_places = build.node("Div", [places, classes], "box_places")
@@ -56,8 +61,9 @@ def best_rows(build: GraphBuilder, head: GraphRows, count: int) -> str:
         nothing = build.constant("no_rows", np.zeros((1, count, 6), np.float32))
         padding = build.node("Expand", [nothing, _batch_shape(build, rows)], "padding")
         rows = build.node("Concat", [rows, padding], "padded", axis=1)
-    scores = build.squeeze(build.slice(rows, "score_column", 4, 5), "row_scores", 2)
-    _, places = build.top_k(scores, count, "top_rows")
+    scores = build.slice(rows, "score_column", 4, 5)
+    scores = finite_scores(build, scores, build.slice(rows, "row_boxes", 0, 4), short="row_scores")
+    _, places = build.top_k(build.squeeze(scores, "scores_by_row", 2), count, "top_rows")
     return build.gather_rows(rows, places, "best_rows", columns=6)
 
 

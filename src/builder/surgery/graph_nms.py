@@ -12,6 +12,7 @@ from __future__ import annotations
 import numpy as np
 from onnx import TensorProto, helper
 
+from builder.surgery.finite import is_finite, only_where
 from builder.surgery.graph_builder import GraphBuilder
 
 # As the postprocess step's: boxes of class c are moved by c times this, so that none overlaps one
@@ -28,7 +29,8 @@ def suppress_overlaps(
 
     Args:
         build: of the graph that holds the candidates.
-        candidates: ``[N, count, 6]``, best first.
+        candidates: ``[N, count, 6]``, best first. One that is not finite, or whose score is not,
+            is returned with the score 0 if at all, and suppresses nothing.
         count: candidates of an image.
         keep: rows returned; not more than ``count``.
         iou: overlap above which the lesser box goes.
@@ -36,6 +38,9 @@ def suppress_overlaps(
     """
     boxes = build.slice(candidates, "nms_boxes", 0, 4)
     scores = build.slice(candidates, "nms_scores", 4, 5)
+    valid = is_finite(build, scores, boxes, short="valid")
+    boxes = only_where(build, valid, boxes, short="valid_boxes")
+    scores = only_where(build, valid, scores, short="valid_scores")
     if not class_agnostic:
         classes = build.slice(candidates, "nms_classes", 5, 6)
         offset = build.scalar("class_offset", CLASS_OFFSET_PIXELS)
