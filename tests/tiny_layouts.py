@@ -51,7 +51,10 @@ class Graph:
         return name
 
     def columns(self, rows: str, start: int, end: int) -> str:
-        bounds = [self.constant([bound], np.int64) for bound in (start, end, 2)]
+        return self.columns_of(rows, start, end, axis=2)
+
+    def columns_of(self, rows: str, start: int, end: int, *, axis: int) -> str:
+        bounds = [self.constant([bound], np.int64) for bound in (start, end, axis)]
         return self.add("Slice", [rows, *bounds])
 
     def corners(self) -> str:
@@ -233,6 +236,53 @@ def batch_rows(width: int, height: int) -> onnx.ModelProto:
     return graph.returning(output=(rows, TensorProto.FLOAT, ["selected", 7]))
 
 
+def table_of_rows(
+    width: int, height: int, *, images: int = 1, more_columns: int = 0
+) -> onnx.ModelProto:
+    """Ultralytics with ``nms=True, dynamic=True``: rows written into a table of zeros.
+
+    Any batch goes in, and a table for each image comes out; but NMS is there once for each image of
+    the batch that was exported, and the tables of further ones stay empty. The shape of the output
+    is open, and so it is to ONNX's inference.
+    """
+    graph = Graph(width, height)
+    corners = graph.corners()
+    score, best_class = graph.best()
+    columns = [corners, score, best_class, *[score] * more_columns]
+    rows = graph.add("Concat", columns, axis=2)
+    shape = graph.add("Shape", [graph.model.graph.input[0].name])
+    batch = graph.columns_of(shape, 0, 1, axis=0)
+    # ONNX does not follow a Max of shapes.
+    sizes = [graph.constant([MAX_DET, 6 + more_columns], np.int64) for _ in range(2)]
+    table = graph.add(
+        "ConstantOfShape",
+        [graph.add("Concat", [batch, graph.add("Max", sizes)], axis=0)],
+        value=helper.make_tensor("zero", TensorProto.FLOAT, [1], [0.0]),
+    )
+    # An image that is not there counts as the last one that is.
+    last = graph.add("Sub", [batch, graph.constant([1], np.int64)])
+    for number in range(images):
+        image = graph.add("Min", [graph.constant([number], np.int64), last])
+        mine = graph.add("Gather", [rows, image], axis=0)
+        inputs = [
+            graph.columns(mine, 0, 4),
+            graph.add("Transpose", [graph.columns(mine, 4, 5)], perm=[0, 2, 1]),
+            graph.constant([MAX_DET], np.int64),
+            graph.constant([IOU]),
+            graph.constant([CONF]),
+        ]
+        selected = graph.add("NonMaxSuppression", inputs)
+        places = graph.add("Gather", [selected, graph.constant(2, np.int64)], axis=1)
+        found = graph.add("Gather", [mine, places], axis=1)
+        count = graph.columns_of(graph.add("Shape", [found]), 1, 2, axis=0)
+        missing = graph.add("Sub", [graph.constant([MAX_DET], np.int64), count])
+        nothing = graph.constant([0], np.int64)
+        pads = graph.add("Concat", [*[nothing] * 4, missing, nothing], axis=0)
+        at = graph.add("Unsqueeze", [image, graph.constant([1], np.int64)])
+        table = graph.add("ScatterND", [table, at, graph.add("Pad", [found, pads])])
+    return graph.returning(output=(table, TensorProto.FLOAT, ["batch", "rows", "columns"]))
+
+
 LAYOUTS: dict[str, Callable[[int, int], onnx.ModelProto]] = {
     "yolov5": objectness,
     "yolox": grid,
@@ -242,5 +292,6 @@ LAYOUTS: dict[str, Callable[[int, int], onnx.ModelProto]] = {
     "batched_nms": batched_nms,
     "selected_indices": selected_indices,
     "batch_rows": batch_rows,
+    "table_of_rows": table_of_rows,
 }
 """Makers of the layouts by name; each takes the width and height of its input."""

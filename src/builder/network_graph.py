@@ -7,8 +7,8 @@ from onnx import TensorProto, helper
 
 from builder.detectors.detector import Detector
 from builder.detectors.graph_facts import image_input
+from builder.detectors.head_layouts import DEFAULT_ROWS
 from builder.detectors.onnx_file import first_line
-from builder.detectors.recognition import DEFAULT_ROWS
 from builder.errors import ModelFileError
 from builder.settings import BuildSettings, Nms, Precision
 from builder.surgery.boxes import GraphRows
@@ -94,6 +94,7 @@ def _candidates(model: onnx.ModelProto, detector: Detector, settings: BuildSetti
         count=detector.boxes,
         width=detector.width,
         height=detector.height,
+        nms=detector.nms,
     )
     build, count = GraphBuilder(model, "candidates"), _picked_rows(detector, settings)
     if isinstance(head, GraphRows):

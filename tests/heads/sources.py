@@ -41,6 +41,7 @@ HEADS: Mapping[str, Head] = {
     "batched_nms": Head.NMS,
     "selected_indices": Head.NMS,
     "batch_rows": Head.NMS,
+    "table_of_rows": Head.END2END,
 }
 """What each file is to be recognised as."""
 
@@ -84,7 +85,7 @@ BUILDS = (
 
 
 # The compiler for machines without a GPU has no ONNX NonMaxSuppression; TensorRT itself has.
-NOT_COMPILED = frozenset({"batch_rows"})
+NOT_COMPILED = frozenset({"batch_rows", "table_of_rows"})
 
 
 def write_sources(folder: Path) -> dict[str, Path]:

@@ -10,12 +10,14 @@ import onnx
 from onnx import TensorProto
 
 from builder.detectors.graph_facts import dims_of, image_input, show_tensor
+from builder.detectors.head_layouts import Recognition
 from builder.detectors.heads import Head, InputConvention, grid_cells
 from builder.detectors.metadata import class_names, image_size, one_line, stride
 from builder.detectors.onnx_file import load_onnx, metadata_of, onnx_opset, sha256_of
-from builder.detectors.recognition import Recognition, recognise
+from builder.detectors.recognition import recognise
 from builder.errors import LabelsError, ModelFileError
 from builder.settings import NmsDefaults, Precision
+from builder.surgery.nms_nodes import NmsNode
 
 DEFAULT_IMAGE_SIZE = 640
 LARGEST_IMAGE_SIZE = 8192
@@ -44,6 +46,7 @@ class Detector:
         input: what the network was trained to see.
         defaults: thresholds the file brings with it.
         finished: whether the graph suppresses overlaps itself.
+        nms: what the graph ends in, where boxes and scores are taken before it.
         precision: of its weights.
         reason: what gave its head away, in words.
         sha256: of the file.
@@ -63,6 +66,7 @@ class Detector:
     precision: Precision
     reason: str
     sha256: str
+    nms: NmsNode | None = None
 
 
 def read_detector(
@@ -100,6 +104,7 @@ def read_detector(
         height=height,
         num_labels=None if names is None else len(names),
         head=head,
+        metadata=metadata,
     )
     _check_rows(path, found, width, height)
     return Detector(
@@ -124,6 +129,7 @@ def read_detector(
         precision=_precision(model),
         reason=found.reason,
         sha256=sha256_of(path),
+        nms=found.nms,
     )
 
 

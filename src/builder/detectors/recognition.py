@@ -2,92 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Mapping
 
 import onnx
 
-from builder.detectors.graph_facts import (
-    Dims,
-    box_operator,
-    dims_of,
-    ends_in_top_k,
-    output_dims,
-    tensor_dims,
-    uses_operator,
-)
-from builder.detectors.heads import (
-    RTDETR_INPUT,
-    YOLO_INPUT,
-    YOLO_STRIDES,
-    YOLOX_INPUT,
-    Head,
-    InputConvention,
-    grid_cells,
-    known_layouts,
-)
-from builder.errors import UnknownHeadError
-from builder.settings import NmsDefaults
-from builder.surgery.nms_nodes import (
-    BATCH_ROW_COLUMNS,
-    BATCHED_NMS,
-    BATCHED_OUTPUTS,
-    EFFICIENT_OUTPUTS,
-    NmsNode,
-    UnreadableNmsError,
-    find_nms_node,
-)
+from builder.detectors.graph_facts import box_operator, dims_of, output_dims
+from builder.detectors.head_evidence import Evidence, measured
+from builder.detectors.head_layouts import Recognition, less, read_as, read_nms
+from builder.detectors.heads import Head, known_layouts
+from builder.detectors.metadata import gives_rows
+from builder.detectors.other_tasks import other_task
+from builder.errors import ModelFileError, UnknownHeadError
+from builder.surgery.nms_nodes import UnreadableNmsError
 
 MOST_CLASSES = 10_000
-# Feature maps of the published variants: the usual three, with a P6 or P2 level, and of tiny ones.
-STRIDE_SETS = (YOLO_STRIDES, (8, 16, 32, 64), (4, 8, 16, 32), (16, 32), (8, 16, 32, 64, 128))
-ANCHORS_PER_CELL = (1, 3)
 MOST_QUERIES = 1000
-# Rows an NMS-free head gives where its graph does not say: ultralytics' max_det.
-DEFAULT_ROWS = 300
-
-
-@dataclass(frozen=True)
-class Recognition:
-    """What an output layout was found to be.
-
-    Attributes:
-        head: the family.
-        input: what networks of this family are trained to see.
-        classes: how many, or None where the outputs do not show it.
-        boxes: the graph gives for each image, or None where nobody can tell; anchors or rows.
-        reason: what gave it away, in words.
-        defaults: thresholds the graph brings with it.
-        finished: whether overlaps are suppressed already.
-    """
-
-    head: Head
-    input: InputConvention
-    classes: int | None
-    boxes: int | None
-    reason: str
-    defaults: NmsDefaults = field(default_factory=NmsDefaults)
-    finished: bool = False
-
-
-@dataclass(frozen=True)
-class _Evidence:
-    model: onnx.ModelProto
-    width: int
-    height: int
-    outputs: list[Dims]
-    num_labels: int | None
-
-    @property
-    def names(self) -> set[str]:
-        return {value.name for value in self.model.graph.output}
-
-    def anchors(self, count: int | None) -> int | None:
-        """Anchors per cell if so many boxes can be a grid's, else None."""
-        for per_cell in ANCHORS_PER_CELL:
-            grids = {per_cell * grid_cells(self.width, self.height, s) for s in STRIDE_SETS}
-            if count in grids:
-                return per_cell
-        return None
 
 
 def recognise(
@@ -98,8 +27,11 @@ def recognise(
     height: int,
     num_labels: int | None,
     head: Head | None = None,
+    metadata: Mapping[str, str] | None = None,
 ) -> Recognition:
     """Tell a detector's head.
+
+    What a graph leaves open, and ONNX's shape inference too, is found out by running it once.
 
     Args:
         model: the detector.
@@ -109,15 +41,25 @@ def recognise(
         num_labels: how many classes have names, where known; decides between layouts that differ
             in nothing else.
         head: what the caller knows better; then only the sizes are read.
+        metadata: of the file.
 
     Raises:
-        UnknownHeadError: the layout is none of the known ones, or not that of ``head``.
+        ModelFileError: the graph is one for another task.
+        UnknownHeadError: the layout is none of the known ones, or not that of ``head``, or may be
+            that of several.
     """
     if not model.graph.output:
         raise UnknownHeadError(f"{name} has no outputs: export it again")
-    evidence = _Evidence(model, width, height, output_dims(model, width, height), num_labels)
+    evidence = Evidence(
+        model,
+        width,
+        height,
+        output_dims(model, width, height),
+        num_labels,
+        gives_rows(metadata or {}),
+    )
     try:
-        found = _by_shape(evidence) if head is None else _as_told(evidence, head)
+        found = _by_shape(evidence, name) if head is None else read_as(evidence, head)
     except UnreadableNmsError as error:
         raise UnknownHeadError(
             f"{name} ends in an NMS that Framewire cannot read ({error}): export it without NMS"
@@ -146,164 +88,60 @@ def _sizes_are_sane(found: Recognition) -> bool:
     )
 
 
-def _by_shape(evidence: _Evidence) -> Recognition | None:
-    nms = _nms(evidence)
-    if nms is not None or len(evidence.outputs[0]) != 3:
+def _by_shape(evidence: Evidence, name: str) -> Recognition | None:
+    nms = read_nms(evidence)
+    if nms is not None:
         return nms
-    return _by_columns(evidence)
-
-
-def _by_columns(evidence: _Evidence) -> Recognition | None:
-    _, rows, columns = evidence.outputs[0]
-    operator = box_operator(evidence.model)
-    few_rows = rows is None or rows <= MOST_QUERIES
-    if few_rows and operator == "Sigmoid":
-        return _rtdetr(evidence)
-    if few_rows and columns == 6 and (_has_chosen(evidence) or not evidence.anchors(rows)):
-        return _end2end(evidence)
-    if columns is not None and evidence.anchors(rows):
-        return _yolox(evidence) if operator == "Conv" else _yolov5(evidence)
-    if rows is None or columns is None or evidence.anchors(columns) or columns > rows:
-        return _yolov8(evidence)
-    return None
-
-
-def _has_chosen(evidence: _Evidence) -> bool:
-    """Whether the graph itself picks detections, as against giving every anchor."""
-    return ends_in_top_k(evidence.model) or uses_operator(evidence.model, "NonMaxSuppression")
-
-
-def _as_told(evidence: _Evidence, head: Head) -> Recognition | None:
-    if head is Head.NMS:
-        return _nms(evidence)
+    evidence = measured(evidence)
+    task = other_task(evidence.model, evidence.outputs, picks_rows=evidence.picks_rows)
+    if task is not None:
+        raise ModelFileError(
+            f"{name} looks like a model for the task {task[0]!r} ({task[1]}); Framewire serves "
+            "detectors: export one trained with task 'detect', or, if it is one, name its --head"
+        )
     if len(evidence.outputs[0]) != 3:
         return None
-    readers = {
-        Head.YOLOV8: _yolov8,
-        Head.END2END: _end2end,
-        Head.RTDETR: _rtdetr,
-        Head.YOLOV5: _yolov5,
-        Head.YOLOX: _yolox,
-    }
-    return readers[head](evidence)
-
-
-def _minus(size: int | None, other: int, otherwise: int | None) -> int | None:
-    return otherwise if size is None else size - other
-
-
-def _yolov8(evidence: _Evidence) -> Recognition | None:
-    _, rows, columns = evidence.outputs[0]
-    classes = _minus(rows, 4, evidence.num_labels)
-    if classes is None:
-        return None
-    return Recognition(
-        Head.YOLOV8,
-        YOLO_INPUT,
-        classes,
-        columns or _fewest_anchors(evidence),
-        f"one output of 4 + {classes} rows and a column for each anchor",
-    )
-
-
-def _fewest_anchors(evidence: _Evidence) -> int:
-    # Nobody says how many; TopK must not ask for more than there are.
-    return min(grid_cells(evidence.width, evidence.height, strides) for strides in STRIDE_SETS)
-
-
-def _end2end(evidence: _Evidence) -> Recognition | None:
-    _, rows, columns = evidence.outputs[0]
-    if columns not in {6, None}:
-        return None
-    return Recognition(
-        Head.END2END,
-        YOLO_INPUT,
-        evidence.num_labels,
-        rows,
-        "one output whose rows have 6 columns: corners, score, class",
-        finished=True,
-    )
-
-
-def _rtdetr(evidence: _Evidence) -> Recognition | None:
-    _, rows, columns = evidence.outputs[0]
-    if ends_in_top_k(evidence.model):
-        if columns not in {6, None}:
-            return None
-        reason = "rows of boxes from 0 to 1, score and class"
-        return Recognition(
-            Head.RTDETR, RTDETR_INPUT, evidence.num_labels, rows, reason, finished=True
+    possible = _possible_heads(evidence)
+    if len(possible) > 1:
+        raise UnknownHeadError(
+            f"{name} has outputs {show_outputs(evidence.model)}, which may be of the head "
+            f"{' or '.join(head.value for head in possible)}: say which with --head "
+            f"({known_layouts()})"
         )
-    classes = _minus(columns, 4, evidence.num_labels)
-    reason = "rows of boxes from 0 to 1 and class scores"
-    boxes = rows or DEFAULT_ROWS
-    return Recognition(Head.RTDETR, RTDETR_INPUT, classes, boxes, reason, finished=True)
+    return read_as(evidence, possible[0]) if possible else None
 
 
-def _yolov5(evidence: _Evidence) -> Recognition | None:
+def _possible_heads(evidence: Evidence) -> list[Head]:
+    """Return the heads that the first output, ``[N, rows, columns]``, can be of."""
     _, rows, columns = evidence.outputs[0]
-    classes = _minus(columns, 5, evidence.num_labels)
-    if classes is None:
-        return None
-    # YOLOX exported with its grid decoded looks the same, but for the exp that decodes its sizes.
-    one_anchor = evidence.anchors(rows) == 1
-    is_yolox = one_anchor and uses_operator(evidence.model, "Exp")
-    return Recognition(
-        Head.YOLOV5,
-        YOLOX_INPUT if is_yolox else YOLO_INPUT,
-        classes,
-        rows or _fewest_anchors(evidence),
-        f"a row of 5 + {classes} columns for each anchor, boxes decoded"
-        + (" with an exp, as YOLOX does it" if is_yolox else ""),
-    )
+    operator, picked = box_operator(evidence.model), evidence.picks_rows
+    few_rows = rows is None or rows <= MOST_QUERIES
+    if few_rows and operator == "Sigmoid" and columns is not None:
+        return [Head.RTDETR]
+    if picked:
+        return [Head.END2END] if columns in {6, None} else []
+    possible = []
+    if columns is None or evidence.anchors(columns) or (rows is not None and columns > rows):
+        possible.append(Head.YOLOV8)
+    if columns is None or (columns > 5 and (rows is None or evidence.anchors(rows))):
+        possible.append(Head.YOLOX if operator == "Conv" else Head.YOLOV5)
+    if columns == 6 and few_rows and not evidence.anchors(rows):
+        # Nothing shows whether they are corners, score, class or shares and scores of two classes.
+        possible += [Head.END2END, Head.RTDETR]
+    return _with_named_classes(evidence, possible)
 
 
-def _yolox(evidence: _Evidence) -> Recognition | None:
+def _with_named_classes(evidence: Evidence, possible: list[Head]) -> list[Head]:
+    """Of several heads return those that have as many classes as there are names, if any has."""
     _, rows, columns = evidence.outputs[0]
-    classes = _minus(columns, 5, evidence.num_labels)
-    cells = grid_cells(evidence.width, evidence.height)
-    if classes is None or rows not in {None, cells}:
-        return None
-    reason = f"a row of 5 + {classes} columns for each cell, straight from the last layer"
-    return Recognition(Head.YOLOX, YOLOX_INPUT, classes, cells, reason)
-
-
-def _nms(evidence: _Evidence) -> Recognition | None:
-    node = find_nms_node(evidence.model)
-    if node is not None:
-        return _before_nms(evidence, node)
-    for names in (EFFICIENT_OUTPUTS, BATCHED_OUTPUTS):
-        if set(names) <= evidence.names:
-            place = [value.name for value in evidence.model.graph.output].index(names[1])
-            boxes = evidence.outputs[place]
-            rows = boxes[1] if len(boxes) == 3 else None
-            if rows is None:
-                return None
-            reason = f"outputs named as those of a TensorRT NMS ({', '.join(names)})"
-            return _finished(evidence, rows, reason)
-    columns = evidence.outputs[0][-1] if len(evidence.outputs[0]) == 2 else None
-    if columns == BATCH_ROW_COLUMNS and uses_operator(evidence.model, "NonMaxSuppression"):
-        return _finished(evidence, DEFAULT_ROWS, "rows of 7: image, corners, class, score")
-    return None
-
-
-def _finished(evidence: _Evidence, rows: int, reason: str) -> Recognition:
-    return Recognition(Head.NMS, YOLO_INPUT, evidence.num_labels, rows, reason, finished=True)
-
-
-def _before_nms(evidence: _Evidence, node: NmsNode) -> Recognition:
-    scores = tensor_dims(evidence.model, evidence.width, evidence.height, node.scores)
-    classes = boxes = None
-    if len(scores) == 3:
-        boxes, classes = (scores[2], scores[1]) if node.classes_first else (scores[1], scores[2])
-    if classes is None:
-        classes = evidence.num_labels
-    kind = "BatchedNMS" if node.op_type in BATCHED_NMS else node.op_type
-    return Recognition(
-        Head.NMS,
-        YOLO_INPUT,
-        classes,
-        boxes or _fewest_anchors(evidence),
-        f"the graph ends in {kind}; its boxes and scores are taken before it",
-        node.defaults,
-    )
+    sizes = {
+        Head.YOLOV8: less(rows, 4, None),
+        Head.YOLOV5: less(columns, 5, None),
+        Head.YOLOX: less(columns, 5, None),
+    }
+    named = [
+        head
+        for head in possible
+        if evidence.num_labels is not None and sizes.get(head) == evidence.num_labels
+    ]
+    return named if len(possible) > 1 and named else possible

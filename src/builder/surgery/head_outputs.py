@@ -21,7 +21,7 @@ from builder.surgery.nms_nodes import (
     BATCHED_NMS,
     BATCHED_OUTPUTS,
     EFFICIENT_OUTPUTS,
-    find_nms_node,
+    NmsNode,
 )
 
 HeadBoxes = GraphBoxes | GraphRows
@@ -36,6 +36,7 @@ def read_head(
     count: int | None,
     width: int,
     height: int,
+    nms: NmsNode | None = None,
 ) -> HeadBoxes:
     """Append what reads the head's output.
 
@@ -47,6 +48,7 @@ def read_head(
         count: boxes for each image, where known.
         width: of the input, in pixels.
         height: of the input, in pixels.
+        nms: what the graph ends in, where it ends in NMS.
     """
     readers: dict[Head, Callable[[], HeadBoxes]] = {
         Head.YOLOV8: lambda: _yolov8(build, _first(build, model), classes, count or 0),
@@ -54,7 +56,11 @@ def read_head(
         Head.RTDETR: lambda: _rtdetr(build, model, classes, count, (width, height)),
         Head.YOLOV5: lambda: _yolov5(build, _first(build, model), classes, count or 0),
         Head.YOLOX: lambda: _yolox(build, _first(build, model), classes, (width, height)),
-        Head.NMS: lambda: _nms(build, model, classes, count, (width, height)),
+        Head.NMS: lambda: (
+            _before_nms(build, nms, classes, count, (width, height))
+            if nms is not None
+            else _finished(build, model, count)
+        ),
     }
     return readers[head]()
 
@@ -149,18 +155,14 @@ def _pixels(build: GraphBuilder, fractions: str, size: tuple[int, int]) -> str:
     return build.node("Mul", [fractions, extent], "raw_boxes")
 
 
-def _nms(
-    build: GraphBuilder,
-    model: onnx.ModelProto,
-    classes: int,
-    count: int | None,
-    size: tuple[int, int],
-) -> HeadBoxes:
-    node = find_nms_node(model)
-    if node is None:
-        if len(model.graph.output) == 1:
-            return GraphRows(_rows_of_batch(build, model, count or 0), count)
-        return GraphRows(_rows_of_tensors(build, model, count or 0), count)
+def _finished(build: GraphBuilder, model: onnx.ModelProto, count: int | None) -> GraphRows:
+    rows = _rows_of_batch if len(model.graph.output) == 1 else _rows_of_tensors
+    return GraphRows(rows(build, model, count or 0), count)
+
+
+def _before_nms(
+    build: GraphBuilder, node: NmsNode, classes: int, count: int | None, size: tuple[int, int]
+) -> GraphBoxes:
     boxes = build.float32(node.boxes, "nms_boxes")
     scores = build.float32(node.scores, "nms_scores")
     if node.op_type in BATCHED_NMS:
@@ -175,6 +177,16 @@ def _nms(
     if node.y_first:
         order = build.constant("x_first", [1, 0, 3, 2])
         boxes = build.node("Gather", [boxes, order], "boxes_x_first", axis=2)
+    if node.any_corners:
+        one, other = (
+            build.slice(boxes, "one_corner", 0, 2),
+            build.slice(boxes, "other_corner", 2, 4),
+        )
+        ends = [
+            build.node("Min", [one, other], "top_left"),
+            build.node("Max", [one, other], "bottom_right"),
+        ]
+        boxes = build.node("Concat", ends, "ordered_corners", axis=2)
     if node.normalised:
         boxes = _pixels(build, boxes, size)
     return GraphBoxes(boxes, scores, classes, count or 0, node.corners)

@@ -41,8 +41,9 @@ class NmsNode:
         scores: tensor ``[N, A, classes]``; ``[N, classes, A]`` where ``classes_first``.
         classes_first: see there.
         corners: whether a box is given by two corners; else by centre and size.
-        y_first: whether y stands before x.
-        normalised: whether boxes lie in 0 to 1.
+        any_corners: whether these may be any two opposite ones, in either order.
+        y_first: whether y stands before x; of ``any_corners`` the node does not say it.
+        normalised: whether boxes lie in 0 to 1; likewise.
         sigmoid: whether the node makes probabilities of the scores itself.
         defaults: its thresholds.
     """
@@ -56,6 +57,7 @@ class NmsNode:
     normalised: bool
     sigmoid: bool
     defaults: NmsDefaults
+    any_corners: bool = False
 
 
 def find_nms_node(model: onnx.ModelProto) -> NmsNode | None:
@@ -154,8 +156,9 @@ def _onnx(model: onnx.ModelProto, node: onnx.NodeProto) -> NmsNode:
         scores=node.input[1],
         classes_first=True,
         corners=corners,
-        # ONNX says y before x; torch exports its own boxes, x first: overlaps are the same.
-        y_first=corners and model.producer_name != "pytorch",
+        any_corners=corners,
+        # As its specification has it; exporters may do otherwise, and overlaps are the same.
+        y_first=corners,
         normalised=False,
         sigmoid=False,
         defaults=NmsDefaults(

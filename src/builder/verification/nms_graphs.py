@@ -49,9 +49,10 @@ class NmsInputs:
         * The plugins take scores ``[N, A, classes]``; boxes are corners, or with ``box_coding`` 1
           centre and size (EfficientNMS). BatchedNMS' have an axis for the class, and with
           ``isNormalized`` lie in 0 to 1.
-        * NonMaxSuppression takes scores ``[N, classes, A]``; boxes are two opposite corners, y
-          first as ONNX has it (torch exports its own, x first), or with ``center_point_box`` 1
-          centre and size, x first.
+        * NonMaxSuppression takes scores ``[N, classes, A]``; boxes are two opposite corners, or
+          with ``center_point_box`` 1 centre and size, x first. Corners have y first as ONNX says,
+          unless they are seen to lie the other way round (:func:`_has_x_first`); where none is
+          larger than 2, they lie in 0 to 1.
 
         Args:
             boxes: the first output.
@@ -65,9 +66,12 @@ class NmsInputs:
         if self.node.op_type == ONNX_NMS:
             table = table.T
             centred = given.get("center_point_box", 0)
-            if not centred and self.model.producer_name != "pytorch":
-                rows = rows[:, [1, 0, 3, 2]]
             if not centred:
+                share = np.abs(rows).max(initial=0) <= 2
+                if not _has_x_first(rows):
+                    rows = rows[:, [1, 0, 3, 2]]
+                if share:
+                    rows = rows * np.array([width, height, width, height], np.float32)
                 one, other = rows[:, :2], rows[:, 2:]
                 rows = np.concatenate([np.minimum(one, other), np.maximum(one, other)], 1)
         else:
@@ -77,6 +81,17 @@ class NmsInputs:
         if self.node.op_type in BATCHED_NMS and given.get("isNormalized", 1):
             rows = rows * np.array([width, height, width, height], np.float32)
         return RawBoxes(corners(rows) if centred else rows, table)
+
+
+def _has_x_first(rows: NDArray[np.float32]) -> bool:
+    """Return whether boxes are numbered as a grid is read whose x stands first.
+
+    Grids are read row by row: x goes back to the left edge again and again while y grows slowly.
+    """
+    if len(rows) < 16:
+        return False
+    steps = np.abs(np.diff(rows[:, :2] + rows[:, 2:], axis=0)).sum(0)
+    return bool(steps[0] > 1.5 * steps[1])
 
 
 def _number(attribute: onnx.AttributeProto) -> Any:

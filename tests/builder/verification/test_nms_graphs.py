@@ -79,10 +79,19 @@ def test_boxes_and_scores_are_what_goes_into_the_nms(name: str) -> None:
     assert not found.finished
 
 
-def test_torch_exports_its_own_boxes_x_first() -> None:
-    model = graph("NonMaxSuppression", BOXES, SCORES.T, outputs=1)
-    model.producer_name = "pytorch"
-    np.testing.assert_array_equal(read(model).boxes_xyxy, BOXES)
+@pytest.mark.parametrize("producer", ["", "pytorch"])
+@pytest.mark.parametrize("order", [[0, 1, 2, 3], [1, 0, 3, 2], [2, 1, 0, 3], [3, 2, 1, 0]])
+@pytest.mark.parametrize("share", [False, True])
+def test_boxes_of_a_grid_show_which_of_x_and_y_comes_first(
+    producer: str, order: list[int], share: bool
+) -> None:
+    rows, columns = np.mgrid[0:HEIGHT:8, 0:WIDTH:8].reshape(2, -1)
+    corners = np.stack([columns - 2, rows - 1, columns + 5, rows + 9], 1).astype(np.float32)
+    scores = np.full((len(corners), 3), 0.5, np.float32)
+    given = corners / np.array([WIDTH, HEIGHT, WIDTH, HEIGHT]) if share else corners
+    model = graph("NonMaxSuppression", given[:, order].astype(np.float32), scores.T, outputs=1)
+    model.producer_name = producer
+    np.testing.assert_allclose(read(model).boxes_xyxy, corners, rtol=1e-5)
 
 
 def test_an_nms_whose_result_other_nodes_work_on_is_left_alone() -> None:
