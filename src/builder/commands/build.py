@@ -23,6 +23,7 @@ from builder.pipelines.repository import build_pipeline
 from builder.pipelines.version_changes import KEPT_OLD_VERSIONS
 from builder.pipelines.versions import gap_line, kept_versions, publication_line
 from builder.settings import BuildSettings, Runtime
+from builder.trial.trial_report import batch_line, trial_line
 from builder.verification.approval import DEFAULT_MAX_MAP_DROP, approval
 from builder.verification.report import report_lines
 
@@ -122,6 +123,7 @@ def _build(
         f"{spec.max_batch}",
         flush=True,
     )
+    _tell_of_trial(spec)
     if spec.version > 1:
         _tell_of_old_version(arguments, settings.name, spec.version)
     if settings.runtime is Runtime.TENSORRT:
@@ -131,6 +133,16 @@ def _build(
             "the GPU that serve it, before they do",
             flush=True,
         )
+
+
+def _tell_of_trial(spec: PipelineSpec) -> None:
+    trial, settings = spec.trial, spec.settings
+    if trial is None:
+        return
+    print(f"tried: {trial_line(trial, settings.conf or 0)}", flush=True)
+    limit = batch_line(trial)
+    if limit and settings.runtime is not Runtime.PYTHON:
+        print(limit, flush=True)
 
 
 def _tell_of_old_version(arguments: argparse.Namespace, name: str, version: int) -> None:

@@ -15,6 +15,7 @@ from builder.detectors.onnx_file import load_onnx, metadata_of, sha256_of
 from builder.errors import BuilderError
 from builder.network_graph import candidate_rows, network_graph
 from builder.settings import PREDICT_DEFAULTS, BuildSettings, NmsDefaults
+from builder.trial.network_trial import Trial, try_network
 
 # Of pipelines that are built only to see whether they can be.
 TRIAL_NAME = "trial"
@@ -49,6 +50,7 @@ class DetectorFacts:
         defaults: thresholds that requests get by default, the model's own or predict's.
         own_defaults: which of them the model brings.
         candidates: rows that would leave the network.
+        trial: what the network did when it was tried; None where the rest is refused already.
     """
 
     head: Head
@@ -66,6 +68,7 @@ class DetectorFacts:
     defaults: NmsDefaults
     own_defaults: tuple[str, ...]
     candidates: int
+    trial: Trial | None
 
 
 @dataclass(frozen=True)
@@ -107,7 +110,9 @@ def inspect_model(
     labels: tuple[str, ...] | None = None,
     number_classes: bool = False,
 ) -> Inspection:
-    """Look at an ONNX file and try what a build would do with it; nothing is written.
+    """Look at an ONNX file and try what a build would do with it, the network's run included.
+
+    Nothing is written.
 
     Args: as of :func:`builder.detectors.detector.read_detector`.
 
@@ -120,7 +125,7 @@ def inspect_model(
         detector = read_detector(
             path, head=head, size=size, labels=labels, number_classes=number_classes
         )
-        facts = _detector_facts(detector, try_graph=True)
+        facts = _detector_facts(detector, path.name)
     except BuilderError as error:
         refusal = str(error)
         facts = _without_labels(path, head, size)
@@ -148,13 +153,15 @@ def _without_labels(
         detector = read_detector(path, head=head, size=size, number_classes=True)
     except BuilderError:
         return None
-    return _detector_facts(detector, try_graph=False)
+    return _detector_facts(detector)
 
 
-def _detector_facts(detector: Detector, *, try_graph: bool) -> DetectorFacts:
+def _detector_facts(detector: Detector, tried_name: str | None = None) -> DetectorFacts:
     settings = BuildSettings(TRIAL_NAME).with_defaults(detector.defaults)
-    if try_graph:
-        network_graph(detector, settings)
+    trial = None
+    if tried_name is not None:
+        network = network_graph(detector, settings)
+        trial = try_network(network, detector, settings, name=tried_name)
     own = {name: value for name, value in vars(detector.defaults).items() if value is not None}
     return DetectorFacts(
         head=detector.head,
@@ -172,6 +179,7 @@ def _detector_facts(detector: Detector, *, try_graph: bool) -> DetectorFacts:
         defaults=NmsDefaults(**{**vars(PREDICT_DEFAULTS), **own}),
         own_defaults=tuple(own),
         candidates=candidate_rows(detector, settings),
+        trial=trial,
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from builder.detectors.inspection import DetectorFacts, Inspection, TensorFacts
+from builder.trial.trial_report import batch_line, trial_line
 
 # More class names than these are only counted.
 NAMES_SHOWN = 8
@@ -63,7 +64,16 @@ def _detector_rows(detector: DetectorFacts | None) -> list[tuple[str, str]]:
             else f"{len(detector.labels)}, without names",
         ),
         ("overlaps", _overlaps(detector)),
+        *_trial_rows(detector),
     ]
+
+
+def _trial_rows(detector: DetectorFacts) -> list[tuple[str, str]]:
+    if detector.trial is None:
+        return []
+    limit = batch_line(detector.trial)
+    rows = [("tried", trial_line(detector.trial, detector.defaults.conf or 0))]
+    return [*rows, ("batches", limit)] if limit else rows
 
 
 def _overlaps(detector: DetectorFacts) -> str:

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from builder.detectors.detector import Detector
 from builder.network_graph import candidate_rows, in_graph_nms
 from builder.pipelines.pipeline_models import models_of
-from builder.settings import BuildSettings, Nms
+from builder.settings import BuildSettings, Nms, Runtime
+from builder.trial.network_trial import Trial
 from thin_client.contract import ModelNames, Tensor, model_names, resolve_shape
 
 
@@ -19,11 +20,13 @@ class PipelineSpec:
         settings: as asked for, nothing left to default.
         detector: what the network is made of.
         version: of the pipeline; all its models bear the same.
+        trial: what the network did when it was tried; None where it was not.
     """
 
     settings: BuildSettings
     detector: Detector
     version: int = 1
+    trial: Trial | None = None
 
     @property
     def names(self) -> ModelNames:
@@ -37,8 +40,15 @@ class PipelineSpec:
 
     @property
     def max_batch(self) -> int:
-        """The largest batch: what was asked for, or what the graph fixes if that is less."""
-        return min(self.detector.fixed_batch or self.settings.max_batch, self.settings.max_batch)
+        """The largest batch: what was asked for, or what the graph holds if that is less.
+
+        A graph that looks at the first images of a batch only can hold any in Python, where each
+        frame is run by itself.
+        """
+        held = [self.detector.fixed_batch]
+        if self.trial is not None and self.settings.runtime is not Runtime.PYTHON:
+            held.append(self.trial.images_seen)
+        return min([self.settings.max_batch, *(batch for batch in held if batch is not None)])
 
     @property
     def max_det(self) -> int:

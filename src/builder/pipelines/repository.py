@@ -26,6 +26,7 @@ from builder.pipelines.validation import validate_pipeline
 from builder.pipelines.version_changes import KEPT_OLD_VERSIONS, check_keep, publish_version
 from builder.pipelines.versions import is_whole, next_version
 from builder.settings import BuildSettings, Precision, Runtime
+from builder.trial.network_trial import try_network
 
 # Beside the code of a version, where served models look for it.
 SETTINGS_FILE = "settings.json"
@@ -122,7 +123,8 @@ def build_pipeline(
 ) -> PipelineSpec:
     """Build the models of a pipeline from an ONNX detector and publish them.
 
-    Over a pipeline that is there already they become its next version.
+    Over a pipeline that is there already they become its next version. The network is loaded and
+    run once before anything is written.
 
     Args:
         model_file: the detector.
@@ -150,6 +152,9 @@ def build_pipeline(
         settings = with_fields(settings, precision=Precision.FP16)
     spec = PipelineSpec(settings.with_defaults(detector.defaults), detector)
     network = network_graph(spec.detector, spec.settings)
+    name = (source or model_file).name
+    trial = try_network(network, spec.detector, spec.settings, name=name)
+    spec = with_fields(spec, trial=trial)
     try:
         repository.mkdir(parents=True, exist_ok=True)
     except OSError as error:
