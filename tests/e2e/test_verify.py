@@ -16,7 +16,7 @@ import onnx
 import pytest
 from onnx import numpy_helper
 
-from builder.errors import AccuracyLostError, VerificationError
+from builder.errors import AccuracyLostError, ServerError, VerificationError
 from builder.pipelines.manifest import pipelines, read_manifest
 from builder.pipelines.pipeline_spec import PipelineSpec
 from builder.pipelines.repository import build_pipeline
@@ -222,6 +222,24 @@ def test_a_harmed_pipeline_is_not_published(
         build_pipeline(model, repository, BuildSettings("harmed"), approve=check)
     assert not pipelines(repository)
     assert not [entry.name for entry in repository.iterdir() if not entry.name.startswith(".")]
+
+
+def test_a_pipeline_that_triton_cannot_load_is_not_published(tmp_path: Path, squares: Path) -> None:
+    model = save_tiny_detector(tmp_path / "tiny.onnx")
+    repository = tmp_path / "repository"
+    build_pipeline(model, repository, BuildSettings("tiny"))
+
+    def unloadable(network: onnx.ModelProto) -> None:
+        network.graph.node[-1].op_type, network.graph.node[-1].domain = "Unknown", "someone"
+        network.opset_import.append(onnx.helper.make_opsetid("someone", 1))
+
+    check = harmed(approval(model, [str(squares / "images")]), unloadable)
+    with pytest.raises(ServerError, match="tiny_network"):
+        build_pipeline(model, repository, BuildSettings("tiny", conf=0.9), approve=check)
+    assert read_manifest(repository, "tiny").version == 1
+    with pytest.raises(ServerError, match="other_network"):
+        build_pipeline(model, repository, BuildSettings("other"), approve=check)
+    assert pipelines(repository) == ("tiny",)
 
 
 def test_the_bls_variant_is_checked_too(tmp_path: Path, squares: Path) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from builder.commands.options import Commands, add_repository_option
 from builder.errors import SettingsError
+from builder.pipelines.load_waits import wait_of
 from builder.pipelines.manifest import active_version
 from builder.pipelines.pipeline_models import all_names, has_streams
 from builder.pipelines.publication import mend_repository
@@ -17,10 +18,9 @@ from builder.pipelines.servable import check_servable
 from builder.pipelines.version_changes import prune
 from builder.serving.access import ADMIN_KEY_VARIABLE, GRPC_ADMIN_HEADER
 from builder.serving.running_server import load_version, unload_old_versions
+from builder.trial.load_wait import LEAST_WAIT_S, TIMES_MEASURED
 from thin_client.connection import Connection
 from thin_client.errors import InvalidConnection
-
-LOAD_TIMEOUT_S = 120.0
 
 
 def add_load(commands: Commands[argparse.ArgumentParser]) -> None:
@@ -45,15 +45,15 @@ def add_load(commands: Commands[argparse.ArgumentParser]) -> None:
         "--timeout",
         dest="timeout_s",
         type=float,
-        default=LOAD_TIMEOUT_S,
-        help="seconds for each server (%(default)g)",
+        help=f"seconds for each server ({LEAST_WAIT_S}, or {TIMES_MEASURED} times what loading it "
+        "took when it was built)",
     )
     parser.set_defaults(run=run_load)
 
 
 def run_load(arguments: argparse.Namespace) -> None:
     """Load, wait, prune, and say so."""
-    if not 0 < arguments.timeout_s < math.inf:
+    if arguments.timeout_s is not None and not 0 < arguments.timeout_s < math.inf:
         raise SettingsError(
             f"--timeout must be a number of seconds above 0, got {arguments.timeout_s:g}"
         )
@@ -94,15 +94,23 @@ def connections(
 
 
 def load_everywhere(
-    repository: Path, name: str, servers: Sequence[Connection], timeout_s: float = LOAD_TIMEOUT_S
+    repository: Path, name: str, servers: Sequence[Connection], timeout_s: float | None = None
 ) -> None:
-    """Have servers take the active version of a pipeline, then let go of the one before."""
+    """Have servers take the active version of a pipeline, then let go of the one before.
+
+    Args:
+        repository: that they serve.
+        name: of the pipeline.
+        servers: one after the other.
+        timeout_s: seconds for each; as long as the pipeline says when None.
+    """
     if not servers:
         return
     mend_repository(repository)
     if name in all_names(repository):
         # Triton may wait for ever for a model that lacks a file.
         check_servable(repository, name)
+    timeout_s = wait_of(repository, name) if timeout_s is None else timeout_s
     version, streams = active_version(repository, name), has_streams(repository, name)
     for server in servers:
         load_version(server, name, version, timeout_s, streams=streams)

@@ -17,6 +17,7 @@ from builder.network_graph import candidate_rows
 from builder.pipelines.config_files import CONFIG_FILE, named_versions, read_config, version_folders
 from builder.pipelines.pipeline_spec import PipelineSpec
 from builder.settings import PIPELINE_NAME, Decoder, Nms, Precision, Runtime
+from builder.trial.load_wait import LEAST_WAIT_S
 from thin_client.contract import DamagedImages
 
 # In NAME/<version>/; Triton leaves it alone.
@@ -53,6 +54,8 @@ class Manifest:
         decode_threads: of each of them; 0 for its share of the cores.
         stream: whether the pipeline takes streams of video packets too.
         fixed_batch: the only batch size of the detector's own graph; None when any will do.
+        load_wait_s: seconds that whoever starts it waits for it to load: ten times what loading and
+            a batch took when it was built, and at least 120.
     """
 
     name: str
@@ -81,6 +84,7 @@ class Manifest:
     decode_threads: int = 0
     stream: bool = False
     fixed_batch: int | None = None
+    load_wait_s: int = LEAST_WAIT_S
 
 
 def manifest_of(spec: PipelineSpec, source: Path) -> Manifest:
@@ -112,6 +116,7 @@ def manifest_of(spec: PipelineSpec, source: Path) -> Manifest:
         decode_threads=settings.decode_threads,
         stream=settings.stream,
         fixed_batch=detector.fixed_batch,
+        load_wait_s=spec.load_wait_s,
     )
 
 

@@ -154,7 +154,11 @@ def frame_settings(spec: PipelineSpec) -> dict[str, str]:
 
 def network_settings(spec: PipelineSpec) -> dict[str, str]:
     """Return what a model that calls the network must know."""
-    return {"network_model": spec.names.network, "network_runtime": spec.settings.runtime.value}
+    return {
+        "network_model": spec.names.network,
+        "network_runtime": spec.settings.runtime.value,
+        "network_wait_s": str(spec.load_wait_s),
+    }
 
 
 def _public_config(spec: PipelineSpec, name: str) -> pb.ModelConfig:

@@ -8,6 +8,7 @@ from builder.detectors.detector import Detector
 from builder.network_graph import candidate_rows, in_graph_nms
 from builder.pipelines.pipeline_models import models_of
 from builder.settings import BuildSettings, Nms, Runtime
+from builder.trial.load_wait import wait_after
 from builder.trial.network_trial import Trial
 from thin_client.contract import ModelNames, Tensor, model_names, resolve_shape
 
@@ -49,6 +50,11 @@ class PipelineSpec:
         if self.trial is not None and self.settings.runtime is not Runtime.PYTHON:
             held.append(self.trial.images_seen)
         return min([self.settings.max_batch, *(batch for batch in held if batch is not None)])
+
+    @property
+    def load_wait_s(self) -> int:
+        """Seconds that whoever starts it waits for it to load."""
+        return wait_after(self.trial, self.max_batch)
 
     @property
     def max_det(self) -> int:

@@ -17,6 +17,7 @@ from builder.errors import (
 )
 from builder.pipelines.config_files import CONFIG_FILE, parse_config
 from builder.pipelines.pipeline_models import all_names, wanted_models
+from builder.pipelines.load_waits import longest_wait
 from builder.serving.access import Access
 from builder.serving.ports import check_free
 from builder.serving.shared_memory import SHM_DEFAULT_BYTES, SHM_GROWTH_BYTES
@@ -30,10 +31,6 @@ SHELL_SAFE = re.compile(r"[A-Za-z0-9/._-]+")
 CONTAINER_PLATFORMS = ("tensorrt_plan", "onnxruntime_onnx")
 # Triton gives requests in flight this long when it is told to stop.
 DRAIN_S = 30
-# A model's process may take so long to start. Triton's 30 s are not enough where many models start
-# on few cores, and the Triton of the wheel may crash when it gives one up.
-STUB_START_S = 120
-
 # A client asks which servers a name has when it connects, and so would never find those that were
 # added later. Its connections end when they are this old and their requests are answered, and it
 # asks again; gRPC varies the time by a tenth, so that not all do at once.
@@ -172,7 +169,9 @@ def triton_arguments(
         f"--exit-timeout-secs={DRAIN_S}",
         f"--backend-config=python,shm-default-byte-size={SHM_DEFAULT_BYTES}",
         f"--backend-config=python,shm-growth-byte-size={SHM_GROWTH_BYTES}",
-        f"--backend-config=python,stub-timeout-seconds={STUB_START_S}",
+        # Triton's 30 s are not enough for the process of a model where many start on few cores, and
+        # the Triton of the wheel may crash when it gives one up.
+        f"--backend-config=python,stub-timeout-seconds={longest_wait(options.repository)}",
         # A name of our own, so that we can remove what a crashed stub leaves and nothing else.
         f"--backend-config=python,shm-region-prefix-name={shm_prefix}",
         # Clients keep idle connections alive; Triton's default calls that abuse and hangs up.

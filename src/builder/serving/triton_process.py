@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 
 from builder.errors import ServerDiedError, ServerKilledError, ServerNotReadyError
+from builder.pipelines.load_waits import longest_wait
 from builder.pipelines.manifest import pipelines
 from builder.pipelines.pipeline_models import has_streams, public_models
 from builder.serving.load_failures import load_failures, short_reason
@@ -96,12 +97,18 @@ class TritonServer:
             os.killpg(self._process.pid, signal.SIGKILL)
 
     def wait_until_ready(self, timeout_s: float = READY_S) -> tuple[str, ...]:
+    def wait_until_ready(self, timeout_s: float | None = None) -> tuple[str, ...]:
         """Wait until every model is ready; return the models' names.
+
+        Args:
+            timeout_s: seconds to wait; as long as the pipelines say when None.
 
         Raises:
             ServerDiedError: Triton ended, with the reason its log gives.
             ServerNotReadyError: it did not become ready in time, with the models it waits for.
         """
+        if timeout_s is None:
+            timeout_s = longest_wait(self._options.repository)
         deadline = time.monotonic() + timeout_s
         while time.monotonic() < deadline:
             models = self._states()

@@ -13,6 +13,8 @@ from builder.surgery.graph_builder import GraphBuilder
 # Pixels, or a score; whatever is larger is no more a box or a score than infinity is. Areas of
 # boxes up to here still fit float32.
 LARGEST = 1e15
+# Ends the names of tensors that say of each score whether it and its box are finite.
+IS_FINITE = "_is_finite"
 
 
 def finite_scores(build: GraphBuilder, scores: str, boxes: str, *, short: str) -> str:
@@ -40,7 +42,7 @@ def is_finite(build: GraphBuilder, scores: str, boxes: str, *, short: str) -> st
     number = build.node(
         "Where", [build.node("IsNaN", [size], f"{short}_nan"), too_large, size], f"{short}_number"
     )
-    return build.node("Less", [number, build.scalar(f"{short}_limit", LARGEST)], f"{short}_is")
+    return build.node("Less", [number, build.scalar(f"{short}_limit", LARGEST)], short + IS_FINITE)
 
 
 def without_nan(build: GraphBuilder, tensor: str, *, short: str) -> str:

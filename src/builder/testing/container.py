@@ -16,6 +16,7 @@ from testcontainers.core.container import DockerContainer
 from builder.demo import PIPELINE as DEMO_PIPELINE
 from builder.deployment.docker_run import REPOSITORY_IN_CONTAINER
 from builder.errors import ContainerFailedError, ServerNotReadyError
+from builder.pipelines.load_waits import longest_wait
 from builder.serving.access import ADMIN_KEY_VARIABLE, GRPC_ADMIN_HEADER, HTTP_ADMIN_HEADER
 from builder.serving.readiness import check_metrics, check_ready, pipelines_by_manifest
 from builder.serving.server_options import LOOPBACK, ServerOptions
@@ -24,13 +25,13 @@ from builder.testing.failures import death_sentence, last_lines, not_served, tol
 from builder.testing.limits import container_limits
 from builder.testing.mounts import readable_folder
 from builder.testing.tls import TLS_FOLDER, TlsFiles
+from builder.trial.load_wait import LEAST_WAIT_S
 from thin_client import Connection, Detector
 
 if TYPE_CHECKING:
     from typing_extensions import Self
 
 PORTS = ServerOptions(Path(REPOSITORY_IN_CONTAINER)).ports
-READY_TIMEOUT_S = 120
 # A first start may have to make a TensorRT plan.
 GPU_READY_TIMEOUT_S = 1800
 # Longer than a server takes that answers what it has accepted; see docs/serving.md.
@@ -97,7 +98,7 @@ class FramewireContainer(DockerContainer):
         self._tls = tls
         self._tls_copies: TemporaryDirectory[str] | None = None
         self._publish_on = publish_on
-        self._timeout_s = timeout_s or (GPU_READY_TIMEOUT_S if gpu else READY_TIMEOUT_S)
+        self._timeout_s = timeout_s or (GPU_READY_TIMEOUT_S if gpu else _ready_timeout_s(mounted))
         docker_options |= container_limits(mounted, shm_bytes, memory_bytes)
         if gpu:
             docker_options["device_requests"] = [DeviceRequest(count=-1, capabilities=[["gpu"]])]
@@ -252,6 +253,10 @@ class FramewireContainer(DockerContainer):
                     f"ends with:\n{last_lines(container)}"
                 )
             time.sleep(LOOK_S)
+
+
+def _ready_timeout_s(repository: Path | None) -> int:
+    return LEAST_WAIT_S if repository is None else longest_wait(repository)
 
 
 def _pipelines(repository: Path | None) -> tuple[str, ...]:

@@ -13,10 +13,19 @@ PHOTOGRAPH = "photograph.npz"
 GREY = 114
 
 
-def photograph(width: int, height: int) -> NDArray[np.uint8]:
-    """Return a photograph of a cat that fills a frame: uint8 ``[1, height, width, 3]``, BGR."""
+def photograph(width: int, height: int, *, middle: bool = False) -> NDArray[np.uint8]:
+    """Return a photograph of a cat that fills a frame: uint8 ``[1, height, width, 3]``, BGR.
+
+    Args:
+        width: of the frame, in pixels.
+        height: likewise.
+        middle: whether half of its width and of its height fill the frame.
+    """
     with resources.files(__package__).joinpath(PHOTOGRAPH).open("rb") as file:
         picture = np.load(file)["bgr"]
+    if middle:
+        tall, wide, _ = picture.shape
+        picture = picture[tall // 4 : tall - tall // 4, wide // 4 : wide - wide // 4]
     rows = _places(height, picture.shape[0])
     columns = _places(width, picture.shape[1])
     tall = _between(picture.astype(np.float32), *rows, axis=0)

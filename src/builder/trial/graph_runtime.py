@@ -10,7 +10,6 @@ import contextlib
 import importlib
 import os
 import sys
-import time
 from collections.abc import Callable, Sequence
 from types import ModuleType
 from typing import Any
@@ -21,6 +20,7 @@ from numpy.typing import NDArray
 from onnx.reference import ReferenceEvaluator
 
 from builder.detectors.onnx_file import first_line
+from builder.trial.own_time import measured_seconds
 
 OPENVINO, ONNXRUNTIME, ONNX = "OpenVINO", "ONNX Runtime", "ONNX's evaluator"
 # The order in which they are tried, best first.
@@ -39,7 +39,8 @@ class LoadedGraph:
 
     Attributes:
         runtime: which one of :data:`RUNTIMES` runs it.
-        load_s: seconds that loading and compiling it took.
+        load_s: seconds that loading and compiling it took, less those in which others had the
+            processor.
 
     Args:
         model: with one input that is no weight.
@@ -51,12 +52,12 @@ class LoadedGraph:
 
     def __init__(self, model: onnx.ModelProto, runtimes: Sequence[str] = RUNTIMES) -> None:
         self.runtime, load = _installed(runtimes)
-        begun = time.perf_counter()
         try:
-            self._run = load(model)
+            with measured_seconds() as taken:
+                self._run = load(model)
         except Exception as error:
             raise GraphRunError(first_line(error)) from error
-        self.load_s = time.perf_counter() - begun
+        self.load_s = taken()
 
     def run(self, batch: NDArray[Any]) -> Outputs:
         """Return the outputs, in the graph's order.

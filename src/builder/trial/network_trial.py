@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import onnx
 from numpy.typing import NDArray
+from onnx import TensorProto, helper
 
 from builder.detectors.detector import Detector
 from builder.detectors.heads import Head
@@ -16,7 +16,8 @@ from builder.detectors.metadata import export_batch
 from builder.detectors.onnx_file import metadata_of
 from builder.errors import ModelFileError
 from builder.network_graph import candidate_rows
-from builder.settings import BuildSettings, Runtime
+from builder.settings import BuildSettings, Precision, Runtime
+from builder.surgery.finite import IS_FINITE
 from builder.trial.answers import check_answer, same_answer, shows_something
 from builder.trial.frames import grey, photograph
 from builder.trial.graph_runtime import (
@@ -25,10 +26,12 @@ from builder.trial.graph_runtime import (
     OPENVINO,
     GraphRunError,
     LoadedGraph,
+    Outputs,
     is_installed,
 )
+from builder.trial.own_time import measured_seconds
 
-PHOTOGRAPH, MIRRORED, GREY = "a photograph", "the same mirrored", "a grey frame"
+PHOTOGRAPH, MIDDLE, GREY = "a photograph", "its middle", "a grey frame"
 # What resembles most what will run the network comes first.
 SERVED_BY: Mapping[Runtime, Sequence[str]] = {
     Runtime.PYTHON: (OPENVINO, ONNXRUNTIME, ONNX),
@@ -43,8 +46,9 @@ class Trial:
 
     Attributes:
         runtime: that ran it.
-        load_s: seconds that it took to load and compile.
-        frame_s: seconds for a frame, once it is warm.
+        load_s: seconds that it took to load and compile, less those in which others had the
+            processor.
+        frame_s: seconds for a frame, once it is warm; likewise.
         found: detections above the default threshold in each frame, by its name.
         best_score: of all candidates of all frames.
         batch: images that were run together; 1 where nothing would have shown by it.
@@ -77,15 +81,26 @@ def try_network(
     """
     graph = _loaded(network, settings.runtime, name)
     size = (detector.width, detector.height)
-    picture = photograph(*size)
-    frames = {PHOTOGRAPH: picture, MIRRORED: picture[:, :, ::-1].copy(), GREY: grey(*size)}
+    frames = {
+        PHOTOGRAPH: photograph(*size),
+        MIDDLE: photograph(*size, middle=True),
+        GREY: grey(*size),
+    }
     rows = candidate_rows(detector, settings)
-    answers, seconds = {}, 0.0
+    answers: dict[str, NDArray[np.float32]] = {}
+    seconds = 0.0
     for title, frame in frames.items():
-        begun = time.perf_counter()
-        answers[title] = _run(graph, frame, name, title)
-        seconds = time.perf_counter() - begun
+        with measured_seconds() as taken:
+            answers[title], *finite = _run(graph, frame, name, title)
+        seconds = taken()
         _check_shape(answers[title], (1, rows, 6), name, graph.runtime)
+        if not all(np.all(each) for each in finite):
+            raise ModelFileError(
+                f"{name}, read as {detector.head.value}, finds scores or boxes that are not finite "
+                f"numbers in {title}: it is misread or damaged; name its --head if that is wrong, "
+                "or export it again"
+                + (", with --precision fp32" if settings.precision is Precision.FP16 else "")
+            )
     found = {
         title: check_answer(answer[0], title, detector, settings, name=name)
         for title, answer in answers.items()
@@ -108,7 +123,7 @@ def try_network(
 def _loaded(network: onnx.ModelProto, runtime: Runtime, name: str) -> LoadedGraph:
     wanted = SERVED_BY[runtime]
     try:
-        return LoadedGraph(network, wanted)
+        return LoadedGraph(_with_finite_checks(network), wanted)
     except GraphRunError as error:
         used = next(each for each in wanted if is_installed(each))
         raise ModelFileError(
@@ -117,11 +132,24 @@ def _loaded(network: onnx.ModelProto, runtime: Runtime, name: str) -> LoadedGrap
         ) from error
 
 
-def _run(
-    graph: LoadedGraph, frame: NDArray[np.uint8], name: str, title: str
-) -> NDArray[np.float32]:
+def _with_finite_checks(network: onnx.ModelProto) -> onnx.ModelProto:
+    """Return a copy that also returns what says of its candidates whether they were finite.
+
+    What was not has the score 0 in the candidates, and nothing else shows it there.
+    """
+    copy = onnx.ModelProto()
+    copy.CopyFrom(network)
+    names = [name for node in copy.graph.node for name in node.output if name.endswith(IS_FINITE)]
+    shape: list[str | int | None] = [None, None, None]
+    copy.graph.output.extend(
+        helper.make_tensor_value_info(name, TensorProto.BOOL, shape) for name in names
+    )
+    return copy
+
+
+def _run(graph: LoadedGraph, frame: NDArray[np.uint8], name: str, title: str) -> Outputs:
     try:
-        return np.asarray(graph.run(frame)[0], np.float32)
+        return graph.run(frame)
     except GraphRunError as error:
         raise ModelFileError(
             f"the network made of {name} loads in {graph.runtime} and fails with {title} "
@@ -164,12 +192,11 @@ def _images_seen(
     batch = min(largest, max(own_nms, 1) + 1)
     # What shows nothing looks the same whether it was looked at or not; so it may come first only.
     telling = [run for run in runs if shows_something(run[1][0])]
-    others = [run for run in runs if not shows_something(run[1][0])]
     if not telling:
         return 1, _images_exported(detector, own_nms)
-    first = telling[1] if len(telling) > 1 else others[0]
-    second = telling[1] if len(telling) > 1 else telling[0]
-    order = [first, *(telling[0] if number % 2 else second for number in range(1, batch))]
+    other = next((run for run in runs if not same_answer(run[1][0], telling[0][1][0])), runs[-1])
+    second = other if shows_something(other[1][0]) else telling[0]
+    order = [other, *(telling[0] if number % 2 else second for number in range(1, batch))]
     try:
         answers = graph.run(np.concatenate([frame for frame, _ in order]))[0]
     except GraphRunError:
