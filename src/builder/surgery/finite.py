@@ -6,8 +6,6 @@ from runtime to runtime: OpenVINO finds it greater than anything.
 
 from __future__ import annotations
 
-import numpy as np
-
 from builder.surgery.graph_builder import GraphBuilder
 
 # Pixels, or a score; whatever is larger is no more a box or a score than infinity is. Areas of
@@ -32,10 +30,14 @@ def finite_scores(build: GraphBuilder, scores: str, boxes: str, *, short: str) -
 
 def is_finite(build: GraphBuilder, scores: str, boxes: str, *, short: str) -> str:
     """Return where both a score and its box are finite: bool ``[N, A, C]``; arguments as above."""
-    sides = build.constant(f"{short}_sides", np.ones((4, 1), np.float32))
-    extent = build.node(
-        "MatMul", [build.node("Abs", [boxes], f"{short}_box_sizes"), sides], f"{short}_extent"
+    box_sizes = build.node("Abs", [boxes], f"{short}_box_sizes")
+    # Added up one by one: reductions of OpenVINO pass over a NaN, and in TensorRT Turing knows no
+    # float32 product.
+    extent, *others = (
+        build.slice(box_sizes, f"{short}_side_{side}", side, side + 1) for side in range(4)
     )
+    for side, column in enumerate(others):
+        extent = build.node("Add", [extent, column], f"{short}_extent_{side}")
     sizes = build.node("Abs", [scores], f"{short}_sizes")
     size = build.node("Add", [sizes, extent], f"{short}_size")
     too_large = build.scalar(f"{short}_too_large", 10 * LARGEST)
