@@ -16,8 +16,8 @@ from builder.errors import (
     SettingsError,
 )
 from builder.pipelines.config_files import CONFIG_FILE, parse_config
-from builder.pipelines.pipeline_models import all_names, wanted_models
 from builder.pipelines.load_waits import longest_wait
+from builder.pipelines.pipeline_models import all_names, wanted_models
 from builder.serving.access import Access
 from builder.serving.ports import check_free
 from builder.serving.shared_memory import SHM_DEFAULT_BYTES, SHM_GROWTH_BYTES

@@ -26,7 +26,6 @@ from builder.serving.server_options import DRAIN_S, ModelControl, ServerOptions
 from builder.serving.triton_metrics import TritonMetrics
 from thin_client.redaction import without_secrets
 
-READY_S = 120
 # For models without a request to end.
 UNLOAD_S = 30
 POLL_S = 0.05
@@ -96,7 +95,6 @@ class TritonServer:
         with suppress(ProcessLookupError):
             os.killpg(self._process.pid, signal.SIGKILL)
 
-    def wait_until_ready(self, timeout_s: float = READY_S) -> tuple[str, ...]:
     def wait_until_ready(self, timeout_s: float | None = None) -> tuple[str, ...]:
         """Wait until every model is ready; return the models' names.
 
@@ -118,7 +116,7 @@ class TritonServer:
             time.sleep(POLL_S)
         raise self._not_ready(timeout_s)
 
-    def wait_until_loaded(self, timeout_s: float = READY_S) -> Loaded:
+    def wait_until_loaded(self) -> Loaded:
         """Wait until Triton has tried to load everything; return what is served and what is not.
 
         What is loaded of a pipeline that is not served is unloaded, where Triton takes such orders
@@ -129,7 +127,8 @@ class TritonServer:
             ServerNotReadyError: it was not done in time.
         """
         if self._options.exit_on_error:
-            return Loaded(self.wait_until_ready(timeout_s), {})
+            return Loaded(self.wait_until_ready(), {})
+        timeout_s = longest_wait(self._options.repository)
         deadline = time.monotonic() + timeout_s
         # Triton opens its ports when it has tried to load everything.
         while not (states := self._states()):
