@@ -50,7 +50,9 @@ class TritonPythonModel:
         """Make ready to decode and to call the network."""
         settings = version_settings(args)
         self._defaults = default_thresholds(settings)
-        self._network = NetworkCaller(settings["network_model"], int(args["model_version"]))
+        self._network = NetworkCaller(
+            settings["network_model"], int(args["model_version"]), float(settings["network_wait_s"])
+        )
         self._loader = frame_loader_from_settings(settings)
         self._metrics = ProcessMetrics(args, IMAGE_COUNTERS + DETECTION_COUNTERS)
 

@@ -46,14 +46,17 @@ def select_detections(
     """Return the rows of ``candidates`` that are detections, best first.
 
     Args:
-        candidates: float32 ``[K, 6]``: x1, y1, x2, y2, score, class. A score that is not a number
-            is no candidate.
+        candidates: float32 ``[K, 6]``: x1, y1, x2, y2, score, class. One with a number that is not
+            finite is no candidate.
         thresholds: see :class:`Thresholds`.
 
     Returns:
         float32 ``[n, 6]``, ``n <= thresholds.max_det``.
     """
     candidates = candidates[candidates[:, 4] > np.float32(thresholds.conf)]
+    finite = np.isfinite(candidates).all(axis=1)
+    if not finite.all():
+        candidates = candidates[finite]
     if thresholds.classes is not None:
         candidates = candidates[np.isin(candidates[:, 5], thresholds.classes)]
     candidates = candidates[np.argsort(-candidates[:, 4], kind="stable")]

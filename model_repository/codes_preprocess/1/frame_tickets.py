@@ -158,7 +158,9 @@ def frame_tickets_from_settings(
         settings: of its version.
         args: of its ``initialize``.
     """
-    network = NetworkCaller(settings["network_model"], int(args["model_version"]))
+    network = NetworkCaller(
+        settings["network_model"], int(args["model_version"]), float(settings["network_wait_s"])
+    )
     # Only a network in Python knows a frame of no pixels for the question that it is.
     in_python = settings["network_runtime"] == "python"
     frame = (0, 0, 3) if in_python else frame_format(settings).shape

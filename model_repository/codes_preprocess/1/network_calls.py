@@ -12,10 +12,6 @@ from contract import CANDIDATES, FRAME
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-# Triton loads this model and its network at once and does not know that one needs the other. For so
-# long after the start requests wait for the network: a plan takes seconds to load, and OpenVINO's
-# compilation tens of them on a slow processor.
-NETWORK_WAIT_S = 120
 NETWORK_LOOK_S = 0.02
 
 
@@ -37,12 +33,15 @@ class NetworkCaller:
     Args:
         model: Triton's name of it.
         version: of it.
+        wait_s: for so many seconds after the start requests wait for it. Triton loads this model
+            and its network at once and does not know that one needs the other; a plan takes seconds
+            to load, and OpenVINO's compilation tens of them on a slow processor.
     """
 
-    def __init__(self, model: str, version: int) -> None:
+    def __init__(self, model: str, version: int, wait_s: float) -> None:
         self._model = model
         self._version = version
-        self._deadline = time.monotonic() + NETWORK_WAIT_S
+        self._deadline = time.monotonic() + wait_s
 
     def candidates(
         self, frames: NDArray[np.uint8], request_id: str, trace: Any
