@@ -100,6 +100,7 @@ def test_triton_is_given_the_others_and_nobody_counts_what_is_left_out(repositor
 
 
 def test_a_server_for_one_pipeline_is_refused_before_it_starts(repository: Path) -> None:
+    add(repository, "other")
     (repository / "tiny_bls" / "1" / "model.py").unlink()
     with pytest.raises(RepositoryError, match=r"tiny_bls lacks 1/model\.py"):
         leaving_out(ServerOptions(repository))
