@@ -113,6 +113,7 @@ def _refuse(refused: bool, what: str) -> None:
 
 
 OPERATORS: dict[str, Operator] = {
+    "Abs": lambda x, _, __: x[0].abs(),
     "Add": lambda x, _, __: x[0] + x[1],
     "AveragePool": _average_pool,
     "ArgMax": lambda x, _, a: x[0].argmax(a["axis"], keepdim=bool(a.get("keepdims", 1))),
@@ -123,6 +124,8 @@ OPERATORS: dict[str, Operator] = {
     "Gather": lambda x, _, a: x[0].index_select(a.get("axis", 0), x[1].reshape(-1)),
     "GatherND": _gather_nd,
     "Identity": lambda x, _, __: x[0],
+    "IsNaN": lambda x, _, __: x[0].isnan(),
+    "Less": lambda x, _, __: x[0] < x[1],
     "MatMul": lambda x, _, __: x[0] @ x[1],
     "MaxPool": _max_pool,
     "Mul": lambda x, _, __: x[0] * x[1],
@@ -133,8 +136,10 @@ OPERATORS: dict[str, Operator] = {
     "Slice": _slice,
     "Softmax": lambda x, _, a: x[0].softmax(a.get("axis", -1)),
     "Split": lambda x, k, a: x[0].split(k[1], a.get("axis", 0)),
+    "Squeeze": lambda x, k, _: x[0].squeeze(tuple(k[1])),
     "Sub": lambda x, _, __: x[0] - x[1],
     "TopK": lambda x, k, a: tuple(x[0].topk(k[1][0], a.get("axis", -1))),
     "Transpose": lambda x, _, a: x[0].permute(a["perm"]),
     "Unsqueeze": _unsqueeze,
+    "Where": lambda x, _, __: torch.where(x[0], x[1], x[2]),
 }
