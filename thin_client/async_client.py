@@ -23,6 +23,7 @@ from thin_client.pipelining import async_map_in_order
 from thin_client.retry import Budget, RetryPolicy
 from thin_client.server_report import ServerReport
 from thin_client.versions import Versions
+from thin_client.watching import AsyncWatch
 from thin_client.wire import EncodedImage
 
 if TYPE_CHECKING:
@@ -60,6 +61,7 @@ class AsyncDetector:
         # A channel belongs to the running event loop, and there may be none yet.
         self._channel: Any = None
         self._stub: Any = None
+        self._watch: AsyncWatch | None = None
         # Calls that nobody waits for any more and that the server is about to end.
         self._lingering: set[asyncio.Task[Any]] = set()
 
@@ -118,10 +120,16 @@ class AsyncDetector:
         return await self._run(conversation.report(versions), budget)
 
     async def close(self) -> None:
-        """Close the connection; requests still in flight are cancelled."""
+        """Close the connection; requests still in flight fail. See Detector.close."""
         self._closed = True
-        if self._channel is not None:
-            await self._channel.close()
+        try:
+            if self._lingering:
+                await asyncio.wait(self._lingering, timeout=LINGER_S)
+        finally:
+            if self._watch is not None:
+                await self._watch.close()
+            if self._channel is not None:
+                await self._channel.close()
         await asyncio.gather(*self._lingering, return_exceptions=True)
 
     async def __aenter__(self) -> Self:
@@ -174,6 +182,7 @@ class AsyncDetector:
             if self._channel is None:
                 self._channel = _open_channel(self._connection)
                 self._stub = service_pb2_grpc.GRPCInferenceServiceStub(self._channel)
+                self._watch = AsyncWatch(self._channel, self._doubt)
             timeout_s = budget.remaining_s()
             try:
                 response = await self._answer(call, timeout_s)

@@ -17,12 +17,14 @@ from thin_client.conversation import LINGER_S, Call, Conversation
 from thin_client.detections import Detections
 from thin_client.errors import DetectorClosed, FramewireError
 from thin_client.failures import late, pause_or_raise
+from thin_client.lingering import Lingering
 from thin_client.parameters import RequestParameters
 from thin_client.pipeline import Pipeline
 from thin_client.pipelining import map_in_order
 from thin_client.retry import Budget, RetryPolicy
 from thin_client.server_report import ServerReport
 from thin_client.versions import Versions
+from thin_client.watching import Watch
 from thin_client.wire import EncodedImage
 
 if TYPE_CHECKING:
@@ -74,6 +76,9 @@ class Detector(Closing):
         self._versions: Versions | None = None
         self._connecting = threading.Lock()
         self._closed = threading.Event()
+        self._lingering = Lingering()
+        self._watch: Watch | None = None
+        self._watching = threading.Lock()
         self._channel = _open_channel(self._connection)
         self._stub = service_pb2_grpc.GRPCInferenceServiceStub(self._channel)
 
@@ -237,8 +242,16 @@ class Detector(Closing):
         return self._run(conversation.report(versions), budget)
 
     def close(self) -> None:
-        """Close the connection; requests still in flight in other threads fail at once."""
+        """Close the connection; requests still in flight in other threads fail.
+
+        Where a request of less than five seconds was given up just now it takes up to a second: the
+        server is about to end it, and to hang up meanwhile may crash a Triton before 25.06.
+        """
         self._closed.set()
+        self._lingering.wait(LINGER_S)
+        with self._watching:
+            if self._watch is not None:
+                self._watch.close()
         self._channel.close()
 
     def _budget(self) -> Budget:
@@ -248,11 +261,18 @@ class Detector(Closing):
         if self._versions is not None:
             self._versions.doubt()
 
+    def _begin_watch(self) -> None:
+        # Before the server is asked: it may be exchanged as soon as it has answered.
+        with self._watching:
+            if self._watch is None and not self._closed.is_set():
+                self._watch = Watch(self._channel, self._doubt)
+
     def _connect(self, budget: Budget, *, again: bool = False) -> Versions:
         if self._versions is not None and not again:
             return self._versions
         with self._connecting:
             if self._versions is None or again:
+                self._begin_watch()
                 url = self._connection.url
                 talk = conversation.connect(url, self._model, self._bls)
                 self._versions = Versions(self._run(talk, budget))
@@ -273,6 +293,8 @@ class Detector(Closing):
 
     def _send(self, call: Call, budget: Budget) -> Any:
         while True:
+            if self._closed.is_set():
+                raise DetectorClosed("the detector is closed; make a new one")
             timeout_s = budget.remaining_s()
             try:
                 response = self._answer(call, timeout_s)
@@ -280,7 +302,7 @@ class Detector(Closing):
                 raise late(self._connection.url, budget.timeout_s) from None
             except ValueError as error:
                 # What gRPC raises for a call on a closed channel.
-                raise DetectorClosed("the detector is closed; make a new one") from error
+                raise DetectorClosed("the detector was closed meanwhile") from error
             except grpc.RpcError as error:
                 if self._closed.is_set():
                     raise DetectorClosed("the detector was closed meanwhile") from error
@@ -296,7 +318,11 @@ class Detector(Closing):
         if timeout_s is None or not call.lingers(timeout_s):
             return method(request, timeout=timeout_s, metadata=metadata)
         pending = method.future(request, timeout=timeout_s + LINGER_S, metadata=metadata)
-        return pending.result(timeout=timeout_s)
+        try:
+            return pending.result(timeout=timeout_s)
+        except grpc.FutureTimeoutError:
+            self._lingering.add(pending)
+            raise
 
 
 def _open_channel(connection: Connection) -> Any:

@@ -138,7 +138,7 @@ def pause_or_raise(error: grpc.RpcError, request: Any, url: str, budget: Budget)
     pause_s = budget.pause_s(lost_process=lost_process) if transient else None
     if pause_s is None:
         # The server ends what nobody waits for, and may be the first to notice.
-        is_late = budget.remaining_s() == 0 and is_transient(error)
+        is_late = transient and budget.remaining_s() == 0
         raise (late(url, budget.timeout_s) if is_late else failure) from error
     _logger.debug("%s; trying again in %.2f s", failure, pause_s)
     return pause_s

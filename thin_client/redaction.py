@@ -20,10 +20,16 @@ HARMLESS_LENGTH = 16
 
 # One slash is left where an address was taken for a path. Drives have names of one letter.
 _SCHEME = re.compile(r"[^/\\\s]{2,}?:/+")
-_ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/+\S+")
+# Without a scheme only where a user is named: two slashes begin many things.
+_ADDRESS = re.compile(r"(?:[A-Za-z][A-Za-z0-9+.-]+:/+|(?<![:/\w])//(?=[^/\\:@\s]+:\S*@))\S+")
 # What may follow an address in a sentence and is seldom the end of one.
 _AFTER = "\"'`,;:.!?)]}>"
 _USER = re.compile(r"[^/\\:@\s]+:(?![\\/]).*@", re.DOTALL)
+# A host and its user, of the scheme that the reader is to know.
+_RELATIVE = re.compile(r"//+(?=[^/\\@\s]+@|[^/\\:@\s]+:.*@)", re.DOTALL)
+# The last part of such a path is the stream's key, with which anybody may publish.
+_RTMP = re.compile(r"(?:.*[:+])?rtmp[a-z]*:/+", re.IGNORECASE | re.DOTALL)
+_RTMP_APPLICATION = re.compile(r"[^/?#&;|\s]*(?:/[^/?#&;|=\s]+(?=/[^/]))?")
 # With these before an `@` it may as well be a part of a query, or of a password: nobody can tell.
 _NO_USER = re.compile(r"[?#]|/.*=", re.DOTALL)
 
@@ -33,7 +39,7 @@ def without_secrets(text: str) -> str:
 
     An address is taken to end at white space; where it is known whole, give it to that function.
     """
-    return _ADDRESS.sub(_shown_match, text) if ":/" in text else text
+    return _ADDRESS.sub(_shown_match, text) if "//" in text or ":/" in text else text
 
 
 def shown_address(address: str) -> str:
@@ -42,14 +48,19 @@ def shown_address(address: str) -> str:
     Left out are what stands before the ``@`` of the host; the values of a query, and of what looks
     like one in the path, but for a few that tell streams apart; and the fragment. Other parts of
     the path are shown. Nothing but the scheme is where an ``@`` stands behind ``?`` or ``#``: it
-    may belong to a query or to a password. Names of files are returned as they are, unless they
-    look like these.
+    may belong to a query or to a password. Of RTMP, where the last part of the path is the key,
+    host and application are shown. Names of files are returned as they are, unless they look like
+    these.
 
     Args:
-        address: all of it; a URL, ``user:password@host:port``, or the name of a file.
+        address: all of it; a URL, with its scheme or without (``//user:password@host/``),
+            ``user:password@host:port``, or the name of a file.
     """
     if scheme := _SCHEME.match(address):
-        return scheme[0] + _shown(address[scheme.end() :])
+        rest = address[scheme.end() :]
+        return scheme[0] + (_shown_rtmp(rest) if _RTMP.fullmatch(scheme[0]) else _shown(rest))
+    if relative := _RELATIVE.match(address):
+        return relative[0] + _shown(address[relative.end() :])
     if _USER.match(address):
         return _shown(address)
     name, mark, query = without_secrets(address).partition("?")
@@ -68,6 +79,18 @@ def _shown(address: str) -> str:
     path = "/".join(_without_values(part) if "=" in part else part for part in path.split("/"))
     user, fragment = (HIDDEN + at if at else ""), (fragment + HIDDEN if fragment else "")
     return f"{user}{host}{path}{mark}{_without_values(query)}{fragment}"
+
+
+def _shown_rtmp(address: str) -> str:
+    """Return an address of RTMP without its scheme, likewise."""
+    user, at, rest = address.rpartition("@")
+    if re.search(r"[/?#]", user):
+        return HIDDEN  # as a key may hold an `@` too
+    shown = _RTMP_APPLICATION.match(rest)
+    assert shown is not None  # noqa: S101 - it may be empty
+    # What follows may be a query, or options of FFmpeg's behind a space.
+    key = f"/{HIDDEN}" if rest[shown.end() :].strip("/") else rest[shown.end() :]
+    return f"{HIDDEN + at if at else ''}{shown[0]}{key}"
 
 
 def _shown_match(match: re.Match[str]) -> str:

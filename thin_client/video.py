@@ -16,7 +16,7 @@ import numpy.typing as npt
 from thin_client.closing import Closing
 from thin_client.errors import OutputUnwritable, SourceUnreadable
 from thin_client.opencv import load_opencv
-from thin_client.redaction import shown_address
+from thin_client.sources import shown_source
 
 __all__ = ["Frame", "VideoReader", "VideoWriter", "encode_jpeg"]
 
@@ -60,7 +60,7 @@ class VideoReader(Closing):
         _silence(self._cv2)
         is_camera = isinstance(source, int)
         self._name = (
-            f"camera {source}" if isinstance(source, int) else f"video {shown_address(source)}"
+            f"camera {source}" if isinstance(source, int) else f"video {shown_source(source)}"
         )
         if isinstance(source, str) and "://" not in source and not Path(source).is_file():
             raise SourceUnreadable(f"cannot open the {self._name}: there is no such file")

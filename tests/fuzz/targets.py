@@ -66,12 +66,7 @@ from thin_client.errors import (
 from thin_client.parameters import wire_parameters
 from thin_client.pipeline import Pipeline, pipeline_from_config
 from thin_client.streaming.packets import read_answer
-from thin_client.streaming.units import (
-    is_disposable,
-    is_key,
-    parameter_sets,
-    with_parameter_sets,
-)
+from thin_client.streaming.units import contents, parameter_sets
 from thin_client.wire import read_response
 from unreadable import UnreadableImageError
 
@@ -328,9 +323,8 @@ def _stream(codec: Codec, data: bytes) -> None:
             with suppress(NotAnnexBError):
                 nal_units(packet, codec, LIMITS.max_pixels)
         # What the client does with packets of a camera.
-        is_key(packet, codec)
-        is_disposable(packet, codec)
-        with_parameter_sets(packet, codec, parameter_sets(packet, codec))
+        contents(packet, codec)
+        parameter_sets(packet, codec)
     stream.close()
 
 

@@ -111,7 +111,7 @@ def _lost(source: str, statistics: StreamStatistics) -> str:
     count = statistics.dropped
     frames = "1 frame" if count == 1 else f"{count} frames"
     return (
-        f"{frames} of {source} did not come back, because they are damaged, or made of frames"
+        f"{frames} of {shown_source(source)} did not come back, because they are damaged, or made of frames"
         f" that are missing; {statistics.frames} did"
     )
 

@@ -94,6 +94,7 @@ class Meter:
         self._first = now if self._first is None else self._first
         self._last_sent = now
         self._sent.append((now, size))
+        self._forget(now)
         self._bytes += size
 
     def answered(self, now: float, latency_s: float) -> None:
@@ -102,13 +103,12 @@ class Meter:
         self._first_answer = now if self._first_answer is None else self._first_answer
         self._last = now
         self._answers.append((now, latency_s))
+        self._forget(now)
         self._latencies_s.append(latency_s)
 
     def recent(self, now: float, counts: Counts) -> StreamStatistics:
         """Return the numbers of the last five seconds; frames, bytes and counts are of all."""
-        for queue in (self._answers, self._sent):
-            while queue and now - queue[0][0] > WINDOW_S:
-                queue.popleft()
+        self._forget(now)
         elapsed_s = 0.0 if self._first is None else now - self._first
         span_s = max(1e-3, min(WINDOW_S, elapsed_s))
         return StreamStatistics(
@@ -136,6 +136,12 @@ class Meter:
             bytes=self._bytes,
             elapsed_s=elapsed_s,
         )
+
+    def _forget(self, now: float) -> None:
+        """Forget what is older than ``recent`` tells of; nobody may ever ask for that."""
+        for queue in (self._answers, self._sent):
+            while queue and now - queue[0][0] > WINDOW_S:
+                queue.popleft()
 
     def _answers_per_s(self, span_s: float) -> float:
         if self._first_answer is None or self._last is None or self._last <= self._first_answer:

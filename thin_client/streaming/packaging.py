@@ -6,14 +6,7 @@ from typing import Any
 
 from thin_client.contract import Codec
 from thin_client.streaming.orientation import Orientation
-from thin_client.streaming.units import (
-    Unit,
-    has_picture,
-    is_disposable,
-    parameter_sets,
-    recovery_frames,
-    with_parameter_sets,
-)
+from thin_client.streaming.units import Unit, contents, parameter_sets
 
 __all__ = ["Packaging"]
 
@@ -66,18 +59,21 @@ class Packaging:
         data = b"".join(bytes(each) for each in filtered)
         if not data:
             return None
-        recovery = recovery_frames(data, codec)
-        if recovery is not None:
-            data = with_parameter_sets(data, codec, self._sets)
+        found = contents(data, codec)
+        key = found.recovery is not None
+        if key and not found.has_sets:
+            # RTSP cameras may send them only when asked to describe the stream; MP4 keeps them
+            # apart.
+            data = self._sets + data
         return Unit(
             data,
             codec,
             timestamp_us,
-            key=recovery is not None,
-            disposable=is_disposable(data, codec),
+            key=key,
+            disposable=found.disposable,
             taken_at=taken_at,
-            recovery=recovery or 0,
+            recovery=found.recovery or 0,
             shown=shown,
-            frame=not cut_away and has_picture(data, codec),
+            frame=not cut_away and found.has_picture,
             orientation=self._orientation,
         )

@@ -50,6 +50,11 @@ class PacketTimes:
         """When the last packet was due."""
         return self._clock.last_us
 
+    @property
+    def by_arrival(self) -> bool:
+        """Whether packets have no times but those at which they arrive."""
+        return bool(self._by_arrival)
+
     def stamp(self, packet: Any) -> tuple[int, Stamp]:
         """Return a timestamp that no other packet of late has, and the packet's times.
 

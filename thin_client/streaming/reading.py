@@ -57,7 +57,7 @@ class Reader:
         self.paced = paced
         self.thinned_out = 0
         self._lost = 0  # of what the open source could make nothing of, counted so far
-        self._thinner = Thinner(source.about.fps, source.about.fps)
+        self._thinner = Thinner(None, source.about.fps)
 
     @property
     def about(self) -> Source:
@@ -73,8 +73,8 @@ class Reader:
     def decoding(self, wanted: bool) -> None:
         self._source.decoding = wanted
 
-    def thin_out(self, fps: float) -> None:
-        """Put in so many decoded pictures a second; packets are all put in, whatever was said."""
+    def thin_out(self, fps: float | None) -> None:
+        """Put in so many decoded pictures a second, None: all; packets are all put in."""
         self._thinner = Thinner(fps, self.about.fps)
 
     def run(self, stopped: threading.Event) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import deque
 from collections.abc import Iterator
 from dataclasses import replace
 from fractions import Fraction
@@ -12,8 +13,8 @@ from typing import Any
 from thin_client.closing import Closing
 from thin_client.contract import Codec
 from thin_client.errors import SourceUnreadable
-from thin_client.redaction import shown_address
-from thin_client.streaming.clock import ShownTimes
+from thin_client.sources import shown_source
+from thin_client.streaming.clock import ShownTimes, Stamp
 from thin_client.streaming.inbox import Item
 from thin_client.streaming.orientation import (
     UPRIGHT,
@@ -25,6 +26,7 @@ from thin_client.streaming.pace import Pace
 from thin_client.streaming.packaging import Packaging
 from thin_client.streaming.packet_times import PacketTimes
 from thin_client.streaming.pyav import load_pyav
+from thin_client.streaming.source_rate import measured_fps, read_for_a_while
 from thin_client.streaming.wishes import Source
 
 __all__ = ["VideoSource"]
@@ -42,6 +44,8 @@ _RTSP = {"rtsp_transport": "tcp", "fflags": "nobuffer", "flags": "low_delay"}
 _WITH_MATRIX = ("mov", "matroska")
 # AV_FIELD_PROGRESSIVE of libavcodec/defs.h.
 _PROGRESSIVE = 1
+# A packet, its timestamp, which no other has, and its times.
+_Timed = tuple[Any, int, Stamp]
 
 
 class VideoSource(Closing):
@@ -49,7 +53,8 @@ class VideoSource(Closing):
 
     Args:
         name: a file, a URL such as ``rtsp://...``, or a camera: ``/dev/video0`` or its number.
-        fps: asked of a camera, which may answer with another rate.
+        fps: most frames per second that are wanted: asked of a camera, which may answer with
+            another rate. Of a live source the rate is measured then, which takes a second or two.
         size: likewise, width and height in pixels.
         begin_us: time of its first frame.
 
@@ -75,7 +80,7 @@ class VideoSource(Closing):
         begin_us: int = 0,
     ) -> None:
         self._av = load_pyav("streaming")
-        self.name = shown_address(name)
+        self.name = shown_source(name)
         camera = f"/dev/video{name}" if name.isdecimal() else name
         is_camera = camera.startswith("/dev/video")
         self.live = is_camera or "://" in name
@@ -96,11 +101,12 @@ class VideoSource(Closing):
             self._container.close()
             raise SourceUnreadable(f"cannot stream {self.name}: nothing here decodes its video")
         self._context.thread_type = "SLICE"  # threads that take a frame each hold frames back
-        self._orientation = self._find_orientation(options)
+        self._orientation = self._find_orientation(camera, options)
         self.about = self._describe()
         self.decoding = False
         self.lost = 0
         self._counted = (time.monotonic(), 0)
+        self._read: deque[_Timed] = deque()
         self._packaging = Packaging(self._av, self._stream, self.about.codec, self._orientation)
         self._times = PacketTimes(
             self._container,
@@ -110,6 +116,8 @@ class VideoSource(Closing):
             begin_us=begin_us,
         )
         self._shown_times = ShownTimes()
+        if self.live and fps is not None:
+            self._measure_rate()
 
     @property
     def last_us(self) -> int:
@@ -128,8 +136,7 @@ class VideoSource(Closing):
         """
         waiting_for_key = False
         was_decoding = self.decoding
-        for packet in self._packets():
-            own_us, stamp = self._times.stamp(packet)
+        for packet, own_us, stamp in self._timed():
             if pace is not None and not self.live:
                 pace.wait_for(stamp.due_us)
             now = time.monotonic()
@@ -202,15 +209,38 @@ class VideoSource(Closing):
             fields=codec is Codec.H264 and getattr(self._context, "field_order", 0) != _PROGRESSIVE,
         )
 
-    def _find_orientation(self, options: dict[str, str]) -> Orientation:
-        """Look at the first frame: PyAV gives the container's display matrix nowhere else."""
+    def _find_orientation(self, name: str, options: dict[str, str]) -> Orientation:
+        """Look at the first frame: PyAV gives the container's display matrix nowhere else.
+
+        Args:
+            name: with which it was opened; ``self.name`` opens nothing where that has a password.
+            options: likewise.
+        """
         if self.live and not self._container.format.name.startswith(_WITH_MATRIX):
             return UPRIGHT
         try:
-            with self._open(self.name, options, is_camera=False) as container:
+            with self._open(name, options, is_camera=False) as container:
                 return orientation_in(container)
         except (SourceUnreadable, self._av.error.FFmpegError, OSError):
             return UPRIGHT  # whatever it is, reading the source says it better
+
+    def _measure_rate(self) -> None:
+        """Learn the rate of a live source; what is read for it is given later."""
+        try:
+            self._read.extend(read_for_a_while(self._timed(), lambda timed: timed[2].due_us))
+        except SourceUnreadable:
+            self._container.close()
+            raise
+        times_us = [stamp.due_us for _, _, stamp in self._read]
+        said_fps, by_arrival = self.about.fps, self._times.by_arrival
+        fps = measured_fps(times_us, said_fps, by_arrival=by_arrival)
+        self.about = replace(self.about, fps=fps)
+
+    def _timed(self) -> Iterator[_Timed]:
+        while self._read:
+            yield self._read.popleft()
+        for packet in self._packets():
+            yield packet, *self._times.stamp(packet)
 
     def _packets(self) -> Iterator[Any]:
         try:

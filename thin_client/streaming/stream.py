@@ -30,6 +30,7 @@ from thin_client.streaming.reading import Reader
 from thin_client.streaming.session import STALLED_S, Session
 from thin_client.streaming.source import VideoSource
 from thin_client.streaming.target import Target, wait_until_ready
+from thin_client.streaming.thinning import SAME_RATE
 from thin_client.streaming.units import Unit
 from thin_client.streaming.wishes import Source, Wishes
 
@@ -140,7 +141,7 @@ class VideoStream(Closing):
             paced=not every_frame,
         )
         self._reader.decoding = not self.plan.passing
-        self._reader.thin_out(self.plan.fps)
+        self._thin_out()
         if opened.live:
             self._inbox.need_key()
         self._threads = [
@@ -322,13 +323,19 @@ class VideoStream(Closing):
         self._planned = now
         old, self.plan, self._encoder = self.plan, plan, None
         if plan.fps != old.fps:
-            self._reader.thin_out(plan.fps)
+            self._thin_out()
         if plan.passing != old.passing:
             self._reader.decoding = not plan.passing
             self._inbox.need_key()
         if replace(plan, bits_per_s=old.bits_per_s, quality=old.quality) != old:
             link = replace(self.link, bits_per_s=bits_per_s)
             self._say(f"changed: {sentence(plan, self._reader.about, link)}")
+
+    def _thin_out(self) -> None:
+        about = self._reader.about
+        # Where all that the source says it gives is wanted, it may still give more.
+        fewer = self.plan.fps * SAME_RATE < about.fps
+        self._reader.thin_out(self.plan.fps if fewer else self._wishes.fps)
 
     def _about(self) -> Source:
         about = self._reader.about

@@ -2,22 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from thin_client.contract import Codec
 from thin_client.streaming.orientation import UPRIGHT, Orientation
 
-__all__ = [
-    "Unit",
-    "has_picture",
-    "is_disposable",
-    "is_key",
-    "nal_types",
-    "parameter_sets",
-    "recovery_frames",
-    "with_parameter_sets",
-]
+__all__ = ["Contents", "Unit", "contents", "is_key", "parameter_sets"]
 
 # ITU-T H.264 table 7-1 and H.265 table 7-1.
 _H264_IDR, _H264_SEI, _H264_SPS = 5, 6, 7
@@ -62,65 +53,57 @@ class Unit:
     orientation: Orientation = UPRIGHT
 
 
-def nal_types(data: bytes, codec: Codec) -> Iterator[tuple[int, int]]:
-    """Yield type and first header byte of every NAL unit of an Annex B access unit."""
-    for at in _headers(data):
-        yield _type(data[at], codec), data[at]
+@dataclass(frozen=True)
+class Contents:
+    """What is in an access unit, told by its bits: what a container calls a key may be any picture.
+
+    Attributes:
+        recovery: frames after this unit until pictures are whole, where decoding can begin with it
+            as docs/protocol.md has it: 0 for a key frame, more for a recovery point of H.264 from
+            which a picture is refreshed bit by bit. None where it cannot.
+        disposable: no other picture is predicted from this one. H.264 says so with ``nal_ref_idc``
+            0 in every slice; H.265 with an even type below 16, which is exact where the stream has
+            one temporal layer and otherwise for its highest. Taken at their word only where all
+            slices agree.
+        has_picture: there is anything of a picture in it.
+        has_sets: it brings parameter sets of its own.
+    """
+
+    recovery: int | None
+    disposable: bool
+    has_picture: bool
+    has_sets: bool
+
+
+def contents(data: bytes, codec: Codec) -> Contents:
+    """Return what is in an access unit of H.264 or H.265 (Annex B), or in a JPEG file.
+
+    The bytes are looked through once: key frames are large, and a source gives many a second.
+    """
+    if codec is Codec.MJPEG:
+        return Contents(recovery=0, disposable=True, has_picture=True, has_sets=True)
+    found = [(at, data[at], _type(data[at], codec)) for at in _headers(data)]
+    kinds = [kind for _, _, kind in found]
+    if codec is Codec.H264:
+        slices = [header for _, header, kind in found if 1 <= kind <= _H264_IDR]
+        return Contents(
+            recovery=_h264_recovery(data, found),
+            disposable=bool(slices) and not any(header >> 5 & 3 for header in slices),
+            has_picture=bool(slices),
+            has_sets=_H264_SPS in kinds,
+        )
+    slices = [kind for kind in kinds if kind < _H265_VPS]
+    return Contents(
+        recovery=0 if any(kind in _H265_KEYS for kind in slices) else None,
+        disposable=bool(slices) and all(k < _H265_FIRST_KEY_TYPE and k % 2 == 0 for k in slices),
+        has_picture=bool(slices),
+        has_sets=_H265_VPS in kinds,
+    )
 
 
 def is_key(data: bytes, codec: Codec) -> bool:
-    """Return whether a decoder can begin with this unit, as docs/protocol.md has it.
-
-    Told by the bits: what a container calls a key is often only an IDR picture, or any picture.
-    """
-    return recovery_frames(data, codec) is not None
-
-
-def recovery_frames(data: bytes, codec: Codec) -> int | None:
-    """Return how many frames after this unit pictures are whole; None where decoding cannot begin.
-
-    0 for a key frame; more for a recovery point of H.264 from which a picture is refreshed bit by
-    bit.
-    """
-    if codec is Codec.MJPEG:
-        return 0
-    if codec is Codec.H265:
-        return 0 if any(kind in _H265_KEYS for kind, _ in nal_types(data, codec)) else None
-    found: int | None = None
-    for at in _headers(data):
-        kind = data[at] & 0x1F
-        if kind == _H264_IDR:
-            return 0
-        if kind == _H264_SEI and found is None:
-            end = data.find(_START_CODE, at)
-            end = min(len(data) if end < 0 else end, at + _SEI_BYTES)
-            found = _recovery_frames(data[at + 1 : end])
-    return found
-
-
-def has_picture(data: bytes, codec: Codec) -> bool:
-    """Return whether there is anything of a picture in a unit."""
-    if codec is Codec.MJPEG:
-        return True
-    if codec is Codec.H264:
-        return any(1 <= kind <= _H264_IDR for kind, _ in nal_types(data, codec))
-    return any(kind < _H265_VPS for kind, _ in nal_types(data, codec))
-
-
-def is_disposable(data: bytes, codec: Codec) -> bool:
-    """Return whether no other picture is predicted from this one.
-
-    H.264 says so with ``nal_ref_idc`` 0 in every slice; H.265 with an even type below 16, which is
-    exact where the stream has one temporal layer and otherwise for its highest. Taken at their
-    word only where all slices agree.
-    """
-    if codec is Codec.MJPEG:
-        return True
-    if codec is Codec.H264:
-        slices = [header >> 5 & 3 for kind, header in nal_types(data, codec) if 1 <= kind <= 5]
-        return bool(slices) and not any(slices)
-    kinds = [kind for kind, _ in nal_types(data, codec) if kind < _H265_VPS]
-    return bool(kinds) and all(kind < _H265_FIRST_KEY_TYPE and kind % 2 == 0 for kind in kinds)
+    """Return whether a decoder can begin with this unit; see Contents.recovery."""
+    return contents(data, codec).recovery is not None
 
 
 def parameter_sets(extradata: bytes | None, codec: Codec) -> bytes:
@@ -150,23 +133,6 @@ def parameter_sets(extradata: bytes | None, codec: Codec) -> bytes:
     return sets
 
 
-def with_parameter_sets(data: bytes, codec: Codec, sets: bytes) -> bytes:
-    """Return a key frame with its parameter sets before it, if it came without.
-
-    Args:
-        data: one access unit, Annex B.
-        codec: of the data.
-        sets: of the source, Annex B; RTSP cameras may send them only when asked to describe the
-            stream, and MP4 keeps them apart.
-    """
-    if not sets:
-        return data
-    first = _H264_SPS if codec is Codec.H264 else _H265_VPS
-    if any(kind == first for kind, _ in nal_types(data, codec)):
-        return data
-    return sets + data
-
-
 def _headers(data: bytes) -> Iterator[int]:
     """Yield where each NAL unit begins, behind its start code."""
     position = data.find(_START_CODE)
@@ -177,6 +143,19 @@ def _headers(data: bytes) -> Iterator[int]:
 
 def _type(header: int, codec: Codec) -> int:
     return header & 0x1F if codec is Codec.H264 else header >> 1 & 0x3F
+
+
+def _h264_recovery(data: bytes, found: Sequence[tuple[int, int, int]]) -> int | None:
+    """Return Contents.recovery of a unit with these NAL units: place, header byte, type."""
+    if any(kind == _H264_IDR for _, _, kind in found):
+        return 0
+    for at, _, kind in found:
+        if kind == _H264_SEI:
+            end = data.find(_START_CODE, at, at + _SEI_BYTES)
+            frames = _recovery_frames(data[at + 1 : at + _SEI_BYTES if end < 0 else end])
+            if frames is not None:
+                return frames
+    return None
 
 
 def _recovery_frames(messages: bytes) -> int | None:

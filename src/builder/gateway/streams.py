@@ -39,6 +39,7 @@ from thin_client.streaming.opening import find_streams
 from thin_client.streaming.orientation import UPRIGHT, Orientation
 from thin_client.streaming.packets import Answer, packet_request, read_answer
 from thin_client.versions import Versions
+from thin_client.watching import AsyncWatch
 
 T = TypeVar("T")
 
@@ -66,6 +67,7 @@ class VideoChannel:
         self.connection = connection
         self.timeout_s = timeout_s
         self._channel: Any = None
+        self._watch: AsyncWatch | None = None
         self._found: tuple[Pipeline, Versions | None] | None = None
 
     @property
@@ -78,6 +80,8 @@ class VideoChannel:
                 self._channel = grpc.aio.insecure_channel(target, options)
             else:
                 self._channel = grpc.aio.secure_channel(target, credentials, options)
+            # While no stream is open only this tells.
+            self._watch = AsyncWatch(self._channel, self.doubt)
         return service_pb2_grpc.GRPCInferenceServiceStub(self._channel)
 
     async def find(self, pipeline: Pipeline, *, again: bool = False) -> Versions | None:
@@ -111,6 +115,8 @@ class VideoChannel:
 
     async def close(self) -> None:
         """Close the channel."""
+        if self._watch is not None:
+            await self._watch.close()
         if self._channel is not None:
             await self._channel.close()
 
@@ -160,7 +166,6 @@ class PacketStream:
             FramewireError: saying why there is none.
         """
         async with self._turn:
-            start = self._call is None or self._call.over
             versions = await self._channel.find(pipeline)
             turned = self._orientation != UPRIGHT
             if turned and versions is not None and not versions.latest.turns:
@@ -183,6 +188,8 @@ class PacketStream:
                 await self._channel.find(pipeline, again=True)
                 call.target = versions.latest
                 parameters = wire_parameters(call.target.labels, **frame.parameters)
+            # Of the call and not of this packet: the one before may have been refused here.
+            start = not call.began
             request = packet_request(
                 call.target.model,
                 frame.image,
@@ -193,6 +200,7 @@ class PacketStream:
                 start=start,
                 orientation=self._orientation,
             )
+            call.began = True
             answered = await call.send(request)
         try:
             response = await asyncio.wait_for(answered, self._channel.timeout_s)
@@ -242,12 +250,14 @@ class _Call:
     Attributes:
         target: the version of the pipeline that answers it.
         name: of the stream.
+        began: whether the packet that begins the stream has been sent.
     """
 
     def __init__(self, channel: VideoChannel, target: Pipeline) -> None:
         self.target = target
         # Another name for every call: the server may not know yet that the last one is over.
         self.name = f"gateway-{uuid.uuid4().hex[:16]}"
+        self.began = False
         self._channel = channel
         self._pending: deque[asyncio.Future[Any]] = deque()
         self._call = channel.stub.ModelStreamInfer(metadata=channel.connection.metadata)
@@ -282,6 +292,8 @@ class _Call:
             async for response in self._call:
                 if self._pending and not (answered := self._pending.popleft()).done():
                     answered.set_result(response)
+            # Only a server that goes, or what stands before it, ends a call without an error.
+            self._channel.doubt()
         except grpc.RpcError as error:
             request = service_pb2.ModelInferRequest(model_name=self.target.model)
             ended = diagnose(error, request, url, None)

@@ -10,6 +10,7 @@ import av
 import pytest
 
 from tests.h264_pcm import Coded, access_units
+from tests.thin_client.streaming.rtsp import nal_units
 from tests.thin_client.streaming.videos import (
     FPS,
     HEIGHT,
@@ -26,7 +27,7 @@ from thin_client.errors import SourceUnreadable
 from thin_client.streaming.inbox import Item
 from thin_client.streaming.pace import Pace
 from thin_client.streaming.source import VideoSource
-from thin_client.streaming.units import Unit, nal_types
+from thin_client.streaming.units import Unit
 
 STEP_US = 1_000_000 // FPS
 PARAMETER_SETS = {7, 8}
@@ -138,9 +139,9 @@ def test_keys_of_an_mp4_have_their_parameter_sets_where_there_are_no_idr_picture
     keys = [unit for unit in units if unit.key]
     assert len(keys) >= 3
     bare = annex_b(video, "h264_mp4toannexb")
-    assert not {kind for kind, _ in nal_types(bare[-1], Codec.H264)} >= PARAMETER_SETS
+    assert not {nal[0] & 31 for nal in nal_units(bare[-1])} >= PARAMETER_SETS
     for unit in units:
-        kinds = {kind for kind, _ in nal_types(unit.data, Codec.H264)}
+        kinds = {nal[0] & 31 for nal in nal_units(unit.data)}
         assert (kinds >= PARAMETER_SETS) == unit.key
         assert unit.key or unit.data in bare
 

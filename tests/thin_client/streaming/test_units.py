@@ -10,15 +10,9 @@ from tests.h264_pcm import Coded, access_units
 from tests.thin_client.streaming.rtsp import nal_units
 from tests.thin_client.streaming.videos import annex_b, write_video
 from thin_client.contract import Codec
-from thin_client.streaming.units import (
-    has_picture,
-    is_disposable,
-    is_key,
-    nal_types,
-    parameter_sets,
-    recovery_frames,
-    with_parameter_sets,
-)
+from thin_client.streaming import units as units_module
+from thin_client.streaming.source import VideoSource
+from thin_client.streaming.units import contents, is_key, parameter_sets
 
 KINDS = {
     Codec.H264: ("libx264", "mp4", "h264_mp4toannexb"),
@@ -52,12 +46,12 @@ def test_recovery_points_are_keys_where_there_are_no_idr_pictures(
     with av.open(str(video)) as container:
         expected = [packet.is_keyframe for packet in container.demux(video=0) if packet.size]
     units = annex_b(video, "h264_mp4toannexb")
-    found = [recovery_frames(unit, Codec.H264) for unit in units]
+    found = [contents(unit, Codec.H264).recovery for unit in units]
     assert [frames is not None for frames in found] == expected
     assert expected.count(True) >= 3
     assert found[0] == 0
     assert {frames for frames in found[1:] if frames is not None} == {recovery}
-    assert not any(5 in dict(nal_types(unit, Codec.H264)) for unit in units[1:])
+    assert not any(nal[0] & 31 == 5 for unit in units[1:] for nal in nal_units(unit))
 
 
 @pytest.mark.parametrize(
@@ -76,20 +70,21 @@ def test_recovery_points_are_keys_where_there_are_no_idr_pictures(
 )
 def test_a_recovery_point_is_found_among_other_messages(sei: bytes, frames: int | None) -> None:
     unit = b"\x00\x00\x00\x01\x06" + sei + b"\x00\x00\x01\x41slice"
-    assert recovery_frames(unit, Codec.H264) == frames
+    assert contents(unit, Codec.H264).recovery == frames
     assert is_key(unit, Codec.H264) is (frames is not None)
 
 
 def test_parameter_sets_alone_have_no_picture(tmp_path: Path) -> None:
     unit = access_units([Coded(0, 90, key=True)])[0]
-    assert has_picture(unit, Codec.H264)
+    assert contents(unit, Codec.H264).has_picture
     sets = b"".join(unit.partition(b"\0\0\0\1\x65")[:1])
-    assert [kind for kind, _ in nal_types(sets, Codec.H264)] == [7, 8]
-    assert not has_picture(sets, Codec.H264)
+    assert [nal[0] & 31 for nal in nal_units(sets)] == [7, 8]
+    assert not contents(sets, Codec.H264).has_picture
     video = write_video(tmp_path / "video.mp4", "libx265", count=3)
     (first, *_) = annex_b(video, "hevc_mp4toannexb")
-    assert has_picture(first, Codec.H265)
-    assert not has_picture(b"\0\0\0\1\x40\x01vps\0\0\0\1\x42\x01sps", Codec.H265)
+    assert contents(first, Codec.H265).has_picture
+    sets = b"\0\0\0\1\x40\x01vps\0\0\0\1\x42\x01sps"
+    assert not contents(sets, Codec.H265).has_picture
 
 
 def test_the_parameter_sets_of_a_container_are_those_of_its_stream(tmp_path: Path) -> None:
@@ -112,7 +107,7 @@ def test_the_rest_decodes_as_well_without_what_is_disposable(
     encoder, suffix, to_annex_b = KINDS[codec]
     video = write_video(tmp_path / f"video.{suffix}", encoder, count=40, b_frames=2)
     units = annex_b(video, to_annex_b)
-    kept = [unit for unit in units if not is_disposable(unit, codec)]
+    kept = [unit for unit in units if not contents(unit, codec).disposable]
     assert len(kept) < len(units)
 
     def decoded(of: list[bytes]) -> dict[int, bytes]:
@@ -132,15 +127,29 @@ def test_the_rest_decodes_as_well_without_what_is_disposable(
     assert all(whole[number] == picture for number, picture in thinned.items())
 
 
-def test_parameter_sets_come_before_a_key_frame_that_lacks_them(tmp_path: Path) -> None:
-    (first, *_) = annex_b(write_video(tmp_path / "video.mp4", count=2), "h264_mp4toannexb")
-    sets = b"\x00\x00\x00\x01\x67set\x00\x00\x00\x01\x68set"
-    assert with_parameter_sets(first, Codec.H264, sets) == first
-    bare = b"\x00\x00\x01\x65slice"
-    assert with_parameter_sets(bare, Codec.H264, sets) == sets + bare
-    assert with_parameter_sets(bare, Codec.H264, b"") == bare
+@pytest.mark.parametrize("codec", KINDS)
+def test_a_unit_says_whether_it_brings_parameter_sets(tmp_path: Path, codec: Codec) -> None:
+    encoder, suffix, to_annex_b = KINDS[codec]
+    video = write_video(tmp_path / f"video.{suffix}", encoder, count=3)
+    units = annex_b(video, to_annex_b)
+    assert [contents(unit, codec).has_sets for unit in units] == [True, False, False]
 
 
-def test_types_are_read_behind_start_codes_of_both_lengths() -> None:
+@pytest.mark.parametrize("codec", KINDS)
+def test_a_packet_is_looked_through_once(
+    tmp_path: Path, codec: Codec, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looks = []
+    look = units_module._headers
+    monkeypatch.setattr(units_module, "_headers", lambda data: looks.append(len(data)) or look(data))
+    encoder, suffix, _ = KINDS[codec]
+    video = write_video(tmp_path / f"video.{suffix}", encoder, count=30, key_every=10, b_frames=2)
+    with VideoSource(str(video)) as source:
+        sizes = [len(item.unit.data) for item in source.items(pictures=False) if item.unit]
+    assert len(looks) == 30
+    assert looks == sizes
+
+
+def test_units_begin_behind_start_codes_of_both_lengths() -> None:
     data = b"\x00\x00\x00\x01\x67a\x00\x00\x01\x68b\x00\x00\x01\x65c"
-    assert [kind for kind, _ in nal_types(data, Codec.H264)] == [7, 8, 5]
+    assert [data[at] & 31 for at in units_module._headers(data)] == [7, 8, 5]
