@@ -3,13 +3,23 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import grpc
 import pytest
 
-from thin_client import AsyncDetector, DeadlineExceeded, RetryPolicy, conversation
+from thin_client import (
+    AsyncDetector,
+    DeadlineExceeded,
+    Detector,
+    DetectorClosed,
+    RetryPolicy,
+    async_client,
+    client,
+    conversation,
+)
 from thin_client.failures import pause_or_raise
 from thin_client.retry import Budget
 from thin_client.wire import infer_request
@@ -63,15 +73,38 @@ def slow(triton) -> Iterator[threading.Event]:
     answer.set()
 
 
-def test_where_time_is_short_the_client_gives_up_and_does_not_hang_up(triton, make_detector, slow):
-    detector = make_detector(triton.url, "codes", timeout_s=0.3)
+@pytest.fixture
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Calls linger for so long that a busy machine makes no difference."""
+    for module in (client, async_client):
+        monkeypatch.setattr(module, "LINGER_S", 60.0)
+
+
+def give_up(detector) -> None:
+    """Have a call given up, and leave nothing of it behind."""
     detector.connect()
-    with pytest.raises(DeadlineExceeded, match=r"did not answer within 0\.3 s"):
+    with pytest.raises(DeadlineExceeded, match=r"did not answer within 0\.2 s"):
         detector.detect(b"ok 1")
+    # Its frames are held by the error's traceback, and the call by them.
+    gc.collect()
+
+
+@pytest.mark.usefixtures("patient")
+def test_where_time_is_short_the_client_gives_up_and_does_not_hang_up(triton, make_detector, slow):
+    give_up(make_detector(triton.url, "codes", timeout_s=0.2))
     (context,) = triton.fake.contexts
     # The server ends it: to hang up in that very moment may cost a Triton before 25.06.
-    assert context.is_active()
-    assert context.time_remaining() > 0
+    assert not ended(context, looks=50)
+    assert context.time_remaining() > 30
+
+
+def test_what_was_given_up_is_kept_no_longer_than_it_lasts(triton, slow):
+    with Detector(triton.url, "codes", timeout_s=0.2) as detector:
+        give_up(detector)
+        slow.set()
+        assert ended(triton.fake.contexts[0])
+        detector._lingering.wait(10)
+        assert comes_true(lambda: not detector._lingering._calls)
 
 
 @pytest.mark.parametrize(
@@ -100,13 +133,46 @@ def test_where_time_is_long_the_client_hangs_up(triton, make_detector, slow, mon
     assert ended(context)
 
 
-def test_a_detector_that_is_closed_hangs_up_on_what_it_gave_up(triton, make_detector, slow):
+@pytest.mark.usefixtures("patient")
+def test_closing_waits_for_the_server_to_end_what_was_given_up(triton, make_detector, slow):
     detector = make_detector(triton.url, "codes", timeout_s=0.2)
-    detector.connect()
-    with pytest.raises(DeadlineExceeded):
-        detector.detect(b"ok 1")
+    give_up(detector)
+    by_server: list[bool] = []
+    assert triton.fake.contexts[0].add_callback(lambda: by_server.append(slow.is_set()))
+    threading.Timer(0.5, slow.set).start()
     detector.close()
     assert ended(triton.fake.contexts[0])
+    assert comes_true(lambda: by_server)
+    assert by_server == [True]
+
+
+@pytest.mark.usefixtures("patient")
+def test_closing_hangs_up_where_the_server_does_not_end_it(
+    triton, make_detector, slow, monkeypatch
+):
+    detector = make_detector(triton.url, "codes", timeout_s=0.2)
+    give_up(detector)
+    for module in (client, async_client):
+        monkeypatch.setattr(module, "LINGER_S", 0.1)
+    (context,) = triton.fake.contexts
+    assert context.time_remaining() > 30
+    detector.close()
+    assert ended(context)
+
+
+@pytest.mark.usefixtures("patient")
+def test_a_detector_that_is_being_closed_sends_nothing_more(triton, slow):
+    detector = Detector(triton.url, "codes", timeout_s=0.2)
+    give_up(detector)
+    closing = threading.Thread(target=detector.close)
+    closing.start()
+    assert comes_true(detector._closed.is_set)
+    with pytest.raises(DetectorClosed):
+        detector.detect(b"ok 2")
+    assert closing.is_alive()
+    assert len(triton.fake.contexts) == 1
+    slow.set()
+    closing.join()
 
 
 def test_a_task_that_is_cancelled_hangs_up(triton, slow):
@@ -125,10 +191,15 @@ def test_a_task_that_is_cancelled_hangs_up(triton, slow):
     asyncio.run(give_up())
 
 
-def ended(context: grpc.ServicerContext) -> bool:
+def ended(context: grpc.ServicerContext, looks: int = 200) -> bool:
     """Whether the server sees that its client is gone, within a moment."""
-    for _ in range(200):
-        if not context.is_active():
+    return comes_true(lambda: not context.is_active(), looks)
+
+
+def comes_true(condition: Callable[[], object], looks: int = 200) -> bool:
+    """Whether something comes true within a moment."""
+    for _ in range(looks):
+        if condition():
             return True
         threading.Event().wait(0.01)
     return False

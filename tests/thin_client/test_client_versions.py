@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
+import gc
 import threading
+import weakref
 
 import grpc
 import pytest
 
 from thin_client import (
+    AsyncDetector,
     ContractMismatch,
     Detector,
     InvalidRequestParameter,
@@ -166,6 +170,55 @@ def test_a_server_that_was_away_is_not_believed_to_be_the_same(served, make_dete
     assert served.fake.calls["ModelConfig"] == 2
     assert detector.detect(b"ok 1").labels == ("person",)
     assert served.fake.calls["ModelConfig"] == 2
+
+
+def test_a_server_that_was_exchanged_while_nobody_called_is_not_believed(
+    start_triton, make_detector
+):
+    first = start_triton()
+    first.fake.serve_version(1, OLD)
+    detector = make_detector(first.url, "codes")
+    assert detector.detect(b"ok 1").labels == ("dog",)
+    first.stop()
+    # Its versions count from 1 too, and no call fails.
+    second = start_triton(port=first.port)
+    second.fake.serve_version(1, NEW)
+    if isinstance(detector, Detector):
+        pause_until(lambda: detector._versions._in_doubt)
+    assert detector.detect(b"ok 1").labels == ("person",)
+    assert second.fake.calls == {"ModelInfer": 1, "ModelConfig": 1}
+    assert detector.detect(b"ok 1").labels == ("person",)
+    assert second.fake.calls == {"ModelInfer": 2, "ModelConfig": 1}
+
+
+def pause_until(condition, looks=500):
+    """Wait for a thread of gRPC's, which has all the time of an idle client."""
+    while looks and not condition():
+        threading.Event().wait(0.01)
+        looks -= 1
+
+
+def test_a_detector_that_is_forgotten_is_collected(triton):
+    detector = Detector(triton.url, "codes")
+    detector.detect(b"ok 1")
+    gone = weakref.ref(detector)
+    del detector
+    gc.collect()
+    assert gone() is None
+
+
+def test_an_async_detector_that_is_forgotten_ends_its_task(triton):
+    async def forget() -> set[asyncio.Task]:
+        detector = AsyncDetector(triton.url, "codes")
+        await detector.detect(b"ok 1")
+        gone = weakref.ref(detector)
+        del detector
+        gc.collect()
+        await asyncio.sleep(0.1)
+        assert gone() is None
+        return asyncio.all_tasks() - {asyncio.current_task()}
+
+    assert asyncio.run(forget()) == set()
 
 
 def test_a_call_after_one_that_failed_does_not_believe_it_either(served, make_detector):

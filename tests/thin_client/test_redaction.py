@@ -123,7 +123,10 @@ def test_an_address_is_shown_without_what_lets_somebody_in(address: str, shown: 
             "from http://***@b/?p=***, then (rtsp://***@d).",
         ),
         (f"rtsp://camera/live?pwd={SECRET}: it ended", "rtsp://camera/live?pwd=***: it ended"),
-        (f"cannot open 'rtmp://ingest/live/{SECRET}': refused", "cannot open 'rtmp://ingest/live/***': refused"),
+        (
+            f"cannot open 'rtmp://ingest/live/{SECRET}': refused",
+            "cannot open 'rtmp://ingest/live/***': refused",
+        ),
         (f"cannot open '//admin:{SECRET}@camera/live': no", "cannot open '//***@camera/live': no"),
         ("// a remark: ask me@home", None),
         ("see https://docs.nvidia.com/triton for more, or ask at 12:30", None),

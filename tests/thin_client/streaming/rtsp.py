@@ -24,11 +24,21 @@ def nal_units(data: bytes) -> list[bytes]:
 
 
 class Camera:
-    """Sends the access units over and over to whoever plays; ``hang_up`` breaks off."""
+    """Sends the access units over and over to whoever plays; ``hang_up`` breaks off.
+
+    It says that it gives ``said_fps`` frames a second, None: nothing.
+    """
 
     def __init__(
-        self, units: list[bytes], port: int = 0, sets_of: list[bytes] | None = None
+        self,
+        units: list[bytes],
+        port: int = 0,
+        sets_of: list[bytes] | None = None,
+        *,
+        fps: int = FPS,
+        said_fps: int | None = FPS,
     ) -> None:
+        self._fps, self._said_fps = fps, said_fps
         self._units = [nal_units(unit) for unit in units]
         self._sets = {nal[0] & 31: nal for unit in sets_of or units for nal in nal_units(unit)}
         self._listener = socket.create_server(("127.0.0.1", port))
@@ -81,8 +91,8 @@ class Camera:
             body = (
                 "v=0\r\no=- 0 0 IN IP4 127.0.0.1\r\ns=camera\r\nt=0 0\r\n"
                 "m=video 0 RTP/AVP 96\r\na=rtpmap:96 H264/90000\r\n"
-                f"a=framerate:{FPS}\r\n"
-                f"a=fmtp:96 packetization-mode=1;sprop-parameter-sets={sets}\r\n"
+                + (f"a=framerate:{self._said_fps}\r\n" if self._said_fps else "")
+                + f"a=fmtp:96 packetization-mode=1;sprop-parameter-sets={sets}\r\n"
                 "a=control:track\r\n"
             )
             lines += ["Content-Type: application/sdp", f"Content-Length: {len(body)}"]
@@ -105,14 +115,14 @@ class Camera:
                             0x80,
                             96 | (0x80 if marker else 0),
                             sequence & 0xFFFF,
-                            number * 90_000 // FPS,
+                            number * 90_000 // self._fps,
                             1,
                         )
                         packet = header + payload
                         connection.sendall(b"$\x00" + struct.pack(">H", len(packet)) + packet)
                         sequence += 1
                 number += 1
-                self._closed.wait(max(0.0, started + number / FPS - time.monotonic()))
+                self._closed.wait(max(0.0, started + number / self._fps - time.monotonic()))
 
 
 def payloads(nal: bytes) -> Iterator[tuple[bytes, bool]]:

@@ -57,6 +57,8 @@ class Settings:
     # Packets of which the decoder never gives a frame, and says nothing.
     swallow: Callable[[Packet], bool] = field(default=lambda _: False)
     refuse: Callable[[Packet], str | None] = field(default=lambda _: None)
+    # After the answer to such a packet the call is over, without an error.
+    hang_up: Callable[[Packet], bool] = field(default=lambda _: False)
 
 
 class FakeStreams(FakeTriton):
@@ -129,6 +131,8 @@ class FakeStreams(FakeTriton):
             answer = stream_answer(status, timestamp)
             answer.model_version = self.version
             yield service_pb2.ModelStreamInferResponse(infer_response=answer)
+            if self.settings.hang_up(packet):
+                return
 
 
 def as_packet(request: Any) -> Packet:

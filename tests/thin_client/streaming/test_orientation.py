@@ -1,6 +1,12 @@
 from __future__ import annotations
 
+import base64
+import contextlib
+import re
 import struct
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import av
@@ -85,3 +91,54 @@ def test_a_picture_is_turned_with_its_time() -> None:
     assert (turned.width, turned.height, turned.pts) == (64, 96, 7)
     found = turned.to_ndarray(format="bgr24")
     assert [int(found[y, x].mean()) for y, x in ((10, 10), (10, 50), (80, 50))] == [0, 255, 0]
+
+
+@pytest.fixture
+def guarded(tmp_path: Path) -> Iterator[str]:
+    """A web server that gives a film that lies to whoever brings the token or the password."""
+    film = write_video(tmp_path / "film.mp4", count=6, turned=(90, False)).read_bytes()
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            user = base64.b64encode(b"user:pw").decode()
+            if "token=secret" not in self.path and user not in str(self.headers["Authorization"]):
+                self.send_response(401)
+                self.send_header("WWW-Authenticate", 'Basic realm="films"')
+                self.end_headers()
+                return
+            at = int(re.findall(r"\d+", self.headers["Range"] or "0")[0])
+            self.send_response(206)
+            self.send_header("Content-Length", str(len(film) - at))
+            self.send_header("Content-Range", f"bytes {at}-{len(film) - 1}/{len(film)}")
+            self.end_headers()
+            with contextlib.suppress(OSError):
+                self.wfile.write(film[at:])
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"127.0.0.1:{server.server_port}/film.mp4"
+    server.shutdown()
+    server.server_close()
+
+
+@pytest.mark.parametrize("address", ["http://{}?token=secret", "http://user:pw@{}"])
+def test_the_matrix_is_found_where_an_address_says_how_to_get_in(
+    guarded: str, address: str
+) -> None:
+    with VideoSource(address.format(guarded)) as source:
+        assert source.about.orientation == Orientation(90)
+        assert "secret" not in source.name
+        assert "pw" not in source.name
+
+
+@pytest.mark.parametrize("name", ["take?x=1.mp4", "user:pw@film.mp4"])
+def test_the_matrix_is_found_in_a_file_whose_name_looks_like_an_address(
+    tmp_path: Path, name: str
+) -> None:
+    write_video(tmp_path / "film.mp4", count=3, turned=(90, False)).rename(tmp_path / name)
+    with VideoSource(str(tmp_path / name)) as source:
+        assert source.about.orientation == Orientation(90)
+        assert source.name == str(tmp_path / name)

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -53,6 +54,47 @@ def test_a_cameras_packets_pass_as_they_are_with_parameter_sets_before_key_frame
     for data in sent:
         kinds = [nal[0] & 31 for nal in nal_units(data)]
         assert all(kind in kinds for kind in PARAMETER_SETS) == (5 in kinds)
+
+
+@pytest.mark.parametrize("said_fps", [10, None, 60])
+@pytest.mark.parametrize("codec", ["auto", "jpeg"])
+def test_a_limit_holds_whatever_a_camera_says_of_its_rate(
+    units: list[bytes], codec: str, said_fps: int | None
+) -> None:
+    running = Camera(units, fps=60, said_fps=said_fps)
+    with (
+        closing(running),
+        streaming_server() as server,
+        Detector(server.url) as detector,
+        detector.video_stream(running.url, fps=30, codec=codec) as stream,
+    ):
+        assert not stream.plan.passing
+        assert stream.plan.fps == 30
+        times_us = [result.timestamp_us for result, _ in zip(stream, range(60), strict=False)]
+    for first in times_us:
+        assert sum(first <= at < first + 1_000_000 for at in times_us) <= 31
+
+
+@pytest.mark.parametrize(("fps", "said_fps"), [(30, 30), (30, None), (45, 90)])
+def test_packets_of_a_camera_that_keeps_the_limit_pass_from_the_first_on(
+    units: list[bytes], fps: float, said_fps: int | None
+) -> None:
+    running = Camera(units, said_fps=said_fps)
+    with (
+        closing(running),
+        streaming_server() as server,
+        Detector(server.url) as detector,
+        detector.video_stream(running.url, fps=fps) as stream,
+    ):
+        assert stream.plan.passing
+        times_us = [result.timestamp_us for result, _ in zip(stream, range(45), strict=False)]
+        sent = [packet.data for packet in server.fake.packets if packet.data]
+    known = [slices(unit) for unit in units]
+    assert all(slices(data) in known for data in sent)
+    # What was read to measure the rate is given too: a key frame comes every half a second.
+    assert times_us[0] < 900_000
+    steps = {round((later - at) / 1000) for at, later in zip(times_us, times_us[1:], strict=False)}
+    assert steps <= {33, 34}
 
 
 def test_a_camera_that_hung_up_is_opened_again(camera: Camera) -> None:

@@ -45,3 +45,20 @@ def test_after_a_pause_frames_are_not_made_up_for() -> None:
     thinner = Thinner(10, 30)
     times = [0, *(60_000_000 + 33_333 * number for number in range(30))]
     assert sum(map(thinner.wants, times)) == pytest.approx(11, abs=1)
+
+
+@pytest.mark.parametrize("fps", [25, 30, 10, 50])
+@pytest.mark.parametrize("said_fps", [25.0, 10.0, 240.0])
+def test_the_limit_holds_where_the_source_gives_more_than_it_says(
+    fps: float, said_fps: float
+) -> None:
+    thinner = Thinner(fps, said_fps)
+    times = [time for time in range(0, 20_000_000, 16_667) if thinner.wants(time)]
+    assert 0.95 * 20 * fps <= len(times) <= 1.01 * 20 * fps + 1
+    for at, first in enumerate(times):
+        assert sum(1 for time in times[at:] if time < first + 1_000_000) <= 1.01 * fps + 1
+
+
+def test_without_a_limit_every_frame_stays() -> None:
+    thinner = Thinner(None, 25)
+    assert all(thinner.wants(time) for time in range(0, 1_000_000, 100))

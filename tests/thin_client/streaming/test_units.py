@@ -141,7 +141,9 @@ def test_a_packet_is_looked_through_once(
 ) -> None:
     looks = []
     look = units_module._headers
-    monkeypatch.setattr(units_module, "_headers", lambda data: looks.append(len(data)) or look(data))
+    monkeypatch.setattr(
+        units_module, "_headers", lambda data: looks.append(len(data)) or look(data)
+    )
     encoder, suffix, _ = KINDS[codec]
     video = write_video(tmp_path / f"video.{suffix}", encoder, count=30, key_every=10, b_frames=2)
     with VideoSource(str(video)) as source:
