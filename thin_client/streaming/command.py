@@ -111,8 +111,8 @@ def _lost(source: str, statistics: StreamStatistics) -> str:
     count = statistics.dropped
     frames = "1 frame" if count == 1 else f"{count} frames"
     return (
-        f"{frames} of {shown_source(source)} did not come back, because they are damaged, or made of frames"
-        f" that are missing; {statistics.frames} did"
+        f"{frames} of {shown_source(source)} did not come back, because they are damaged, or made"
+        f" of frames that are missing; {statistics.frames} did"
     )
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import statistics
 import time
 from collections.abc import Callable, Iterable, Sequence
+from itertools import pairwise
 from typing import TypeVar
 
 __all__ = ["measured_fps", "read_for_a_while"]
@@ -55,7 +56,7 @@ def measured_fps(times_us: Sequence[int], said_fps: float, *, by_arrival: bool =
     """
     if by_arrival:
         times_us = [at for at in times_us if at - times_us[0] >= 1e6 * _READ_BEFORE_S]
-    steps = [later - at for at, later in zip(times_us, times_us[1:], strict=False)]
+    steps = [later - at for at, later in pairwise(times_us)]
     if not steps:
         return said_fps
     usual = statistics.median(steps)

@@ -88,7 +88,7 @@ class FakeStreams(FakeTriton):
         self._enter("ModelReady", context)
         return service_pb2.ModelReadyResponse(ready=self.ready)
 
-    def ModelStreamInfer(  # noqa: N802
+    def ModelStreamInfer(  # noqa: N802, PLR0912
         self, requests: Iterator[Any], context: grpc.ServicerContext
     ) -> Iterator[Any]:
         self._enter("ModelStreamInfer", context)

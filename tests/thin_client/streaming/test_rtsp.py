@@ -3,6 +3,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from contextlib import closing
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -93,7 +94,7 @@ def test_packets_of_a_camera_that_keeps_the_limit_pass_from_the_first_on(
     assert all(slices(data) in known for data in sent)
     # What was read to measure the rate is given too: a key frame comes every half a second.
     assert times_us[0] < 900_000
-    steps = {round((later - at) / 1000) for at, later in zip(times_us, times_us[1:], strict=False)}
+    steps = {round((later - at) / 1000) for at, later in pairwise(times_us)}
     assert steps <= {33, 34}
 
 
