@@ -349,6 +349,66 @@ def test_a_picture_that_refers_to_others_is_no_key_frame_whatever_is_said_before
     assert answered("h264", packets).statuses == [WAITING, WAITING, OK]
 
 
+def in_strips(writer: Writer, number: int, colour: int, *, upper: bool, begins: bool) -> bytes:
+    """A picture of which one half is intra and the other copies the picture before."""
+    intra, copied = (
+        writer.picture(kind, number, 2 * number, colour, slices=2) for kind in ("I", "P")
+    )
+    halves = [each.split(b"\0\0\0\1")[1:] for each in (intra, copied)]
+    first, second = (halves[0][0], halves[1][1]) if upper else (halves[1][0], halves[0][1])
+    begin = writer.sets() + recovery_point(1) if begins else b""
+    return begin + b"\0\0\0\1" + first + b"\0\0\0\1" + second
+
+
+@pytest.mark.parametrize("reorder", [0, None])
+@pytest.mark.parametrize("upper", [True, False])
+def test_a_stream_begins_where_half_a_picture_is_refreshed(
+    upper: bool, reorder: int | None
+) -> None:
+    writer = Writer(references=1, reorder=reorder)
+    packets = [key(writer)]
+    for number in range(1, 40):
+        strip = number % 8
+        if strip < 2:
+            half = upper if strip == 0 else not upper
+            packets.append(in_strips(writer, number, number, upper=half, begins=strip == 0))
+        else:
+            packets.append(writer.picture("P", number, 2 * number, number))
+    frames = by_ffmpeg("h264", packets)
+    assert len(frames) == 40
+    held = answered("h264", packets).held
+    for first in range(1, 25):
+        numbers = list(range(first, 40))
+        found = answered("h264", packets[first:], numbers)
+        assert wrong(found.frames, frames) == [], first
+        assert sorted(found.frames) == list(range(-(-first // 8) * 8 + 1, 40)), first
+        assert found.held == held
+
+
+def test_lists_may_be_longer_than_there_are_pictures() -> None:
+    for order_type in (0, 2):
+        writer = Writer(references=4, order_type=order_type, lists=4)
+        packets = []
+        for group in range(2):
+            packets.append(key(writer, 8 * group))
+            packets += [
+                writer.picture("P", number, 2 * number, 8 * group + number)
+                for number in range(1, 6)
+            ]
+        assert_whole(packets, 12)
+
+
+@pytest.mark.parametrize("named", [[(0, 40)], [(2, 40)]])
+def test_a_picture_that_names_a_reference_which_there_cannot_be_is_damaged(
+    named: list[tuple[int, int]],
+) -> None:
+    writer = Writer(references=2)
+    packets = [key(writer), *following(writer, range(1, 3))]
+    packets.append(writer.picture("P", 3, 6, 3, named=named))
+    packets += [writer.picture("P", 4, 8, 4), key(writer, 5)]
+    assert answered("h264", packets).statuses == [OK, OK, OK, CORRUPT, WAITING, OK]
+
+
 def test_what_a_packet_without_a_picture_says_holds_for_the_next_one() -> None:
     writer = Writer(references=1)
     packets = []

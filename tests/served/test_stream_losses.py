@@ -98,8 +98,8 @@ def encoded(kind: str) -> Encoded:
     return Encoded(codec, packets, frames, videos.key_packets(codec, packets))
 
 
-def without(lost: Iterable[int]) -> list[int]:
-    return [number for number in range(COUNT) if number not in set(lost)]
+def without(lost: Iterable[int], count: int = COUNT) -> list[int]:
+    return [number for number in range(count) if number not in set(lost)]
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -189,6 +189,32 @@ def test_a_stream_that_is_refreshed_in_strips_is_entered_where_it_says() -> None
         begun = lost // 10 * 10 + 10
         assert wrong(found.frames, frames) == []
         assert sorted(found.frames) == [*range(lost), *range(begun + 8, COUNT)]
+
+
+@pytest.mark.parametrize("gop", [12, 16, 32, 48])
+@pytest.mark.parametrize("more", ["ref=1", "ref=3:slices=3", "interlaced=1:tff=1"])
+def test_a_refreshed_stream_is_entered_whatever_numbers_its_pictures_have(
+    gop: int, more: str
+) -> None:
+    # A frame_num of x264's has four bits. Where that of a recovery point is not 0, FFmpeg makes up
+    # pictures for those before it; where it is, there is nothing that the picture could refer to.
+    count = 2 * gop + 20
+    options = {"preset": "veryfast", X264: f"intra-refresh=1:scenecut=0:{more}"}
+    packets = videos.encoded("h264", vertical_pan(count), gop=gop, **options)
+    frames = by_ffmpeg("h264", packets)
+    assert len(frames) == count
+    for first in range(1, gop + 2):
+        numbers = list(range(first, count))
+        found = answered("h264", packets[first:], numbers)
+        begun = -(-first // gop) * gop
+        assert wrong(found.frames, frames) == []
+        assert sorted(found.frames) == list(range(begun + 8, count))
+    for lost in (1, gop - 1, gop, gop + 1):
+        numbers = without([lost], count)
+        found = answered("h264", [packets[number] for number in numbers], numbers)
+        begun = lost // gop * gop + gop
+        assert wrong(found.frames, frames) == []
+        assert sorted(found.frames) == [*range(lost), *range(begun + 8, count)]
 
 
 @pytest.mark.parametrize("kind", ["h264 slices", "h264 slices without b-frames", "h264 mbaff"])

@@ -141,7 +141,7 @@ class VideoDecoder:
         place = self._pictures.advance()
         number = self._frames.send(timestamp, place)
         units = [*self._sets.for_decoder(access.sets), *units]
-        decoded = decoder.decode(units, number)
+        decoded = decoder.decode(units, number, referred=place.referred)
         verdict, shown_from = decoded.verdict, self._pictures.shown_from
         if verdict is not Verdict.FINE:
             self._frames.withhold(number)
