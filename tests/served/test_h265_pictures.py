@@ -10,7 +10,7 @@ import pytest
 from contract import Codec, ImageStatus
 
 from nal_units import SLICES, Kind, annex_b, nal_units
-from recovery_points import has_recovery_point
+from recovery_points import recovery_unit
 from tests import videos
 from tests.bit_writer import BitWriter, nal_unit
 from tests.conftest import ROOT
@@ -159,7 +159,7 @@ def without_points(packet: bytes) -> bytes:
     return annex_b(
         unit
         for unit in units
-        if unit.kind is not Kind.SUPPLEMENT or not has_recovery_point(unit, Codec.H265)
+        if unit.kind is not Kind.SUPPLEMENT or recovery_unit(unit, Codec.H265) is None
     )
 
 

@@ -178,6 +178,28 @@ def test_sets_that_found_no_room_ask_for_it_again() -> None:
     assert stream.decode(key, 0) not in {WAITING, CORRUPT}
 
 
+@pytest.mark.parametrize("damaged", [b"\0\0\0\1\x67", b"\0\0\0\1\x68"], ids=["sps", "pps"])
+def test_sets_before_a_damaged_one_ask_for_room_too(damaged: bytes) -> None:
+    room, asked = [False], []
+
+    def reserve(size: int) -> None:
+        asked.append(size)
+        if not room[0]:
+            raise RefusedPacketError("no room", elsewhere=True)
+
+    writer = Writer(references=1)
+    picture = writer.picture("I", 0, 0, 0, key=True)
+    stream = VideoDecoder(Codec.H264, MOST_PIXELS, lambda _: None, reserve)
+    with pytest.raises(RefusedPacketError):
+        stream.decode(writer.sets() + damaged, 0)
+    assert stream.decode(picture, 0) is WAITING
+    room[0] = True
+    # They are whole, and may not come again.
+    assert stream.decode(writer.sets() + damaged, 0) is CORRUPT
+    assert stream.decode(picture, 0) not in {WAITING, CORRUPT}
+    assert len(asked) == 2
+
+
 def test_more_sets_than_any_stream_needs_are_refused_and_the_stream_begins_anew() -> None:
     writer, sets = Writer(), known()
     take(sets, writer.sets())

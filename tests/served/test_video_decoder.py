@@ -10,9 +10,11 @@ import numpy as np
 import pytest
 from contract import Codec, ImageStatus
 
+import bits
+import recovery_points
 from frame_queue import DecodedFrame
 from known_sets import SETS
-from nal_units import NalUnit, annex_b, nal_units
+from nal_units import Kind, NalUnit, annex_b, nal_units
 from parameter_sets import SequenceSet
 from refusals import RefusedPacketError, UndecodableError
 from tests import videos
@@ -308,6 +310,31 @@ def test_damaged_bits_harm_nobody_and_the_next_key_frame_heals(
                     stream.decode(bytes(damaged[: chance.randrange(1, 2 * len(damaged))]), 0)
             fresh = answers(stream, packets[codec][:9])
             assert frames_in(fresh)[0].shape == (240, 320, 3)
+
+
+@pytest.mark.parametrize("codec", CODECS)
+def test_every_sei_is_read_once(codec: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    options = {f"{videos.ENCODERS[codec][3:]}-params": "open-gop=1:scenecut=0"}
+    packets = videos.encoded(codec, videos.pan(PHOTOGRAPH, 30), b_frames=2, **options)
+    read: list[bytes] = []
+
+    def counted(data: bytes) -> bytes:
+        read.append(data)
+        return bits.without_emulation_prevention(data)
+
+    monkeypatch.setattr(recovery_points, "without_emulation_prevention", counted)
+    assert frames_in(answers(decoder(codec), packets))
+    monkeypatch.undo()
+    held = [
+        unit
+        for packet in packets
+        for unit in nal_units(packet, Codec(codec), MOST_PIXELS)
+        if unit.kind is Kind.SUPPLEMENT
+    ]
+    assert any(recovery_points.recovery_unit(unit, Codec(codec)) for unit in held) == (
+        codec == "h264"
+    )
+    assert len(read) == len(held)
 
 
 @pytest.mark.parametrize("codec", CODECS)

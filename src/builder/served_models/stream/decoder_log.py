@@ -4,9 +4,9 @@ A frame says only when it leaves the decoder that parts of it were made up, and 
 refer to it may have left before it. So the messages are listened to. Most errors among them change
 no pixel: a picture that is to be forgotten and is not there, a clock that does not run, a number
 that is out of its level's range. Those that do begin with the words below. What FFmpeg says in
-other words one day is noticed when the frame leaves. A slice whose header is refused is not decoded at
-all, and where it is a picture's only one nothing is made up either and no frame calls itself
-corrupt: of the functions that read headers and references every message counts that ends a slice.
+other words one day is noticed when the frame leaves. A slice whose header is refused is not decoded
+at all, and where it is a picture's only one nothing is made up and no frame calls itself corrupt:
+so of what reads headers and references every message counts that ends a slice.
 """
 
 from __future__ import annotations
