@@ -25,8 +25,8 @@ from tests.slowed import slow_down
 from tests.tiny_detector import coloured_square, save_tiny_detector
 from thin_client import DeadlineExceeded, Detector, RetryPolicy
 from thin_client.contract import Codec, model_names
-from thin_client.streaming.packets import packet_request
-from thin_client.wire import infer_request
+from thin_client.streaming.packets import packet_request, read_answer
+from thin_client.wire import infer_request, set_timeout
 
 NAME = "tiny"
 NAMES = model_names(NAME)
@@ -37,6 +37,7 @@ CALLS = 60
 FRAME_S = 0.05
 WAIT_S = 30
 COUNTS_SENT_S = 1.0
+LATE = "nobody waits for this request any more"
 JPEG = encoded(coloured_square("red"), ".jpg")
 
 
@@ -223,3 +224,32 @@ def test_room_of_frames_that_were_given_up_is_given_back(running: Serving, stub:
     for _ in range(3):
         give_up_after_the_first_answer(stub, request)
         answers_others(running)
+
+
+def test_late_packets_of_a_stream_are_decoded_but_not_run(running: Serving, stub: Any) -> None:
+    # The answer to the last one says that all others have gone through.
+    count = 12
+
+    def packets() -> Iterator[Any]:
+        for number in range(count + 1):
+            request = packet_request(
+                NAMES.stream,
+                JPEG,
+                {},
+                stream="late",
+                codec=Codec.MJPEG,
+                timestamp_us=number,
+                start=number == 0,
+                end=number == count,
+            )
+            # Decoding takes longer.
+            set_timeout(request, 1e-6 if number < count else None)
+            yield request
+
+    before = frames(running)
+    answers = list(stub.ModelStreamInfer(packets()))
+    assert [bool(answer.error_message) for answer in answers] == [True] * count + [False]
+    assert all(answer.error_message.endswith(LATE) for answer in answers[:count])
+    # The frames before it were counted.
+    assert read_answer(answers[-1].infer_response).frame_index == count
+    assert frames(running) - before == 1
