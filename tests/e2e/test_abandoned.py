@@ -24,8 +24,8 @@ from tests.serving import Serving, serving
 from tests.slowed import slow_down
 from tests.tiny_detector import coloured_square, save_tiny_detector
 from thin_client import DeadlineExceeded, Detector, RetryPolicy
-from thin_client.contract import Codec, model_names
-from thin_client.streaming.packets import packet_request, read_answer
+from thin_client.contract import FRAME_INDEX, Codec, model_names
+from thin_client.streaming.packets import packet_request
 from thin_client.wire import infer_request, set_timeout
 
 NAME = "tiny"
@@ -246,10 +246,13 @@ def test_late_packets_of_a_stream_are_decoded_but_not_run(running: Serving, stub
             set_timeout(request, 1e-6 if number < count else None)
             yield request
 
-    before = frames(running)
+    before = runs(running)
     answers = list(stub.ModelStreamInfer(packets()))
     assert [bool(answer.error_message) for answer in answers] == [True] * count + [False]
     assert all(answer.error_message.endswith(LATE) for answer in answers[:count])
     # The frames before it were counted.
-    assert read_answer(answers[-1].infer_response).frame_index == count
-    assert frames(running) - before == 1
+    last = answers[-1].infer_response
+    place = [output.name for output in last.outputs].index(FRAME_INDEX.name)
+    assert np.frombuffer(last.raw_output_contents[place], np.int64) == [count]
+    # Nor did the network have to end them.
+    assert runs(running) - before == 1
