@@ -5,8 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from contract import Codec
-
 from h264_numbers import FrameNumbers
 from h264_order import PictureOrder
 from h264_references import References
@@ -65,6 +63,10 @@ class H264Pictures:
     def look(self, units: Sequence[NalUnit], sets: KnownSets) -> AccessUnit:
         """Read what the headers of an access unit say of its picture, and remember it.
 
+        Args:
+            units: of it; SEIs with a recovery point as :class:`RecoveryUnit`.
+            sets: that the stream has sent.
+
         Raises:
             EndOfBitsError: a header is damaged.
             MissingSetError: the stream has not sent the parameter sets that it refers to.
@@ -73,7 +75,7 @@ class H264Pictures:
         slices = [unit for unit in units if unit.kind in SLICES]
         pictures = _pictures(slices, sets)
         first, first_slices = pictures[0]
-        point = recovery_point(units, Codec.H264)
+        point = recovery_point(units)
         kinds = [kind_and_set(unit) for unit in slices[1:]]
         intra = first.kind in INTRA and all(
             kind in INTRA for kind, _ in kinds[: len(first_slices) - 1]

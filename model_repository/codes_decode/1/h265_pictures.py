@@ -10,8 +10,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, cast
 
-from contract import Codec
-
 from bits import BitReader, EndOfBitsError, without_emulation_prevention
 from h265_sets import H265PictureSet, H265SequenceSet
 from nal_units import SLICES, Kind
@@ -74,13 +72,17 @@ class H265Pictures:
     def look(self, units: Sequence[NalUnit], sets: KnownSets) -> AccessUnit:
         """Read what the headers of an access unit say of its picture, and remember it.
 
+        Args:
+            units: of it; SEIs with a recovery point as :class:`RecoveryUnit`.
+            sets: that the stream has sent.
+
         Raises:
             EndOfBitsError: a header is damaged.
             MissingSetError: the stream has not sent the parameter sets that it refers to.
         """
         kinds = [unit.kind for unit in units]
         at = next(number for number, kind in enumerate(kinds) if kind in SLICES)
-        unit, point = units[at], recovery_point(units, Codec.H265)
+        unit, point = units[at], recovery_point(units)
         picture, sequence, order = _read_slice(unit, sets)
         ended = self._ended or Kind.END in kinds[:at]
         self._looked = looked = _Looked(

@@ -68,19 +68,16 @@ class KnownSets:
             return
         known = {unit.data for unit in self._units.values()}
         changed = [unit for unit in sets if unit.data not in known]
-        for unit in changed:
-            key = self._read(unit)
-            self._units[key] = unit
-            self._leave_decoder(key)
-        if sum(len(unit.data) for unit in self._units.values()) > MOST_BYTES:
-            self._forget()
-            raise BadParameterSetError("there are too many parameter sets")
-        if changed:
-            try:
-                self._reserve(self._memory_bytes())
-            except Exception:
-                self._forget()  # or they would count as known the next time
-                raise
+        if not changed:
+            return
+        try:
+            for unit in changed:
+                key = self._read(unit)
+                self._units[key] = unit
+                self._leave_decoder(key)
+        finally:
+            # Those before a set that is refused stay, so they count.
+            self._count()
 
     def of_picture(self, number: int) -> tuple[PictureSet, SequenceSet]:
         """Return a picture parameter set and its sequence parameter set.
@@ -158,6 +155,16 @@ class KnownSets:
         for number, parent in members.items():
             if parent == key.number:
                 self._leave_decoder(_Key(below, number))
+
+    def _count(self) -> None:
+        """Reserve what is known; forget all of it, or it would count as known, where that fails."""
+        try:
+            if sum(len(unit.data) for unit in self._units.values()) > MOST_BYTES:
+                raise BadParameterSetError("there are too many parameter sets")
+            self._reserve(self._memory_bytes())
+        except Exception:
+            self._forget()
+            raise
 
     def _memory_bytes(self) -> int:
         """Return what a decoder takes that has been given every set."""

@@ -7,6 +7,7 @@ with one process.
 from __future__ import annotations
 
 import dataclasses
+import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
@@ -40,7 +41,7 @@ from packet_counts import (
 from packets import PacketRequest, read_packet
 from refusals import RefusedPacketError
 from stream import PacketAnswer
-from triton_requests import failure, refusal, response, unavailable, version_settings
+from triton_requests import end_late, failure, refusal, response, unavailable, version_settings
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -75,16 +76,26 @@ class TritonPythonModel:
         self._threads = ThreadPoolExecutor(threads, thread_name_prefix="decode")
 
     def execute(self, requests: list[Any]) -> list[Any]:
-        """Decode a packet of each of several streams; a bad one harms no other."""
+        """Decode a packet of each of several streams; a bad one harms no other.
+
+        One that nobody waits for any more is decoded and counted like all others, because later
+        ones refer to it, and goes no further.
+        """
+        begun = time.monotonic()
         frames = np.empty((len(requests), *self._wanted.shape), np.uint8)
         read = list(self._threads.map(self._read, requests, frames))
-        handed_on = [made for made, _ in read if isinstance(made, dict)]
-        for tensors, ticket in zip(handed_on, self._tickets.take(len(handed_on)), strict=True):
-            tensors[TICKET] = ticket[None]
+        answers = [None if isinstance(made, dict) else made for made, _ in read]
+        end_late(requests, answers, begun)
+        handed_on = [number for number, answer in enumerate(answers) if answer is None]
+        tickets = self._tickets.take(len(handed_on))
         held_s = self._tickets.held_s * len(handed_on)
         counts = packet_counts(packet for _, packet in read)
         self._metrics.add(counts | {Series(HELD_SECONDS): held_s})
-        return [_response(made) if isinstance(made, dict) else made for made, _ in read]
+        end_late(requests, answers, begun)
+        for number, ticket in zip(handed_on, tickets, strict=True):
+            if answers[number] is None:
+                answers[number] = _response(read[number][0] | {TICKET: ticket[None]})
+        return answers
 
     def finalize(self) -> None:
         """Close the streams and end the threads."""

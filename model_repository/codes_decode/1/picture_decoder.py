@@ -88,26 +88,34 @@ class PictureDecoder:
         if holds:
             context.reorder_depth = MOST_HELD
         self._context = context
+        self._holds = holds
+        # Whether it has had no picture yet that others may refer to.
+        self._empty = True
 
-    def decode(self, units: list[NalUnit], number: int) -> Decoded:
+    def decode(self, units: list[NalUnit], number: int, *, referred: bool) -> Decoded:
         """Decode a picture, or a field of one.
+
+        A picture that is refreshed in strips refers to others, for what is not refreshed yet, and
+        libavcodec decodes none of it where it has none of those. Then it is given the picture
+        twice: the second time it refers to itself, and the strip that is refreshed is right.
 
         Args:
             units: of its access unit.
             number: that its frame is told by; a second field's is that of the first.
+            referred: whether other pictures may refer to it.
         """
         behind = BEHIND_SLICE if self._codec is Codec.H265 else b""
-        packet = av.Packet(annex_b(units, behind) + PADDING)
-        packet.pts = packet.dts = number
-        said = Messages()
-        try:
-            with said:
-                frames = self._context.decode(packet)
-        except (av.FFmpegError, MemoryError, ValueError):
-            left_out = self._codec is Codec.H265 and said.missing
-            return Decoded(Verdict.LEFT_OUT if left_out else Verdict.DAMAGED, [])
-        verdict = Verdict.MISSING if said.missing else Verdict.FINE
-        return Decoded(Verdict.DAMAGED if said.damaged else verdict, _numbered(frames))
+        data = annex_b(units, behind) + PADDING
+        decoded, too_few = self._decode(data, number)
+        if self._empty and too_few:
+            if referred:
+                if self._holds:
+                    self.release()
+                decoded, _ = self._decode(data, number)
+            elif decoded.verdict is Verdict.FINE:
+                decoded = Decoded(Verdict.MISSING, decoded.frames)
+        self._empty = self._empty and not referred
+        return decoded
 
     def release(self) -> list[tuple[int, av.VideoFrame]]:
         """Return the frame that is shown next of those that are held; not between two fields."""
@@ -116,6 +124,22 @@ class PictureDecoder:
     def drain(self) -> list[tuple[int, av.VideoFrame]]:
         """Return the frames that are held back; the decoder is of no use afterwards."""
         return self._frames(None)
+
+    def _decode(self, data: bytes, number: int) -> tuple[Decoded, bool]:
+        """Decode an access unit; also return whether its lists are longer than what is there."""
+        packet = av.Packet(data)
+        packet.pts = packet.dts = number
+        said = Messages()
+        try:
+            with said:
+                frames = self._context.decode(packet)
+        except (av.FFmpegError, MemoryError, ValueError):
+            left_out = self._codec is Codec.H265 and said.missing
+            return Decoded(Verdict.LEFT_OUT if left_out else Verdict.DAMAGED, []), said.too_few
+        verdict = Verdict.MISSING if said.missing else Verdict.FINE
+        if said.damaged:
+            verdict = Verdict.DAMAGED
+        return Decoded(verdict, _numbered(frames)), said.too_few
 
     def _frames(self, packet: av.Packet[Any] | None) -> list[tuple[int, av.VideoFrame]]:
         try:

@@ -14,12 +14,10 @@ from typing import TYPE_CHECKING
 from contract import Codec
 
 from bits import BitReader, EndOfBitsError, without_emulation_prevention
-from nal_units import Kind
+from nal_units import NalUnit
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
-
-    from nal_units import NalUnit
 
 RECOVERY_POINT = 6
 # Where encoders put it: among the first messages.
@@ -42,17 +40,28 @@ class RecoveryPoint:
     broken: bool
 
 
-def recovery_point(units: Iterable[NalUnit], codec: Codec) -> RecoveryPoint | None:
-    """Return the recovery point of an access unit; None where it has none, or a damaged one."""
-    for unit in units:
-        if unit.kind is Kind.SUPPLEMENT and (found := _recovery_point(unit, codec)) is not None:
-            return found
-    return None
+@dataclass(frozen=True, kw_only=True)
+class RecoveryUnit(NalUnit):
+    """An SEI that holds a recovery point.
+
+    Attributes:
+        point: that it holds.
+    """
+
+    point: RecoveryPoint
 
 
-def has_recovery_point(unit: NalUnit, codec: Codec) -> bool:
-    """Return whether an SEI holds one."""
-    return _recovery_point(unit, codec) is not None
+def recovery_unit(unit: NalUnit, codec: Codec) -> RecoveryUnit | None:
+    """Return an SEI with the recovery point that it holds; None without one."""
+    point = _recovery_point(unit, codec)
+    if point is None:
+        return None
+    return RecoveryUnit(unit.type, unit.kind, unit.data, unit.reference, point=point)
+
+
+def recovery_point(units: Iterable[NalUnit]) -> RecoveryPoint | None:
+    """Return the recovery point of an access unit whose SEIs were read; None where it has none."""
+    return next((unit.point for unit in units if isinstance(unit, RecoveryUnit)), None)
 
 
 def x264_build(unit: NalUnit) -> int | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 import traceback
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import triton_python_backend_utils as pb_utils
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from contract import Tensor
     from numpy.typing import NDArray
@@ -55,6 +56,20 @@ def is_late(request: Any, held_s: float) -> bool:
     """
     timeout_us: int = request.timeout()
     return 0 < timeout_us < held_s * 1e6
+
+
+def end_late(requests: Sequence[Any], answers: list[Any], begun: float) -> None:
+    """Answer the requests that are late, of those that have no answer yet.
+
+    Args:
+        requests: of one call of ``execute``.
+        answers: a response, or None, for each.
+        begun: when the call did, of ``time.monotonic``.
+    """
+    held_s = time.monotonic() - begun
+    for number, request in enumerate(requests):
+        if answers[number] is None and is_late(request, held_s):
+            answers[number] = abandoned()
 
 
 def is_abandoned(request: Any, held_s: float) -> bool:

@@ -22,7 +22,7 @@ from known_sets import SETS, KnownSets, MissingSetError
 from nal_units import SLICES, Kind, NalUnit, NotAnnexBError, nal_units
 from parameter_sets import BGR_BYTES, BadParameterSetError
 from picture_decoder import PictureDecoder, Verdict
-from recovery_points import has_recovery_point, x264_build
+from recovery_points import recovery_unit, x264_build
 from refusals import UndecodableError
 from reorder import Reordering
 
@@ -74,7 +74,7 @@ class VideoDecoder:
         try:
             units = nal_units(packet, self._codec, self._max_pixels)
             self._sets.take(units)
-            units = [unit for unit in units if self._is_needed(unit)]
+            units = [needed for unit in units if (needed := self._needed(unit)) is not None]
             if not any(unit.kind in SLICES for unit in units):
                 return self._without_picture(units)
             units = [*self._before.values(), *units]
@@ -141,7 +141,7 @@ class VideoDecoder:
         place = self._pictures.advance()
         number = self._frames.send(timestamp, place)
         units = [*self._sets.for_decoder(access.sets), *units]
-        decoded = decoder.decode(units, number)
+        decoded = decoder.decode(units, number, referred=place.referred)
         verdict, shown_from = decoded.verdict, self._pictures.shown_from
         if verdict is not Verdict.FINE:
             self._frames.withhold(number)
@@ -185,11 +185,11 @@ class VideoDecoder:
             ImageStatus.WAITING_FOR_KEY_FRAME if waiting else ImageStatus.NO_FRAME_YET
         )
 
-    def _is_needed(self, unit: NalUnit) -> bool:
-        """Return whether the decoder is given a unit; sets it gets when a picture needs them."""
+    def _needed(self, unit: NalUnit) -> NalUnit | None:
+        """Return a unit that the decoder is given; sets it gets when a picture needs them."""
         if unit.kind is Kind.PARTITION and self._sets.extended:
             raise UndecodableError("data partitions", "the Main or High profile")
         if unit.kind is Kind.SUPPLEMENT:
             self._x264_build = x264_build(unit) or self._x264_build
-            return has_recovery_point(unit, self._codec)
-        return unit.kind not in SETS
+            return recovery_unit(unit, self._codec)
+        return None if unit.kind in SETS else unit

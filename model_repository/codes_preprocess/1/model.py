@@ -14,7 +14,7 @@ from frames import frame_tensors
 from image_batch import ImageBatch
 from image_counts import IMAGE_COUNTERS, image_counts
 from metrics import ProcessMetrics, Series
-from triton_requests import abandoned, failure, is_late, response, version_settings
+from triton_requests import end_late, failure, response, version_settings
 
 if TYPE_CHECKING:
     from contract import Tensor
@@ -38,16 +38,16 @@ class TritonPythonModel:
         begun = time.monotonic()
         batch = ImageBatch(requests, [None] * len(requests), STEP)
         frames = batch.load(self._loader)
+        # Triton does not tell the first step of an ensemble that a client hung up.
+        end_late(requests, batch.answers, begun)
         handed_on = list(batch.unanswered())
         tickets = self._tickets.take(sum(len(request.loaded) for request in handed_on))
         held_s = self._tickets.held_s * len(handed_on)
         self._metrics.add(image_counts(batch.loaded) | {Series(HELD_SECONDS): held_s})
-        took_s = time.monotonic() - begun
+        end_late(requests, batch.answers, begun)
         for request in handed_on:
             own, tickets = np.split(tickets, [len(request.loaded)])
-            if is_late(requests[request.number], took_s):
-                # Triton does not tell the first step of an ensemble that a client hung up.
-                batch.answers[request.number] = abandoned()
+            if batch.answers[request.number] is not None:
                 continue
             try:
                 tensors: dict[Tensor, NDArray[Any]] = {
