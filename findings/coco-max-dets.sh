@@ -1,10 +1,10 @@
 #!/bin/sh
-# pycocotools 2.0.11: with other maxDets the summary's lines are about different numbers of detections.
+# pycocotools 2.0.11: with other maxDets the summary mixes numbers of detections.
 #
-# Expected: params.maxDets = [1, 10, 300], for a detector of 300 rows, makes the summary say AP, AP50
-#   and AP75 at 300 detections a picture, as faster-coco-eval 1.8.0 does.
-# Seen: AP stays at 100, whatever maxDets holds: it is -1 beside an AP50 of 1.0 when 100 is not among
-#   them, and with [100, 300, 500] the AP of 100 detections stands above the AP50 of 500.
+# Expected: params.maxDets = [1, 10, 300], for a detector of 300 rows, makes the summary say
+#   AP, AP50 and AP75 at 300 detections a picture, as faster-coco-eval 1.8.0 does.
+# Seen: AP stays at 100, whatever maxDets holds: it is -1 beside an AP50 of 1.0 when 100 is not
+#   among them, and with [100, 300, 500] the AP of 100 detections stands above the AP50 of 500.
 set -eu
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
@@ -54,7 +54,7 @@ KNOWN = {
     (100, 300, 500): ([0.41, 1.0, 1.0], [1.0, 1.0, 1.0]),
 }
 print("pycocotools", version("pycocotools"), "faster-coco-eval", version("faster-coco-eval"))
-print("250 objects, all found; expected: AP, AP50 and AP75 are at the last of maxDets, 1.0 from 250 on")
+print("250 objects, all found; expected: AP, AP50, AP75 at the last of maxDets")
 seen = {}
 for counts in KNOWN:
     seen[counts] = (

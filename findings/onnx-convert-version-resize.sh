@@ -1,12 +1,12 @@
 #!/bin/sh
-# onnx 1.23.2: version_converter changes what a linear Resize or Upsample computes, and says nothing.
+# onnx 1.23.2: version_converter silently changes what a linear Resize or Upsample computes.
 #
 # Expected: onnx.version_converter.convert_version gives a model that computes the same. Resize-10
 #   and Upsample-9 sample at x / scale; Resize-11 does so with
 #   coordinate_transformation_mode="asymmetric", and by default does not.
-# Seen: the converted node has no such attribute, so it means half_pixel. The checker is content and
-#   results differ: here by up to 1.25 where neighbouring pixels differ by 1 and 4. Detectors of
-#   2019 and 2020 (opset 9 and 10) have such nodes in their necks. Nearest happens to come out equal.
+# Seen: the converted node has no such attribute, so it means half_pixel. The checker is content
+#   and results differ: here by up to 1.25 where neighbouring pixels differ by 1 and 4. Detectors of
+#   2019 and 2020 (opset 9 and 10) have such nodes in their necks. Nearest comes out equal.
 set -eu
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT

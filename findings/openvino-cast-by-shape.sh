@@ -1,5 +1,5 @@
 #!/bin/sh
-# OpenVINO 2026.4.1 (CPU): what Cast from float32 to uint8 makes of 300 depends on whether the shape is known.
+# OpenVINO 2026.4.1 (CPU): Cast to uint8 depends on whether the shape is static.
 #
 # Expected: ONNX leaves values out of range undefined, so runtimes may differ; one runtime gives the
 #   same bytes for the same values, whatever batch size a model was exported with.

@@ -1,5 +1,5 @@
 #!/bin/sh
-# OpenVINO 2026.4.1 (CPU): Relu, Clip, Max and Min make 0 of NaN, and ReduceMax finds it by position.
+# OpenVINO 2026.4.1 (CPU): Relu, Clip, Max and Min make 0 of NaN; ReduceMax goes by position.
 #
 # Expected: NaN goes through Relu, Clip, Max and Min, as it does in ONNX Runtime 1.32.0, numpy and
 #   torch, so that a check of the outputs shows a network that overflowed; a maximum of values with

@@ -3,8 +3,8 @@
 #
 # Expected: filter(packet) returns new packets and leaves the one that it was given as it was, so
 #   that its is_keyframe, pts and size can still be read beside the filtered bytes.
-# Seen: its data have been moved into the filter. It has size 0 and no pts, and is_keyframe is False:
-#   code that asks after filtering which packets are key frames finds none, in no error's company.
+# Seen: its data have been moved into the filter. It has size 0 and no pts, and is_keyframe is
+#   False: code that asks after filtering which packets are key frames finds none, without an error.
 set -eu
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT

@@ -1,5 +1,5 @@
 #!/bin/sh
-# PyAV 18.1.0: after a lost packet H.264 goes on with wrong pictures that nothing marks, H.265 waits.
+# PyAV 18.1.0: after a lost packet H.264 goes on with wrong, unmarked pictures, H.265 waits.
 #
 # Expected: one codec as the other; pictures that refer to a lost one raise, are left out, or have
 #   frame.is_corrupt set.
@@ -72,7 +72,7 @@ for codec, (encoder, options) in ENCODERS.items():
     ]
     marked = sum(frame.is_corrupt for frame in frames.values())
     seen[codec] = (len(whole), len(frames), len(wrong), marked, raised)
-    print(f"seen: {codec}: {len(frames)} given out, {len(wrong)} wrong, {marked} marked, {raised} raised")
+    print("seen: %s: %d, given out %d, wrong %d, marked %d, raised %d" % (codec, *seen[codec]))
 if seen != {"h264": (40, 39, 13, 0, 0), "hevc": (40, 26, 0, 0, 0)}:
     raise SystemExit("CHANGED: this is no longer what was found")
 print("as found")

@@ -5,50 +5,52 @@
 #   under a wrong name, fails that request as the server's fault (INTERNAL).
 # Seen: clients get FP64 for TYPE_FP32, [2, 3] for dims [2], and a success without any output for a
 #   wrong name. Inside an ensemble the same mistake is called INVALID_ARGUMENT, the client's fault.
-# Needs Python 3.9 to 3.12 with a shared libpython (PYTHON=python3.11; Debian: libpython3.11), x86-64.
+# Needs x86-64 and Python 3.9 to 3.12 with a shared libpython (Debian: libpython3.11).
 set -eu
-work=$(mktemp -d)
-server=
-trap '[ -z "$server" ] || { kill "$server"; wait "$server" || true; }; rm -rf "$work"' EXIT
-trap 'exit 1' INT TERM
-cd "$work"
+work=$(mktemp -d) server=
+trap 'kill $server 2>/dev/null || true; wait; rm -rf "$work"' EXIT
+trap 'exit 1' INT TERM; cd "$work"
 "${PYTHON:-python3}" -m venv venv
 pip="venv/bin/pip install -q --no-compile --disable-pip-version-check"
-$pip numpy==1.26.4 'tritonclient[grpc]==2.73.0'
-$pip --no-deps nvidia-pytriton==0.7.0
+$pip numpy==1.26.4 'tritonclient[grpc]==2.73.0'; $pip --no-deps nvidia-pytriton==0.7.0
 site=$(echo "$work"/venv/lib/python3*/site-packages)
 triton=$site/pytriton/tritonserver
-stub=$triton/python_backend_stubs/$(venv/bin/python -c 'import sys; print("%d.%d" % sys.version_info[:2])')
+stub=$triton/python_backend_stubs/$(basename "${site%/site-packages}" | sed s/python//)
 libpython=$(venv/bin/python -c 'import sysconfig; print(sysconfig.get_config_var("LIBDIR"))')
-port=$(venv/bin/python -c 'import socket as s; k = s.socket(); k.bind(("", 0)); print(k.getsockname()[1])')
+port=$(venv/bin/python -c 'import socket; print(socket.create_server(("", 0)).getsockname()[1])')
 mkdir -p backends/python models/odd/1 models/next/1 models/both/1
 ln -s "$triton"/backends/python/* "$stub"/* backends/python/
 cat > models/odd/1/model.py <<'EOF'
 import numpy as np, triton_python_backend_utils as pb_utils
-ANSWERS = [("y", np.ones(2, np.float32)), ("y", np.ones(2)), ("y", np.ones((2, 3), np.float32)), ("z", np.ones(2))]
+GOOD, WIDE, TALL = np.ones(2, np.float32), np.ones(2), np.ones((2, 3), np.float32)
+ANSWERS = [("y", GOOD), ("y", WIDE), ("y", TALL), ("z", GOOD)]
 class TritonPythonModel:
     def execute(self, requests):
         x = pb_utils.get_input_tensor_by_name(requests[0], "x").as_numpy()
         return [pb_utils.InferenceResponse([pb_utils.Tensor(*ANSWERS[x[0]])])]
 EOF
-sed 's/as_numpy()/as_numpy().astype(int)/' models/odd/1/model.py > models/next/1/model.py
-ends() { echo "input { name: \"x\" data_type: $1 dims: [$2] } output { name: \"y\" data_type: TYPE_FP32 dims: [2] }"; }
+sed 's/x\[0\]/0/' models/odd/1/model.py > models/next/1/model.py
+ends() {
+    echo "input { name: \"x\" data_type: $1 dims: [$2] }"
+    echo 'output { name: "y" data_type: TYPE_FP32 dims: [2] }'
+}
 echo "backend: \"python\" $(ends TYPE_INT32 1)" > models/odd/config.pbtxt
 echo "backend: \"python\" $(ends TYPE_FP32 2)" > models/next/config.pbtxt
 cat > models/both/config.pbtxt <<EOF
 platform: "ensemble" $(ends TYPE_INT32 1) ensemble_scheduling { step [
-{ model_name: "odd" model_version: -1 input_map { key: "x" value: "x" } output_map { key: "y" value: "m" } },
-{ model_name: "next" model_version: -1 input_map { key: "x" value: "m" } output_map { key: "y" value: "y" } }
+{ model_name: "odd" model_version: -1 input_map { key: "x" value: "x" }
+  output_map { key: "y" value: "m" } },
+{ model_name: "next" model_version: -1 input_map { key: "x" value: "m" }
+  output_map { key: "y" value: "y" } }
 ] }
 EOF
 PATH=$work/venv/bin:$PATH LD_LIBRARY_PATH=$site/nvidia_pytriton.libs:$libpython \
-    "$triton/bin/tritonserver" --model-repository=models --backend-directory=backends --allow-http=0 \
-    --allow-metrics=0 --grpc-address=127.0.0.1 --grpc-port="$port" > log 2>&1 &
+    "$triton/bin/tritonserver" --model-repository=models --backend-directory=backends \
+    --allow-http=0 --allow-metrics=0 --grpc-address=127.0.0.1 --grpc-port="$port" > log 2>&1 &
 server=$!
 until grep -q "Started GRPC" log; do kill -0 "$server"; sleep 0.2; done
 venv/bin/python - "$port" <<'EOF'
-import sys
-import numpy as np, tritonclient.grpc as grpcclient
+import sys, numpy as np, tritonclient.grpc as grpcclient
 
 client = grpcclient.InferenceServerClient(f"127.0.0.1:{sys.argv[1]}")
 x = grpcclient.InferInput("x", [1], "INT32")
