@@ -5,7 +5,7 @@
 #   as it does when the model is called by itself, and no later step of the ensemble begins.
 # Seen: in an ensemble the first step sees False until its end, and the next one is called all the
 #   same; only there is_cancelled() is True. Work for clients that hung up is done in full.
-# Needs x86-64 and Python 3.9 to 3.12 with a shared libpython (Debian: libpython3.11).
+# Needs x86-64 and a Python with a shared libpython (Debian: libpython3.11).
 set -eu
 work=$(mktemp -d) server=
 trap 'kill $server 2>/dev/null || true; wait; rm -rf "$work"' EXIT

@@ -5,7 +5,7 @@
 #   under a wrong name, fails that request as the server's fault (INTERNAL).
 # Seen: clients get FP64 for TYPE_FP32, [2, 3] for dims [2], and a success without any output for a
 #   wrong name. Inside an ensemble the same mistake is called INVALID_ARGUMENT, the client's fault.
-# Needs x86-64 and Python 3.9 to 3.12 with a shared libpython (Debian: libpython3.11).
+# Needs x86-64 and a Python with a shared libpython (Debian: libpython3.11).
 set -eu
 work=$(mktemp -d) server=
 trap 'kill $server 2>/dev/null || true; wait; rm -rf "$work"' EXIT

@@ -6,7 +6,7 @@
 #   after 0.3 s has about 0.3 s of compute time.
 # Seen: error responses are successes, whatever the client is told, and with a sender only the time
 #   counts in which execute() took the request on.
-# Needs x86-64 and Python 3.9 to 3.12 with a shared libpython (Debian: libpython3.11).
+# Needs x86-64 and a Python with a shared libpython (Debian: libpython3.11).
 set -eu
 work=$(mktemp -d) server=
 trap 'kill $server 2>/dev/null || true; wait; rm -rf "$work"' EXIT

@@ -6,7 +6,7 @@
 # Seen: of two steps of 2 ms that batch by 8, a burst of 24 requests takes 20 to 100 ms; with
 #   max_queue_size 1000 at both steps nearly every burst takes a half second more, or several: what
 #   is left in a queue when its model is done waits for the next request, or for half a second.
-# Needs x86-64 and Python 3.9 to 3.12 with a shared libpython (Debian: libpython3.11).
+# Needs x86-64 and a Python with a shared libpython (Debian: libpython3.11).
 set -eu
 work=$(mktemp -d) server=
 trap 'kill $server 2>/dev/null || true; wait; rm -rf "$work"' EXIT
