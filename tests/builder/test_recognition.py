@@ -12,6 +12,7 @@ from builder.detectors.detector import Detector, read_detector
 from builder.detectors.graph_facts import output_dims
 from builder.detectors.heads import RTDETR_INPUT, YOLO_INPUT, YOLOX_INPUT, Head, InputConvention
 from builder.errors import ModelFileError, UnknownHeadError
+from builder.trial import graph_runtime
 from tests.tiny_detector import LABELS, tiny_detector
 from tests.tiny_layouts import LAYOUTS, Graph
 
@@ -160,6 +161,29 @@ def test_a_graph_that_nothing_here_runs_is_not_guessed_at(tmp_path: Path) -> Non
     with pytest.raises(UnknownHeadError, match=r"may be of the head yolov8 or yolov5.*say which"):
         read(tmp_path, model)
     assert read(tmp_path, model, head=Head.YOLOV5).head is Head.YOLOV5
+
+
+def test_rows_of_a_graph_that_nothing_here_runs_are_not_guessed_at(tmp_path: Path) -> None:
+    model = with_open_output("end2end")
+    returning = model.graph.node[-1]
+    returning.output[0] = "known"
+    model.graph.node.append(helper.make_node("Unknown", ["images"], ["unknown"], domain="someone"))
+    model.graph.node.append(helper.make_node("Gather", ["known", "unknown"], ["output"], axis=1))
+    model.opset_import.append(helper.make_opsetid("someone", 1))
+    with pytest.raises(UnknownHeadError, match=r"end2end or rtdetr: say which"):
+        read(tmp_path, model)
+    helper.set_model_props(model, {"end2end": "True"})
+    assert read(tmp_path, model).head is Head.END2END
+
+
+def test_what_openvino_does_not_run_another_runtime_looks_at(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(model: onnx.ModelProto) -> None:
+        raise ValueError("no")
+
+    monkeypatch.setitem(graph_runtime._LOADERS, graph_runtime.OPENVINO, lambda: refuse)
+    assert read(tmp_path, with_open_output("yolov5")).head is Head.YOLOV5
 
 
 def test_six_columns_that_nothing_explains_are_asked_about(tmp_path: Path) -> None:

@@ -150,7 +150,7 @@ def test_a_network_that_does_not_load_or_run_is_refused(tmp_path: Path) -> None:
     unknown = graph.add("Unknown", [graph.scores], domain="someone")
     graph.model.opset_import.append(helper.make_opsetid("someone", 1))
     detector = read(tmp_path, as_yolov8(graph, [graph.centres, unknown]))
-    with pytest.raises(ModelFileError, match=r"OpenVINO cannot load the network made of model"):
+    with pytest.raises(ModelFileError, match=r"OpenVINO cannot load the network made .*Unknown"):
         tried(detector)
     with pytest.raises(ModelFileError, match=r"ONNX Runtime cannot load the network made of mod"):
         tried(detector, runtime=Runtime.ONNXRUNTIME)

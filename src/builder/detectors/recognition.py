@@ -118,6 +118,8 @@ def _possible_heads(evidence: Evidence) -> list[Head]:
     few_rows = rows is None or rows <= MOST_QUERIES
     if few_rows and operator == "Sigmoid" and columns is not None:
         return [Head.RTDETR]
+    if picked and columns is None and not evidence.says_rows:
+        return [Head.END2END, Head.RTDETR]  # or something else, if nothing here can run it
     if picked:
         return [Head.END2END] if columns in {6, None} else []
     possible = []

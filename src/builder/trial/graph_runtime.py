@@ -11,6 +11,7 @@ import importlib
 import os
 import sys
 from collections.abc import Callable, Sequence
+from textwrap import shorten
 from types import ModuleType
 from typing import Any
 
@@ -25,6 +26,9 @@ from builder.trial.own_time import measured_seconds
 OPENVINO, ONNXRUNTIME, ONNX = "OpenVINO", "ONNX Runtime", "ONNX's evaluator"
 # The order in which they are tried, best first.
 RUNTIMES = (OPENVINO, ONNXRUNTIME, ONNX)
+LONGEST_REASON = 300
+# How the lines begin in which OpenVINO names places in its source.
+PLACES_IN_SOURCE = ("Exception from ", "Check '", "While validating node ", "FrontEnd API failed")
 
 Outputs = list[NDArray[Any]]
 Run = Callable[[NDArray[Any]], Outputs]
@@ -56,7 +60,7 @@ class LoadedGraph:
             with measured_seconds() as taken:
                 self._run = load(model)
         except Exception as error:
-            raise GraphRunError(first_line(error)) from error
+            raise GraphRunError(_reason(error)) from error
         self.load_s = taken()
 
     def run(self, batch: NDArray[Any]) -> Outputs:
@@ -71,7 +75,14 @@ class LoadedGraph:
         try:
             return self._run(batch)
         except Exception as error:
-            raise GraphRunError(first_line(error)) from error
+            raise GraphRunError(_reason(error)) from error
+
+
+def _reason(error: BaseException) -> str:
+    """Return what a runtime says is wrong, without where in its own source that is."""
+    lines = [line.strip() for line in str(error).splitlines()]
+    said = [line for line in lines if line and not line.startswith(PLACES_IN_SOURCE)]
+    return shorten(" ".join(said), LONGEST_REASON) if said else first_line(error)
 
 
 def is_installed(runtime: str) -> bool:

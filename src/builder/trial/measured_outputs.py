@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,13 @@ from onnx import helper
 from builder.detectors.graph_facts import Dims, dims_of, image_input
 from builder.detectors.heads import YOLO_INPUT, InputConvention
 from builder.trial.frames import grey, photograph
-from builder.trial.graph_runtime import GraphRunError, LoadedGraph, Outputs
+from builder.trial.graph_runtime import (
+    RUNTIMES,
+    GraphRunError,
+    LoadedGraph,
+    Outputs,
+    is_installed,
+)
 
 
 def as_input(
@@ -38,12 +45,13 @@ def run_on_frames(model: onnx.ModelProto, width: int, height: int) -> list[Outpu
     Returns:
         None where nothing here can run it, as with TensorRT's plugins.
     """
-    try:
-        graph = LoadedGraph(model)
-        frames = (photograph(width, height), grey(width, height))
-        return [graph.run(as_input(model, frame)) for frame in frames]
-    except GraphRunError:
-        return None
+    frames = (photograph(width, height), grey(width, height))
+    # What one of them does not take, another one may.
+    for runtime in filter(is_installed, RUNTIMES):
+        with suppress(GraphRunError):
+            graph = LoadedGraph(model, [runtime])
+            return [graph.run(as_input(model, frame)) for frame in frames]
+    return None
 
 
 def measured_dims(model: onnx.ModelProto, width: int, height: int) -> list[Dims] | None:

@@ -14,9 +14,7 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper
 
 from builder.detectors.graph_facts import dims_of, image_input, taken_by
-from builder.trial.frames import photograph
-from builder.trial.graph_runtime import GraphRunError, LoadedGraph
-from builder.trial.measured_outputs import as_input
+from builder.trial.measured_outputs import run_on_frames
 
 # Boxes of an image that reach no further than this lie in 0 to 1, or a little beyond.
 LARGEST_SHARE = 2.0
@@ -55,11 +53,10 @@ def nms_box_order(model: onnx.ModelProto, boxes: str, width: int, height: int) -
     if open_height and open_width and width == height:
         # x and y are told apart more easily where their sides are.
         width *= 2
-    try:
-        graph = LoadedGraph(_up_to(model, boxes))
-        found = graph.run(as_input(model, photograph(width, height)))[0]
-    except GraphRunError:
+    runs = run_on_frames(_up_to(model, boxes), width, height)
+    if runs is None:
         return None
+    found = runs[0][0]
     if found.ndim != 3 or found.shape[2] != 4:
         return None
     return box_order(found[0].astype(np.float32), width, height)
