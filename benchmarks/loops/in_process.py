@@ -75,8 +75,9 @@ def served_code(repository: Path, name: str, version: int) -> tuple[Any, Any]:
         frame = np.empty(wanted.shape, np.uint8)
         return frame, load_frame(image, frame, wanted).geometry
 
-    def select(candidates: NDArray[np.float32], geometry: NDArray[np.float32]) -> None:
-        detection_tensors(candidates, geometry[None], thresholds, thresholds.max_det)
+    def select(candidates: NDArray[np.float32], geometry: NDArray[np.float32]) -> dict[str, Any]:
+        found = detection_tensors(candidates, geometry[None], thresholds, thresholds.max_det)
+        return {tensor.name: array for tensor, array in found.items()}
 
     return load, select
 

@@ -102,9 +102,7 @@ def main() -> None:
         check(detector.model(torch.from_numpy(picture))[0].numpy(), wanted, "the checkpoint")
     checkpoint = arguments.out / f"{arguments.onnx.stem}.pt"
     save(detector, checkpoint, side)
-    exported = Path(
-        YOLO(checkpoint).export(format="onnx", imgsz=side, dynamic=True, verbose=False)
-    )
+    exported = Path(YOLO(checkpoint).export(format="onnx", imgsz=side, dynamic=True, verbose=False))
     opened = exported.rename(exported.with_name(f"{arguments.onnx.stem}_open.onnx"))
     session = onnxruntime.InferenceSession(opened, providers=["CPUExecutionProvider"])
     check(session.run(None, {"images": picture})[0], wanted, "the open export")

@@ -114,9 +114,7 @@ def main() -> None:
     server = litserve.LitServer(
         detector, accelerator="cpu", workers_per_device=arguments.workers, timeout=False
     )
-    server.run(
-        host=LOOPBACK, port=arguments.port, log_level="warning", generate_client_file=False
-    )
+    server.run(host=LOOPBACK, port=arguments.port, log_level="warning", generate_client_file=False)
 
 
 if __name__ == "__main__":

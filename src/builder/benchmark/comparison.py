@@ -15,7 +15,7 @@ from builder.benchmark.loops import Loops
 from builder.benchmark.perf_analyzer import PerfAnalyzer
 from builder.benchmark.sample import Sample, play
 from builder.benchmark.serving import MeasuredServer, Profile, profile
-from builder.benchmark.targets import Target
+from builder.benchmark.targets import Advantage, Target
 from builder.pipelines.manifest import Manifest
 
 Progress = Callable[[str], None]
@@ -42,6 +42,19 @@ class Measuring:
     progress: Progress = field(default=print, repr=False)
 
 
+@dataclass(frozen=True)
+class Ultralytics:
+    """Another environment, with the detector's own tool.
+
+    Attributes:
+        python: that has it.
+        models: files of the detector that it can run; the fastest counts.
+    """
+
+    python: Path
+    models: tuple[Path, ...]
+
+
 @dataclass(frozen=True, kw_only=True)
 class Setup(Measuring):
     """What a comparison needs besides.
@@ -51,14 +64,14 @@ class Setup(Measuring):
         manifest: of its active version.
         baselines: the folder ``benchmarks`` of a clone.
         cores: to use.
-        ultralytics: a Python that has it and the model to give it; None where there is none.
+        ultralytics: where it is and what it is given; None where there is none.
     """
 
     repository: Path
     manifest: Manifest
     baselines: Path
     cores: int
-    ultralytics: tuple[Path, Path] | None
+    ultralytics: Ultralytics | None
 
     @property
     def loops(self) -> Loops:
@@ -76,6 +89,8 @@ class Match:
         profiles: of each contestant that is a server, its last round in detail.
         targets: what follows.
         besides: the same of exact decoding, where the targets are of scaled decoding.
+        advantages: of ours over each of the others, where that is what the match is for.
+        remarks: what else is to be known of the contestants.
     """
 
     title: str
@@ -83,6 +98,8 @@ class Match:
     profiles: Mapping[str, Profile]
     targets: tuple[Target, ...]
     besides: tuple[Target, ...] = ()
+    advantages: tuple[Advantage, ...] = ()
+    remarks: tuple[str, ...] = ()
 
 
 class Servers:

@@ -63,9 +63,7 @@ def answer(connection: HTTPConnection, path: str, body: bytes) -> bytes:
         raise BenchmarkError(f"{where} does not answer ({reason}): see the server's log") from error
     if response.status != OK:
         said = content.decode(errors="replace")[:SHOWN_CHARACTERS]
-        raise BenchmarkError(
-            f"{where} answered {response.status} ({said}): see the server's log"
-        )
+        raise BenchmarkError(f"{where} answered {response.status} ({said}): see the server's log")
     return content
 
 

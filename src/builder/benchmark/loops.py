@@ -50,19 +50,56 @@ class Loops:
             *("--images", images, "--workers", self.workers, "--style", style),
         )
 
-    def client_side(self, url: str, images: Path, *, in_flight: int) -> Sample:
+    def client_side(
+        self,
+        url: str,
+        images: Path,
+        *,
+        in_flight: int,
+        side: int = 640,
+        answers: Path | None = None,
+    ) -> Sample:
         """Have a client decode, send tensors to the usual recipe's network and read the head."""
         return self._run(
             "client_side.py",
-            *("--url", url, "--images", images, "--workers", in_flight),
+            *("--url", url, "--images", images, "--workers", in_flight, "--size", side),
+            *_answers(answers),
             tuned=False,
         )
 
-    def ultralytics(self, python: Path, model: Path, images: Path) -> Sample:
+    def client_frames(
+        self,
+        url: str,
+        repository: Path,
+        manifest: Manifest,
+        images: Path,
+        *,
+        in_flight: int,
+        answers: Path,
+    ) -> Sample:
+        """Have a client do what the pipeline does, and ask the pipeline's network only."""
+        return self._run(
+            "client_frames.py",
+            *("--repository", repository, "--name", manifest.name, "--version", manifest.version),
+            *("--url", url, "--images", images, "--workers", in_flight),
+            *_answers(answers),
+        )
+
+    def ultralytics(
+        self,
+        python: Path,
+        model: Path,
+        images: Path,
+        *,
+        square: bool = False,
+        answers: Path | None = None,
+    ) -> Sample:
         """Let ultralytics do the whole job, in an environment that has it, as it is by itself."""
         return self._run(
             "ultralytics_predict.py",
             *("--model", model, "--images", images),
+            *(["--square"] if square else []),
+            *_answers(answers),
             python=python,
             tuned=False,
         )
@@ -96,6 +133,10 @@ class Loops:
             raise BenchmarkError(
                 f"{loop} failed ({lines[-1]}): run it by hand, its first lines say how"
             ) from error
+
+
+def _answers(file: Path | None) -> tuple[object, ...]:
+    return ("--answers", file) if file else ()
 
 
 def _communicate(process: subprocess.Popen[str], loop: str, timeout_s: float) -> tuple[str, str]:

@@ -15,6 +15,7 @@ from builder.benchmark.comparison import (
     play_rounds,
     working_folder,
 )
+from builder.benchmark.predict import NO_ULTRALYTICS, fastest_predict
 from builder.benchmark.repositories import link_pipeline
 from builder.benchmark.sample import Sample
 from builder.benchmark.serving import measured_server
@@ -46,10 +47,12 @@ def network_match(setup: Setup) -> Match:
             t.STREAMS: partial(loop, "streams"),
             t.SHARED: partial(loop, "shared"),
         }
+        remarks: tuple[str, ...] = ()
         if setup.ultralytics is not None:
-            python, model = setup.ultralytics
-            contestants[t.ULTRALYTICS] = partial(
-                setup.loops.ultralytics, python, model, folder / "frames"
+            predict = fastest_predict(setup, setup.ultralytics, folder / "frames")
+            contestants[t.ULTRALYTICS] = predict.measure
+            remarks = (
+                f"{t.ULTRALYTICS}, in the match of the pipeline's own network: {predict.words}",
             )
         rounds = play_rounds(setup, "real network", contestants)
         return Match(
@@ -57,5 +60,6 @@ def network_match(setup: Setup) -> Match:
             f"the images as they are, {CONCURRENCY} in flight",
             rounds,
             match.profiles,
-            t.network_targets(rounds, "name a Python that has ultralytics with --ultralytics"),
+            t.network_targets(rounds, NO_ULTRALYTICS),
+            remarks=remarks,
         )

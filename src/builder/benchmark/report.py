@@ -14,6 +14,7 @@ from builder.benchmark.soak import Soak
 from builder.benchmark.svg import Line, line_plot
 from builder.benchmark.tables import (
     Table,
+    advantages_table,
     gpu_table,
     match_table,
     soak_table,
@@ -69,7 +70,7 @@ class Results:
     def tables(self) -> tuple[Table, ...]:
         """What is printed."""
         tables = [sweep_table(swept) for swept in self.sweeps]
-        tables += [match_table(match) for match in self.matches]
+        tables += [table for match in self.matches for table in match_tables(match)]
         tables += [gpu_table(self.gpus)] if self.gpus else []
         tables += [soak_table(self.soak)] if self.soak else []
         return (*tables, *self.target_tables) if self.matches else tuple(tables)
@@ -90,6 +91,7 @@ def result_lines(results: Results) -> list[str]:
     for table in results.tables:
         lines += [*table.lines(), ""]
     lines += soak_lines(results.soak) if results.soak else []
+    lines += [remark for match in results.matches for remark in match.remarks]
     lines += [f"{each.title}: {line}" for each in results.sweeps for line in each.sentences]
     return [*lines, *(target.line for target in results.targets)]
 
@@ -108,7 +110,8 @@ def html_report(results: Results) -> str:
         parts += [_table(soak_table(results.soak)), *_soak_plots(results.soak)]
         parts.append(_lines(soak_lines(results.soak)))
     for match in results.matches:
-        parts.append(_table(match_table(match)))
+        parts += [_table(table) for table in match_tables(match)]
+        parts += [_lines(match.remarks)] if match.remarks else []
         parts.append(_rounds_plot(match))
         parts += [_table(steps_table(name, each)) for name, each in match.profiles.items()]
     for swept in results.sweeps:
@@ -125,6 +128,11 @@ def html_report(results: Results) -> str:
             "</body></html>\n",
         ]
     )
+
+
+def match_tables(match: Match) -> list[Table]:
+    """Return what a match found."""
+    return [match_table(match), *([advantages_table(match)] if match.advantages else [])]
 
 
 def soak_lines(soaked: Soak) -> list[str]:

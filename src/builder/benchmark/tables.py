@@ -10,6 +10,7 @@ from builder.benchmark.comparison import Match
 from builder.benchmark.gpu import GpuSample, gpu_rows
 from builder.benchmark.pipeline_sweep import PipelineSweep
 from builder.benchmark.processes import SERVER
+from builder.benchmark.sample import Ratio
 from builder.benchmark.serving import Profile
 from builder.benchmark.soak import Soak
 from builder.benchmark.targets import Target
@@ -51,6 +52,14 @@ def match_table(match: Match) -> Table:
         )
     head = ("", "images/s", "p50 ms", "CPU ms/image")
     return Table(match.title, head, tuple(rows))
+
+
+def advantages_table(match: Match) -> Table:
+    """Return what ours has over each of the others: median and spread of the rounds' ratios."""
+    rows = tuple(
+        (each.words, _ratio(each.throughput), _ratio(each.cpu)) for each in match.advantages
+    )
+    return Table("Ours over theirs", ("", "images/s", "CPU time an image, theirs over ours"), rows)
 
 
 def sweep_table(swept: PipelineSweep) -> Table:
@@ -182,6 +191,10 @@ def _load_words(profile: Profile) -> str:
 def _network_batch(profile: Profile) -> float:
     sizes = [work.mean_batch for work in profile.work if work.model.endswith("_network")]
     return max(sizes, default=0.0)
+
+
+def _ratio(found: Ratio) -> str:
+    return f"{found.median:.2f} ({found.low:.2f} to {found.high:.2f})"
 
 
 def _spread(values: Sequence[float]) -> str:

@@ -16,6 +16,9 @@ CLIENT_TENSORS = "tensors, made before"
 DECODE = "decode limit"
 STREAMS, SHARED = "in process, streams", "in process, shared"
 ULTRALYTICS = "ultralytics predict"
+LITSERVE = "ultralytics predict behind LitServe"
+CLIENT_FRAMES = "client does the work, uint8 frames"
+CLIENT_FP32 = "client does the work, FP32 tensors"
 ENSEMBLE_UNBATCHED, BLS_UNBATCHED = "ensemble, no batching", "BLS, no batching"
 
 
@@ -75,6 +78,21 @@ class Target:
         )
 
 
+@dataclass(frozen=True)
+class Advantage:
+    """What one contestant has over another.
+
+    Attributes:
+        words: which over which.
+        throughput: of the one over that of the other.
+        cpu: CPU time of an image with the other over that with the one.
+    """
+
+    words: str
+    throughput: Ratio
+    cpu: Ratio
+
+
 def stub_targets(rounds: Rounds, decoder: Decoder) -> tuple[Target, ...]:
     """Return targets 1a, 1b and 5 from rounds with the stub network and 1080p JPEGs."""
     served = [decoded(variant, decoder) for variant in (ENSEMBLE, BLS)]
@@ -130,6 +148,37 @@ def network_targets(rounds: Rounds, why_no_ultralytics: str) -> tuple[Target, ..
             ratio(_throughput(rounds[best]), _throughput(own)) if own else None,
             why_no_ultralytics,
         ),
+    )
+
+
+def peer_targets(rounds: Rounds, why_no_litserve: str) -> tuple[Target, ...]:
+    """Return target p5 from rounds with what users would pick instead."""
+    best = fastest(rounds, ENSEMBLE, BLS)
+    theirs = rounds.get(LITSERVE)
+    return (
+        Target(
+            "p5",
+            f"throughput of {best} over {LITSERVE}",
+            2.0,
+            False,
+            ratio(_throughput(rounds[best]), _throughput(theirs)) if theirs else None,
+            why_no_litserve,
+        ),
+    )
+
+
+def advantages(rounds: Rounds) -> tuple[Advantage, ...]:
+    """Return what the faster of ours has over every other contestant."""
+    best = fastest(rounds, ENSEMBLE, BLS)
+    ours = rounds[best]
+    return tuple(
+        Advantage(
+            f"{best} over {name}",
+            ratio(_throughput(ours), _throughput(theirs)),
+            ratio(_cpu_ms(theirs), _cpu_ms(ours)),
+        )
+        for name, theirs in rounds.items()
+        if name not in {ENSEMBLE, BLS}
     )
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from builder.benchmark.batching_match import batching_match
 from builder.benchmark.network_match import network_match
+from builder.benchmark.peers_match import peers_match
 from builder.benchmark.repositories import BASELINES
 from builder.benchmark.soak import SHORTEST_MIN, SoakNetwork
 from builder.benchmark.stub_match import stub_match
@@ -14,7 +15,12 @@ from builder.benchmark.sweep import CONCURRENCIES
 from builder.commands.options import add_repository_option, positive
 
 OUT = Path("build/bench")
-MATCHES = {"stub": stub_match, "network": network_match, "batching": batching_match}
+MATCHES = {
+    "stub": stub_match,
+    "network": network_match,
+    "batching": batching_match,
+    "peers": peers_match,
+}
 
 
 def add_bench_options(parser: argparse.ArgumentParser) -> None:
@@ -96,10 +102,11 @@ def add_bench_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--perf-analyzer", type=Path, metavar="PATH", help="the program itself")
     parser.add_argument(
         "--ultralytics",
-        nargs=2,
+        nargs="+",
         type=Path,
         metavar=("PYTHON", "MODEL"),
-        help="a Python that has ultralytics, and the detector's file, to compare with `predict`",
+        help="a Python that has ultralytics, and litserve, and the detector's files, of which the "
+        "fastest counts: compared with `predict` in process and behind LitServe",
     )
 
 

@@ -8,7 +8,7 @@ import os
 from dataclasses import fields
 from pathlib import Path
 
-from builder.benchmark.comparison import Measuring, Setup
+from builder.benchmark.comparison import Measuring, Setup, Ultralytics
 from builder.benchmark.frames import jpeg_files
 from builder.benchmark.perf_analyzer import find_perf_analyzer
 from builder.benchmark.repositories import check_baselines, only_pipeline
@@ -65,8 +65,19 @@ def setup_of(arguments: argparse.Namespace) -> Setup:
         manifest=manifest,
         baselines=arguments.baselines,
         cores=len(os.sched_getaffinity(0)),
-        ultralytics=tuple(arguments.ultralytics) if arguments.ultralytics else None,
+        ultralytics=_ultralytics(arguments.ultralytics) if arguments.ultralytics else None,
     )
+
+
+def _ultralytics(given: list[Path]) -> Ultralytics:
+    python, *models = given
+    if not models:
+        raise BenchmarkError(
+            "--ultralytics needs the detector's file too, as in `--ultralytics PYTHON yolo11n.pt`"
+        )
+    if missing := [file for file in models if not file.is_file()]:
+        raise BenchmarkError(f"there is no model {missing[0]}: check --ultralytics")
+    return Ultralytics(python, tuple(models))
 
 
 def _check_runtime(manifest: Manifest) -> None:
