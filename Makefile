@@ -39,15 +39,33 @@ test-containers: .venv/.test
 test-gpu: .venv/.test
 	FRAMEWIRE_GPU_REQUIRED=1 .venv/bin/python -m pytest -m "gpu" tests/containers
 
-# Compared with ultralytics too where the environment has it, as after `make test`.
-HAS_ULTRALYTICS := import importlib.util as u, onnxruntime, torchvision.ops; \
-    raise SystemExit(not u.find_spec("ultralytics"))
+# What users would pick instead lies in an environment of its own: 6 GB, of which most is torch for
+# GPUs (docs/benchmark.md has a way with less). make bench PEERS=no does without.
+PEERS ?= yes
+PEERS_PYTHON := .venv-peers/bin/python
+PEER_MODELS := build/peers/codes.pt build/peers/codes_open.onnx samples/code_detector/codes.onnx
 
+ifeq ($(PEERS),no)
 bench: .venv/.bench
-	@if .venv/bin/python -c '$(HAS_ULTRALYTICS)' 2>/dev/null; then \
-	    predict="--ultralytics .venv/bin/python samples/code_detector/codes.onnx"; \
-	fi; \
-	.venv/bin/framewire bench samples $$predict $(BENCH)
+	@.venv/bin/framewire bench samples $(BENCH)
+else
+bench: .venv/.bench .venv-peers/.made build/peers/codes.pt
+	@.venv/bin/framewire bench samples --ultralytics $(PEERS_PYTHON) $(PEER_MODELS) $(BENCH)
+endif
+
+# pip from .venv: a Debian may have none for a new environment.
+.venv-peers/.made: benchmarks/peers/requirements.txt | .venv/.embedded
+	@echo "installing ultralytics and LitServe into .venv-peers (the first time takes minutes)"
+	@rm -rf .venv-peers
+	@.venv/bin/python -m venv --without-pip .venv-peers
+	@.venv/bin/python -m pip --python $(PEERS_PYTHON) install --quiet --disable-pip-version-check \
+	    -r benchmarks/peers/requirements.txt
+	@touch $@
+
+# And beside it codes_open.onnx.
+build/peers/codes.pt: benchmarks/peers/checkpoint.py samples/code_detector/codes.onnx .venv-peers/.made
+	@$(PEERS_PYTHON) benchmarks/peers/checkpoint.py --onnx samples/code_detector/codes.onnx \
+	    --yaml samples/code_detector/yolo11-codes.yaml --out build/peers >/dev/null
 
 # make stream-bench STREAM_BENCH="--links 4 --seconds 5": see docs/streaming.md.
 stream-bench: .venv/.embedded
@@ -124,5 +142,5 @@ manifests: .venv/.test
 	@touch $@
 
 clean:
-	rm -rf .venv build src/build thin_client/build src/*.egg-info thin_client/*.egg-info \
+	rm -rf .venv .venv-peers build src/build thin_client/build src/*.egg-info thin_client/*.egg-info \
 	    .mypy_cache .pytest_cache .ruff_cache

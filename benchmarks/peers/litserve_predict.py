@@ -13,8 +13,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import signal
-import threading
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +25,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from ultralytics import YOLO
+
+from end_with_stdin import end_with_stdin
 
 LOOPBACK = "127.0.0.1"
 
@@ -84,14 +84,6 @@ class Detector(litserve.LitAPI):
         )
 
 
-def end_with_stdin() -> None:
-    """End all processes of this group when whoever started them is gone, however that happened."""
-    # Past Python's own buffer: LitServe forks, and its child would wait for the buffer's lock.
-    while os.read(0, 4096):
-        pass
-    os.killpg(os.getpgrp(), signal.SIGKILL)
-
-
 def main() -> None:
     """Serve."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -102,7 +94,7 @@ def main() -> None:
     parser.add_argument("--batch-timeout-s", type=float, required=True)
     parser.add_argument("--square", action="store_true")
     arguments = parser.parse_args()
-    threading.Thread(target=end_with_stdin, daemon=True).start()
+    end_with_stdin()
     cores = len(os.sched_getaffinity(0))
     detector = Detector(
         arguments.model,

@@ -135,7 +135,7 @@ def bench(repository: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[s
 
 
 def test_the_last_lines_are_the_targets(bench: tuple[str, Path]) -> None:
-    *_, one_a, one_b, two_a, two_b, three, four, five, six = bench[0].splitlines()
+    *_, one_a, one_b, two_a, two_b, three, four, five, six, peers = bench[0].splitlines()
     for number, line in zip(
         ("1a", "1b", "2a", "3", "4", "5"), (one_a, one_b, two_a, three, four, five), strict=True
     ):
@@ -144,7 +144,30 @@ def test_the_last_lines_are_the_targets(bench: tuple[str, Path]) -> None:
         assert match[1] == number
         assert float(match[4]) <= float(match[2]) <= float(match[5])
     assert two_b.startswith("target 2b: not measured (goal 2.0; ")
+    assert peers.startswith("target p5: not measured (goal 2.0; name a Python that has ultralytics")
     assert re.fullmatch(r"target 6: not measured \(goal 2000; (no GPU here|add --gpu)\)", six)
+
+
+def test_a_client_with_the_pipelines_own_code_finds_the_same_and_is_compared(
+    bench: tuple[str, Path],
+) -> None:
+    found = re.search(
+        r"^client does the work, uint8 frames: (\d+) of (\d+) boxes have their like, edges within "
+        r"0\.0 px, scores within 0\.00$",
+        bench[0],
+        re.MULTILINE,
+    )
+    assert found
+    assert 0 < int(found[1]) == int(found[2])
+    own = re.search(
+        r"^  (?:ensemble|BLS) over client does the work, uint8 frames +([\d.]+) \(.* ([\d.]+) \(",
+        bench[0],
+        re.MULTILINE,
+    )
+    assert own
+    assert float(own[1]) > 0
+    assert float(own[2]) > 0
+    assert "client does the work, FP32 tensors: not measured, for want of" in bench[0]
 
 
 def test_the_tables_of_perf_analyzer_are_kept(bench: tuple[str, Path]) -> None:

@@ -105,7 +105,7 @@ def best_litserve(
     words += [
         f"LitServe, tried: {settings.words}: "
         + (f"{rate:.1f} images/s" if isinstance(rate, float) else str(rate).splitlines()[0])
-        for settings, rate in tried
+        for settings, rate in tried.items()
     ]
     server = stack.enter_context(serve(best))
     return LitServeContestant(server, images, in_flight, seconds, tuple(words))

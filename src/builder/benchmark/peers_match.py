@@ -28,7 +28,7 @@ from builder.benchmark.our_pipeline import OurPipeline, openvino_precision, our_
 from builder.benchmark.predict import NO_ULTRALYTICS, fastest_predict
 from builder.benchmark.processes import cpu_ms_per_image, cpu_seconds
 from builder.benchmark.real_network import MODEL, RawHead, raw_head, real_network
-from builder.benchmark.same_boxes import Boxes, agreement, boxes_of, check_agreement
+from builder.benchmark.same_boxes import Boxes, agreement, boxes_of, check_agreement, clipped
 from builder.benchmark.sample import Sample
 from builder.benchmark.server_work import server_statistics, work_between
 from builder.benchmark.serving import MeasuredServer, measured_server
@@ -84,7 +84,7 @@ def peers_match(setup: Setup) -> Match:
         rounds = play_rounds(setup, "peers", contestants)
         found = _our_boxes(server, names.ensemble, files)
         for name, boxes in peers.boxes.items():
-            compared = agreement(found, boxes())
+            compared = agreement(found, [clipped(each, *SIZE) for each in boxes()])
             check_agreement(name, compared)
             peers.remarks.append(f"{name}: {compared.words}")
         if peers.litserve:

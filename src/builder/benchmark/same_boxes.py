@@ -51,6 +51,12 @@ def boxes_of(rows: Sequence[Sequence[float]]) -> Boxes:
     return np.asarray(rows, np.float32).reshape(-1, 6)
 
 
+def clipped(boxes: Boxes, width: int, height: int) -> Boxes:
+    """Return boxes whose edges lie within the picture: some ways let them stand out."""
+    edges = np.clip(boxes[:, :4], 0, np.array([width, height, width, height], np.float32))
+    return np.concatenate([edges, boxes[:, 4:]], 1)
+
+
 def agreement(one: Sequence[Boxes], other: Sequence[Boxes]) -> Agreement:
     """Compare what two ways find in the same images.
 

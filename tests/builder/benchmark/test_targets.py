@@ -98,3 +98,32 @@ def test_target_6_is_a_number_of_images_and_not_a_ratio() -> None:
 def test_without_a_gpu_target_6_has_its_line_too() -> None:
     line = "target 6: not measured (goal 2000; no GPU here)"
     assert t.gpu_target(None, "no GPU here").line == line
+
+
+PEER_ROUNDS = {
+    t.ENSEMBLE: samples((50, 20, 1), (60, 25, 1)),
+    t.BLS: samples((40, 20, 1), (40, 20, 1)),
+    t.CLIENT_FRAMES: samples((40, 22, 1), (40, 50, 1)),
+    t.LITSERVE: samples((25, 90, 1), (20, 100, 1)),
+}
+
+
+def test_target_p5_is_the_faster_of_ours_over_litserve() -> None:
+    (found,) = t.peer_targets(PEER_ROUNDS, "")
+    assert found.line == "target p5: 2.5 (goal 2.0; 2.0 to 3.0 over 2 rounds)"
+    assert "ensemble over ultralytics predict behind LitServe" in found.meaning
+
+
+def test_without_litserve_target_p5_says_why() -> None:
+    rounds = {name: PEER_ROUNDS[name] for name in (t.ENSEMBLE, t.BLS, t.CLIENT_FRAMES)}
+    (found,) = t.peer_targets(rounds, "it is not here")
+    assert found.line == "target p5: not measured (goal 2.0; it is not here)"
+
+
+def test_ours_is_set_against_each_of_the_others() -> None:
+    client, litserve = t.advantages(PEER_ROUNDS)
+    assert client.words == "ensemble over client does the work, uint8 frames"
+    assert client.throughput == Ratio(1.375, 1.25, 1.5, 2)
+    # More is better of this one too: what theirs takes for an image over what ours takes.
+    assert client.cpu == Ratio(1.55, 1.1, 2.0, 2)
+    assert litserve.cpu == Ratio(4.25, 4.0, 4.5, 2)
