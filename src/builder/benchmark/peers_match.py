@@ -84,7 +84,9 @@ def peers_match(setup: Setup) -> Match:
         rounds = play_rounds(setup, "peers", contestants)
         found = _our_boxes(server, names.ensemble, files)
         for name, boxes in peers.boxes.items():
-            compared = agreement(found, [clipped(each, *SIZE) for each in boxes()])
+            compared = agreement(
+                *([clipped(each, *SIZE) for each in of] for of in (found, boxes()))
+            )
             check_agreement(name, compared)
             peers.remarks.append(f"{name}: {compared.words}")
         if peers.litserve:

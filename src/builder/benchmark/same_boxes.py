@@ -52,9 +52,13 @@ def boxes_of(rows: Sequence[Sequence[float]]) -> Boxes:
 
 
 def clipped(boxes: Boxes, width: int, height: int) -> Boxes:
-    """Return boxes whose edges lie within the picture: some ways let them stand out."""
+    """Return boxes as far as they lie within the picture, and none that have no pixel in it.
+
+    Some ways let boxes stand out of the picture, and what is found in its padding has no area.
+    """
     edges = np.clip(boxes[:, :4], 0, np.array([width, height, width, height], np.float32))
-    return np.concatenate([edges, boxes[:, 4:]], 1)
+    seen = (edges[:, 2:] - edges[:, :2] >= 1).all(1)
+    return np.concatenate([edges, boxes[:, 4:]], 1)[seen]
 
 
 def agreement(one: Sequence[Boxes], other: Sequence[Boxes]) -> Agreement:

@@ -56,6 +56,7 @@ def test_images_that_show_nothing_prove_nothing() -> None:
         check_agreement("peer", agreement([boxes_of([])], [boxes_of([])]))
 
 
-def test_boxes_that_stand_out_of_the_picture_end_at_its_edge() -> None:
-    (box,) = clipped(boxes_of([[-5, 10, 2000, 1100, 0.5, 1]]), 1920, 1080)
+def test_boxes_that_stand_out_of_the_picture_end_at_its_edge_or_are_none() -> None:
+    in_padding = [100, 1080, 200, 1080, 0.5, 1]
+    (box,) = clipped(boxes_of([[-5, 10, 2000, 1100, 0.5, 1], in_padding]), 1920, 1080)
     assert box.tolist() == [0, 10, 1920, 1080, 0.5, 1]
