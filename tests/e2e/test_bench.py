@@ -189,7 +189,7 @@ def test_the_report_is_one_file_that_says_everything(bench: tuple[str, Path]) ->
     printed, out = bench
     report = (out / "report.html").read_text()
     assert not re.search(r"(?:src|href)=|https?://|<script|@import", report)
-    assert report.count("<svg") == 7
+    assert report.count("<svg") == 8
     for said in ("cores to use", "usual recipe", "sweet spot, batch size", "knee, requests in"):
         assert said in report
         assert said in printed

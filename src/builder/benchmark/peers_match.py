@@ -82,11 +82,9 @@ def peers_match(setup: Setup) -> Match:
             **peers.contestants,
         }
         rounds = play_rounds(setup, "peers", contestants)
-        found = _our_boxes(server, names.ensemble, files)
+        found = _within_pictures(_our_boxes(server, names.ensemble, files))
         for name, boxes in peers.boxes.items():
-            compared = agreement(
-                *([clipped(each, *SIZE) for each in of] for of in (found, boxes()))
-            )
+            compared = agreement(found, _within_pictures(boxes()))
             check_agreement(name, compared)
             peers.remarks.append(f"{name}: {compared.words}")
         if peers.litserve:
@@ -202,6 +200,10 @@ def _our_boxes(server: MeasuredServer, model: str, files: Sequence[Path]) -> lis
             )
             for file in files
         ]
+
+
+def _within_pictures(found: Sequence[Boxes]) -> list[Boxes]:
+    return [clipped(boxes, *SIZE) for boxes in found]
 
 
 def _read_boxes(answers: Path) -> list[Boxes]:

@@ -58,7 +58,8 @@ def clipped(boxes: Boxes, width: int, height: int) -> Boxes:
     """
     edges = np.clip(boxes[:, :4], 0, np.array([width, height, width, height], np.float32))
     seen = (edges[:, 2:] - edges[:, :2] >= 1).all(1)
-    return np.concatenate([edges, boxes[:, 4:]], 1)[seen]
+    within: Boxes = np.concatenate([edges, boxes[:, 4:]], 1)[seen]
+    return within
 
 
 def agreement(one: Sequence[Boxes], other: Sequence[Boxes]) -> Agreement:
