@@ -19,7 +19,7 @@ from builder.benchmark.http_load import (
 )
 from builder.errors import BenchmarkError
 
-IMAGES = [b"\xff\xd8one\r\n--", b"\xff\xd8two"]
+IMAGES = [b"\xff\xd8one\r\n--", b" \xff\xd8two\r\n"]
 FORMS = [form_with_file("image", image) for image in IMAGES]
 WORK_S = 0.02
 
@@ -113,7 +113,7 @@ def test_a_refusal_ends_the_load_with_what_the_server_said() -> None:
         load(address, seconds=60)
 
 
-def test_a_first_request_that_is_refused_keeps_nobody_waiting() -> None:
+def test_a_first_request_that_is_refused_is_told_too() -> None:
     with (
         serving(Server(refuse_after=2)) as address,
         pytest.raises(BenchmarkError, match="answered 503"),
