@@ -133,7 +133,9 @@ def test_cpu_time_of_a_session_is_that_of_its_children_too() -> None:
         [sys.executable, "-c", parent], stdout=subprocess.PIPE, start_new_session=True
     ) as process:
         assert process.stdout is not None
-        process.stdout.readline()
-        assert session_cpu_seconds(process.pid) > 0.3
-        assert len(session_processes(process.pid)) == 2
-        os.killpg(process.pid, signal.SIGKILL)
+        try:
+            process.stdout.readline()
+            assert session_cpu_seconds(process.pid) > 0.3
+            assert len(session_processes(process.pid)) == 2
+        finally:
+            os.killpg(process.pid, signal.SIGKILL)
