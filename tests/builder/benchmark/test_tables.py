@@ -1,11 +1,15 @@
 from __future__ import annotations
 
+from builder.benchmark import targets as t
+from builder.benchmark.comparison import Match
 from builder.benchmark.load import Load, Measurement
 from builder.benchmark.pipeline_sweep import PipelineSweep
+from builder.benchmark.report import Results, html_report, result_lines
+from builder.benchmark.sample import Sample
 from builder.benchmark.server_work import ModelWork
 from builder.benchmark.serving import Profile
 from builder.benchmark.sweep import Sweep
-from builder.benchmark.tables import steps_table, sweep_table
+from builder.benchmark.tables import advantages_table, steps_table, sweep_table
 
 MEASURED = Measurement(*[1.0] * 12)
 
@@ -60,3 +64,34 @@ def test_where_processes_cannot_be_seen_nothing_is_said_of_their_cpu_time() -> N
     table = steps_table("t", profile)
     ((model, *cells),) = table.rows
     assert (model, dict(zip(table.head[1:], cells, strict=True))["CPU/image"]) == ("p", "-")
+
+
+def test_what_ours_has_over_each_of_the_others_is_a_table() -> None:
+    rounds = {
+        t.ENSEMBLE: (Sample(30, 20, 1), Sample(33, 20, 1)),
+        t.BLS: (Sample(20, 20, 1), Sample(20, 20, 1)),
+        t.LITSERVE: (Sample(10, 90, 1), Sample(15, 70, 1)),
+    }
+    match = Match("Peers", rounds, {}, (), advantages=t.advantages(rounds))
+    (found,) = advantages_table(match).rows
+    assert found == (f"ensemble over {t.LITSERVE}", "2.60 (2.20 to 3.00)", "4.00 (3.50 to 4.50)")
+
+
+def test_remarks_and_advantages_of_a_match_are_in_text_and_page() -> None:
+    rounds = {name: (Sample(10, 20, 1),) for name in (t.ENSEMBLE, t.BLS, t.CLIENT_FRAMES)}
+    match = Match(
+        "Peers",
+        rounds,
+        {},
+        t.peer_targets(rounds, "none & nowhere"),
+        advantages=t.advantages(rounds),
+        remarks=("LitServe: <best>",),
+    )
+    results = Results("p", {}, "7 JPEGs", (), (match,))
+    lines = result_lines(results)
+    assert "LitServe: <best>" in lines
+    assert lines[-1] == "target p5: not measured (goal 2.0; none & nowhere)"
+    assert any(line.startswith(f"  ensemble over {t.CLIENT_FRAMES}") for line in lines)
+    page = html_report(results)
+    assert "LitServe: &lt;best&gt;" in page
+    assert "<h2>Ours over theirs</h2>" in page
