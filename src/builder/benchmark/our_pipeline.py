@@ -38,14 +38,14 @@ def our_pipeline(setup: Setup, folder: Path) -> OurPipeline:
     """Build the pipeline with the settings above; where its detector is not at hand, link it.
 
     Args:
-        setup: of the comparison; the detector is the file among those for ultralytics that the
-            pipeline was built from.
+        setup: of the comparison; the detector is the ONNX file among those for ultralytics that
+            the pipeline was built from.
         folder: to make.
     """
     name = setup.manifest.name
     models = setup.ultralytics.models if setup.ultralytics else ()
     for model in models:
-        if sha256_of(model) == setup.manifest.source_sha256:
+        if model.suffix == ".onnx" and sha256_of(model) == setup.manifest.source_sha256:
             build_pipeline(model, folder, BuildSettings(name, **OUR_SETTINGS))
             settings = ", ".join(f"--{key} {value.value}" for key, value in OUR_SETTINGS.items())
             words = f"{model.name}, built with {settings}"
