@@ -21,8 +21,8 @@ def detector(tmp_path: Path) -> Path:
 
 
 def setup(detector: Path, folder: Path, *models: Path) -> Setup:
-    """A comparison of a pipeline that was built to decode scaled, with some files at hand."""
-    build_pipeline(detector, folder, BuildSettings("tiny", decoder=Decoder.SCALED))
+    """A comparison of a pipeline that was built with defaults, with some files at hand."""
+    build_pipeline(detector, folder, BuildSettings("tiny"))
     return Setup(
         analyzer=PerfAnalyzer(Path("perf_analyzer")),
         images=(),
@@ -40,13 +40,13 @@ def setup(detector: Path, folder: Path, *models: Path) -> Setup:
 def test_with_its_detector_at_hand_the_pipeline_is_built_as_it_is_to_be_compared(
     detector: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    settings = {"precision": Precision.FP32, "decoder": Decoder.EXACT}
+    settings = {"precision": Precision.FP32, "decoder": Decoder.SCALED}
     monkeypatch.setattr(ours, "OUR_SETTINGS", settings)
     other = save_tiny_detector(tmp_path / "other.onnx", tiny_detector(32, 32))
     found = ours.our_pipeline(setup(detector, tmp_path / "r", other, detector), tmp_path / "ours")
     assert found.detector == detector
-    assert found.words == "tiny.onnx, built with --precision fp32, --decoder exact"
-    assert '"exact"' in (found.repository / "tiny_preprocess/1/settings.json").read_text()
+    assert found.words == "tiny.onnx, built with --precision fp32, --decoder scaled"
+    assert '"scaled"' in (found.repository / "tiny_preprocess/1/settings.json").read_text()
 
 
 @pytest.mark.parametrize("at_hand", ["nothing", "a checkpoint", "another detector"])
