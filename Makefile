@@ -45,12 +45,16 @@ PEERS ?= yes
 PEERS_PYTHON := .venv-peers/bin/python
 PEER_MODELS := build/peers/codes.pt build/peers/codes_open.onnx samples/code_detector/codes.onnx
 
+# What bfloat16 loses is measured on scenes that the demo detector has not seen.
+SCENES := build/bench_scenes
+
 ifeq ($(PEERS),no)
-bench: .venv/.bench
-	@.venv/bin/framewire bench samples $(BENCH)
+bench: .venv/.bench $(SCENES)/images
+	@.venv/bin/framewire bench samples --labelled $(SCENES)/images $(BENCH)
 else
-bench: .venv/.bench .venv-peers/.made build/peers/codes.pt
-	@.venv/bin/framewire bench samples --ultralytics $(PEERS_PYTHON) $(PEER_MODELS) $(BENCH)
+bench: .venv/.bench $(SCENES)/images .venv-peers/.made build/peers/codes.pt
+	@.venv/bin/framewire bench samples --ultralytics $(PEERS_PYTHON) $(PEER_MODELS) \
+	    --labelled $(SCENES)/images $(BENCH)
 endif
 
 # pip from .venv: a Debian may have none for a new environment.
@@ -66,6 +70,12 @@ endif
 build/peers/codes.pt: benchmarks/peers/checkpoint.py samples/code_detector/codes.onnx .venv-peers/.made
 	@$(PEERS_PYTHON) benchmarks/peers/checkpoint.py --onnx samples/code_detector/codes.onnx \
 	    --yaml samples/code_detector/yolo11-codes.yaml --out build/peers >/dev/null
+
+$(SCENES)/images: .venv/.bench
+	@.venv/bin/python -m pip install --quiet --disable-pip-version-check \
+	    pillow pycocotools zxing-cpp
+	@rm -rf $(SCENES)
+	@.venv/bin/python samples/code_detector/scenes.py render --out $(SCENES) --count 200 --seed 100
 
 # make stream-bench STREAM_BENCH="--links 4 --seconds 5": see docs/streaming.md.
 stream-bench: .venv/.embedded

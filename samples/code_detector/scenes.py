@@ -184,7 +184,7 @@ def _write_scene(
 
 
 def render_dataset(
-    photos: Path,
+    photos: Path | None,
     out: Path,
     count: int,
     size: int,
@@ -193,9 +193,12 @@ def render_dataset(
     processes: int = 2,
     photo_share: float = 0.7,
 ) -> None:
-    """Write out/images/*.jpg and out/labels/*.txt: `count` square scenes of `size` pixels."""
-    sources = sorted(photos.glob("*.jpg"))
-    if not sources:
+    """Write out/images/*.jpg and out/labels/*.txt: `count` square scenes of `size` pixels.
+
+    Without `photos` every background is drawn.
+    """
+    sources = sorted(photos.glob("*.jpg")) if photos else []
+    if photos and not sources:
         raise FileNotFoundError(f"no photographs in {photos}: run `scenes.py collect` first")
     for folder in ("images", "labels"):
         (out / folder).mkdir(parents=True, exist_ok=True)
@@ -216,7 +219,7 @@ def main() -> None:
     unpack.add_argument("--photos", type=Path, required=True)
     unpack.set_defaults(act=lambda a: print(collect(a.packages, a.photos)))
     render = commands.add_parser("render", help=f"write a data set of {', '.join(CLASS_NAMES)}")
-    render.add_argument("--photos", type=Path, required=True)
+    render.add_argument("--photos", type=Path, help="backgrounds (drawn ones only)")
     render.add_argument("--out", type=Path, required=True)
     render.add_argument("--count", type=int, default=1000)
     render.add_argument("--size", type=int, default=640, help="side of the scene in pixels")

@@ -11,6 +11,7 @@
     │   ├── PipelineExistsError  a build would overwrite a pipeline
     │   ├── RepositoryBusyError  another process is changing the repository
     │   └── InvalidPipelineError a generated pipeline contradicts itself
+    ├── PrecisionError           a network in less than float32 is slower, or cannot be made
     ├── PlanError                a TensorRT plan cannot be made, or does not fit
     │   └── TrtexecError         TensorRT's compiler is missing or failed
     ├── CheckError               a pipeline or a network did not pass a check
@@ -55,6 +56,7 @@ __all__ = [
     "PipelineExistsError",
     "PlanError",
     "PortTakenError",
+    "PrecisionError",
     "RepositoryBusyError",
     "RepositoryError",
     "ServerDiedError",
@@ -111,6 +113,10 @@ class RepositoryBusyError(RepositoryError):
 
 class InvalidPipelineError(RepositoryError):
     """A generated pipeline contradicts itself; nothing was published."""
+
+
+class PrecisionError(BuilderError):
+    """A network in less than float32 is no faster on this machine, or cannot be made or run."""
 
 
 class PlanError(BuilderError):

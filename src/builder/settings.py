@@ -20,6 +20,8 @@ class Precision(str, enum.Enum):
 
     FP32 = "fp32"
     FP16 = "fp16"
+    BF16 = "bf16"
+    """float32 weights; OpenVINO computes in bfloat16 where the processor does."""
 
 
 class Runtime(str, enum.Enum):
@@ -161,6 +163,12 @@ class BuildSettings:
         _check_range("--max-packet-bytes", self.max_packet_bytes, 1, 2**31 - 1)
         _check_range("--max-stream-memory", self.max_stream_memory, 1, 2**48)
         _check_range("--stream-idle", self.stream_idle_s, 1, 3600)
+        if self.precision is Precision.BF16 and self.runtime is not Runtime.PYTHON:
+            raise SettingsError(
+                f"--precision bf16 is for --runtime python, where OpenVINO computes, and not for "
+                f"{self.runtime.value}: add --runtime python, or take --precision fp16, which is "
+                "written into the graph"
+            )
 
     def with_defaults(self, of_model: NmsDefaults) -> BuildSettings:
         """Return settings in which nothing is None.

@@ -65,6 +65,7 @@ class Setup(Measuring):
         baselines: the folder ``benchmarks`` of a clone.
         cores: to use.
         ultralytics: where it is and what it is given; None where there is none.
+        labelled: images whose labels lie where ultralytics finds them; may be none.
     """
 
     repository: Path
@@ -72,6 +73,7 @@ class Setup(Measuring):
     baselines: Path
     cores: int
     ultralytics: Ultralytics | None
+    labelled: Sequence[str] = ()
 
     @property
     def loops(self) -> Loops:

@@ -70,7 +70,7 @@ class Results:
     def tables(self) -> tuple[Table, ...]:
         """What is printed."""
         tables = [sweep_table(swept) for swept in self.sweeps]
-        tables += [table for match in self.matches for table in match_tables(match)]
+        tables += [table for match in self.matches if match.rounds for table in match_tables(match)]
         tables += [gpu_table(self.gpus)] if self.gpus else []
         tables += [soak_table(self.soak)] if self.soak else []
         return (*tables, *self.target_tables) if self.matches else tuple(tables)
@@ -110,6 +110,8 @@ def html_report(results: Results) -> str:
         parts += [_table(soak_table(results.soak)), *_soak_plots(results.soak)]
         parts.append(_lines(soak_lines(results.soak)))
     for match in results.matches:
+        if not match.rounds:
+            continue
         parts += [_table(table) for table in match_tables(match)]
         parts += [_lines(match.remarks)] if match.remarks else []
         parts.append(_rounds_plot(match))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 from tritonclient.grpc import model_config_pb2 as pb
@@ -14,7 +15,9 @@ from builder.pipelines.manifest import Manifest, pipelines, read_manifest
 from builder.pipelines.model_configs import NETWORK_FILE, PLAN_FILE
 from builder.pipelines.pipeline_models import models_in
 from builder.pipelines.repository import SETTINGS_FILE
-from builder.settings import Decoder, Runtime
+from builder.settings import Decoder, Precision, Runtime
+from builder.tuning.parameters import OF_FLOAT32, present_choice
+from builder.tuning.retuning import stage_retuned
 from thin_client.contract import model_names
 
 BASELINES = Path("benchmarks")
@@ -131,6 +134,28 @@ def gpu_pipeline(
     }
     (version / GPU_SETTINGS).write_text(json.dumps(settings))
     return folder
+
+
+def pipeline_in(precision: Precision, repository: Path, manifest: Manifest, folder: Path) -> Path:
+    """Make a repository that holds a pipeline whose network computes in another precision.
+
+    Args:
+        precision: float32 or bfloat16, which share their network.
+        repository: that holds the pipeline.
+        manifest: of its active version.
+        folder: to make.
+
+    Raises:
+        BenchmarkError: the network cannot be brought to it.
+    """
+    if manifest.precision not in OF_FLOAT32:
+        raise BenchmarkError(
+            f"{manifest.name} was built in {manifest.precision.value}, so it cannot be measured in "
+            f"{precision.value}: build it without --precision"
+        )
+    return stage_retuned(
+        repository, manifest, replace(present_choice(manifest), precision=precision), folder
+    )
 
 
 def usual_recipe(baselines: Path, folder: Path) -> Path:

@@ -172,7 +172,7 @@ def targets_table(targets: Sequence[Target], title: str = "Targets") -> Table:
     rows = []
     for target in targets:
         goal = f"at {'most' if target.at_most else 'least'} {target.goal:g}"
-        digits = 0 if target.absolute else 2
+        digits = 0 if target.absolute else 4 if target.goal < 0.1 else 2
         found = f"{target.found.median:.{digits}f}" if target.found else "-"
         reached = {True: "yes", False: "no", None: "-"}[target.reached]
         rows.append((f"{target.number}  {target.meaning}", goal, found, reached))

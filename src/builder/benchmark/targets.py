@@ -19,6 +19,7 @@ ULTRALYTICS = "ultralytics predict"
 LITSERVE = "ultralytics predict behind LitServe"
 CLIENT_FRAMES = "client does the work, uint8 frames"
 CLIENT_FP32 = "client does the work, FP32 tensors"
+FLOAT32, BFLOAT16 = "float32", "bfloat16"
 ENSEMBLE_UNBATCHED, BLS_UNBATCHED = "ensemble, no batching", "BLS, no batching"
 
 
@@ -67,10 +68,12 @@ class Target:
     def line(self) -> str:
         """The target in the form that scripts read."""
         goal = f"{self.goal:.0f}" if self.absolute else f"{self.goal}"
+        if self.at_most:
+            goal = f"at most {goal}"
         if self.found is None:
             return f"target {self.number}: not measured (goal {goal}; {self.why_not})"
         found = self.found
-        digits = 0 if self.absolute else 2 if self.goal < 2 else 1
+        digits = 0 if self.absolute else 4 if self.goal < 0.1 else 2 if self.goal < 2 else 1
         spread = f"{found.low:.{digits}f} to {found.high:.{digits}f}"
         return (
             f"target {self.number}: {found.median:.{digits}f} (goal {goal}; {spread} over "
@@ -188,6 +191,37 @@ def batching_targets(rounds: Rounds) -> tuple[Target, ...]:
     without = {ENSEMBLE: ENSEMBLE_UNBATCHED, BLS: BLS_UNBATCHED}[best]
     found = ratio(_throughput(rounds[best]), _throughput(rounds[without]))
     return (Target("3", f"throughput of {best} over {without}", 5.0, False, found),)
+
+
+def precision_targets(
+    rounds: Rounds | None, lost: float | None, why_not: str, why_not_lost: str
+) -> tuple[Target, ...]:
+    """Return targets p1 and p2 from rounds with the pipeline's own network in two precisions.
+
+    Args:
+        rounds: those rounds; None where the processor computes no bfloat16.
+        lost: of mAP50-95, by the same images in bfloat16; None where there were none with labels.
+        why_not: there are no rounds.
+        why_not_lost: nothing is known of what is lost.
+    """
+    return (
+        Target(
+            "p1",
+            f"throughput in {BFLOAT16} over {FLOAT32}",
+            1.5,
+            False,
+            ratio(_throughput(rounds[BFLOAT16]), _throughput(rounds[FLOAT32])) if rounds else None,
+            why_not,
+        ),
+        Target(
+            "p2",
+            f"mAP50-95 lost by {BFLOAT16}",
+            0.005,
+            True,
+            None if lost is None else Ratio(lost, lost, lost, 1),
+            why_not or why_not_lost,
+        ),
+    )
 
 
 def wire_target(image_bytes: Sequence[int], tensor_bytes: int, rounds: int) -> Target:

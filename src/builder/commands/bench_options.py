@@ -8,6 +8,7 @@ from pathlib import Path
 from builder.benchmark.batching_match import batching_match
 from builder.benchmark.network_match import network_match
 from builder.benchmark.peers_match import peers_match
+from builder.benchmark.precision_match import precision_match
 from builder.benchmark.repositories import BASELINES
 from builder.benchmark.soak import SHORTEST_MIN, SoakNetwork
 from builder.benchmark.stub_match import stub_match
@@ -20,6 +21,7 @@ MATCHES = {
     "network": network_match,
     "batching": batching_match,
     "peers": peers_match,
+    "precision": precision_match,
 }
 
 
@@ -107,6 +109,15 @@ def add_bench_options(parser: argparse.ArgumentParser) -> None:
         metavar=("PYTHON", "MODEL"),
         help="a Python that has ultralytics, and litserve, and the detector's files, of which the "
         "fastest counts: compared with `predict` in process and behind LitServe",
+    )
+
+    parser.add_argument(
+        "--labelled",
+        nargs="+",
+        default=(),
+        metavar="IMAGES",
+        help="files, folders or patterns, their labels where ultralytics finds them: what "
+        "bfloat16 loses of mAP50-95 (extra verify)",
     )
 
 

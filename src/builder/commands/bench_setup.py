@@ -66,6 +66,7 @@ def setup_of(arguments: argparse.Namespace) -> Setup:
         baselines=arguments.baselines,
         cores=len(os.sched_getaffinity(0)),
         ultralytics=_ultralytics(arguments.ultralytics) if arguments.ultralytics else None,
+        labelled=arguments.labelled,
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import shlex
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from builder.commands.build_options import (
@@ -22,6 +23,7 @@ from builder.pipelines.pipeline_spec import PipelineSpec
 from builder.pipelines.repository import build_pipeline
 from builder.pipelines.version_changes import KEPT_OLD_VERSIONS
 from builder.pipelines.versions import gap_line, kept_versions, publication_line
+from builder.precision.speed_gate import FOR_SPEED, speed_gate
 from builder.settings import BuildSettings, Runtime
 from builder.trial.trial_report import batch_line, trial_line
 from builder.verification.approval import DEFAULT_MAX_MAP_DROP, approval
@@ -75,6 +77,12 @@ def add_build(commands: Commands[argparse.ArgumentParser]) -> None:
         metavar="DROP",
         help=f"what may be lost of mAP50 and of mAP50-95 ({DEFAULT_MAX_MAP_DROP})",
     )
+    proof.add_argument(
+        "--force",
+        action="store_true",
+        help="with --precision bf16: publish also what is slower than float32 on this machine, or "
+        "cannot be measured on it",
+    )
     parser.set_defaults(run=run_build)
 
 
@@ -114,7 +122,7 @@ def _build(
         source=Path(arguments.model),
         replace=arguments.replace,
         keep=arguments.keep,
-        approve=_approval(arguments, model_file),
+        approve=_approval(arguments, model_file, settings),
     )
     print(
         f"built {settings.name} in {arguments.repository}: version {spec.version}, "
@@ -124,6 +132,13 @@ def _build(
         flush=True,
     )
     _tell_of_trial(spec)
+    if spec.settings.precision in FOR_SPEED and not arguments.verify:
+        print(
+            f"what {spec.settings.precision.value} loses of what the detector finds was not "
+            f"measured: add --verify IMAGES, or run `framewire verify {arguments.model} IMAGES "
+            f"--repository {arguments.repository} --name {settings.name}`",
+            flush=True,
+        )
     if spec.version > 1:
         _tell_of_old_version(arguments, settings.name, spec.version)
     if settings.runtime is Runtime.TENSORRT:
@@ -155,14 +170,23 @@ def _tell_of_old_version(arguments: argparse.Namespace, name: str, version: int)
         print(gap, flush=True)
 
 
-def _approval(arguments: argparse.Namespace, model_file: Path) -> Approve | None:
-    if not arguments.verify:
-        return None
-    drop = arguments.max_map_drop
-    return approval(
-        model_file,
-        arguments.verify,
-        ground_truth=arguments.ground_truth,
-        max_map_drop=DEFAULT_MAX_MAP_DROP if drop is None else drop,
-        tell=lambda verification: print(*report_lines(verification), sep="\n", flush=True),
-    )
+def _approval(arguments: argparse.Namespace, model_file: Path, settings: BuildSettings) -> Approve:
+    checks: list[Approve] = []
+    if settings.precision in FOR_SPEED:
+        checks.append(speed_gate(force=arguments.force, tell=partial(print, flush=True)))
+    if arguments.verify:
+        drop = arguments.max_map_drop
+        found = approval(
+            model_file,
+            arguments.verify,
+            ground_truth=arguments.ground_truth,
+            max_map_drop=DEFAULT_MAX_MAP_DROP if drop is None else drop,
+            tell=lambda verification: print(*report_lines(verification), sep="\n", flush=True),
+        )
+        checks.append(found)
+
+    def approve(staged: Path, spec: PipelineSpec) -> None:
+        for check in checks:
+            check(staged, spec)
+
+    return approve

@@ -132,7 +132,8 @@ def add_pipeline_options(parser: argparse.ArgumentParser) -> None:
         "--precision",
         choices=[*(each.value for each in Precision), BOTH],
         default=Precision.FP32.value,
-        help="of the network's layers; both makes NAME and NAME_fp16 (%(default)s)",
+        help="of the network's layers; both makes NAME and NAME_fp16; bf16 takes --runtime python "
+        "and is published only where it is faster than float32 (%(default)s)",
     )
     parser.add_argument(
         "--runtime",

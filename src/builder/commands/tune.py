@@ -22,10 +22,10 @@ from builder.pipelines.version_changes import KEPT_OLD_VERSIONS, check_keep
 from builder.pipelines.versions import publication_line
 from builder.serving.server import sigterm_interrupts
 from builder.serving.server_options import check_repository
-from builder.settings import Decoder
+from builder.settings import Decoder, Precision
 from builder.tuning.evidence import Tuning, evidence_files, evidence_lines
 from builder.tuning.measuring import Bench
-from builder.tuning.parameters import Space, present_choice, search_space
+from builder.tuning.parameters import TUNED_PRECISIONS, Space, present_choice, search_space
 from builder.tuning.retuning import check_retunable, publish_choice
 from builder.tuning.search import search
 from thin_client.contract import model_names
@@ -65,6 +65,14 @@ def add_tune(commands: Commands[argparse.ArgumentParser]) -> None:
         help="also try --decoder scaled, which changes pixels: `framewire verify` shows the cost",
     )
     parser.add_argument(
+        "--precisions",
+        type=_precisions,
+        default=(),
+        metavar="P,P,...",
+        help="of the network, to try: fp32,bf16; bf16 is faster where the processor has it and "
+        "moves boxes: `framewire verify` shows the cost (as built)",
+    )
+    parser.add_argument(
         "--max-concurrency",
         type=positive,
         default=CONCURRENCIES[-1],
@@ -100,7 +108,7 @@ def run_tune(arguments: argparse.Namespace) -> None:
     check_repository(arguments.repository)
     mend_repository(arguments.repository)
     manifest = measured_pipeline(arguments.repository, arguments.name)
-    check_retunable(arguments.repository, manifest)
+    check_retunable(arguments.repository, manifest, precision=bool(arguments.precisions))
     space = search_space(
         manifest,
         len(os.sched_getaffinity(0)),
@@ -108,6 +116,7 @@ def run_tune(arguments: argparse.Namespace) -> None:
         decode_threads=arguments.decode_threads,
         max_batch=arguments.max_batch,
         allow_scaled=arguments.allow_scaled,
+        precisions=arguments.precisions,
     )
     measuring = _measuring(arguments, arguments.out / manifest.name)
     with sigterm_interrupts():
@@ -187,12 +196,27 @@ def _publish(arguments: argparse.Namespace, tuning: Tuning, files: Mapping[str, 
             "scaled decoding changes pixels: `framewire verify` shows what it costs, "
             f"`framewire rollback {name}` goes back"
         )
+    if choice.precision is not tuning.manifest.precision:
+        print(
+            f"{choice.precision.value} moves boxes and scores: `framewire verify` shows what it "
+            f"costs, `framewire rollback {name}` goes back"
+        )
     if choice.max_batch < tuning.manifest.max_batch:
         print(f"requests of more than {choice.max_batch} images are refused from now on")
 
 
 def _numbers(text: str) -> tuple[int, ...]:
     return tuple(int(each) for each in text.split(","))
+
+
+def _precisions(text: str) -> tuple[Precision, ...]:
+    known = {each.value: each for each in TUNED_PRECISIONS}
+    try:
+        return tuple(known[each] for each in text.split(","))
+    except KeyError as error:
+        raise argparse.ArgumentTypeError(
+            f"{error.args[0]!r} is none of {', '.join(known)}"
+        ) from error
 
 
 def _milliseconds(text: str) -> float:

@@ -93,7 +93,7 @@ def postprocess_config(spec: PipelineSpec) -> pb.ModelConfig:
 def version_settings(spec: PipelineSpec) -> dict[str, dict[str, str]]:
     """Return what each served model that needs to know anything reads from its version's folder."""
     names = spec.names
-    return {
+    settings = {
         names.preprocess: {**frame_settings(spec), **network_settings(spec)},
         names.postprocess: _postprocess_settings(spec),
         names.bls: {
@@ -102,6 +102,9 @@ def version_settings(spec: PipelineSpec) -> dict[str, dict[str, str]]:
             **network_settings(spec),
         },
     }
+    if spec.settings.runtime is Runtime.PYTHON:
+        settings[names.network] = {"precision": spec.settings.precision.value}
+    return settings
 
 
 def public_parameters(spec: PipelineSpec) -> dict[str, str]:

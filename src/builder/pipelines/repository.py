@@ -149,6 +149,7 @@ def build_pipeline(
     detector = detector or read_detector(model_file)
     if detector.precision is Precision.FP16:
         # What was rounded away does not come back.
+        _refuse_rounded(settings, source or model_file)
         settings = with_fields(settings, precision=Precision.FP16)
     spec = PipelineSpec(settings.with_defaults(detector.defaults), detector)
     network = network_graph(spec.detector, spec.settings)
@@ -223,6 +224,14 @@ def _copy_served(target: Path, *files: str) -> None:
     contract = resources.files("thin_client") / "contract.py"
     (target / "contract.py").write_bytes(contract.read_bytes())
     (target / NO_BYTECODE).touch()
+
+
+def _refuse_rounded(settings: BuildSettings, source: Path) -> None:
+    if settings.precision not in {Precision.FP32, Precision.FP16}:
+        raise SettingsError(
+            f"{source.name} has float16 weights, and --precision {settings.precision.value} begins "
+            "with those in float32: export it again without half=True, or leave --precision out"
+        )
 
 
 def _check_same_streams(repository: Path, spec: PipelineSpec) -> None:

@@ -94,7 +94,10 @@ def evidence_lines(tuning: Tuning) -> list[str]:
     ]
     for number, variant in enumerate(found.present.variants):
         rows = [_row(trial.choice, trial.variants[number], found) for trial in found.trials]
-        head = ("", "threads", "batch", "decoder", "in flight", "images/s", "p50", "p99", "CPU ms")
+        head = (
+            *("", "threads", "batch", "decoder", "precision", "in flight"),
+            *("images/s", "p50", "p99", "CPU ms"),
+        )
         lines += [*Table(f"{variant.model}, by instances", head, tuple(rows)).lines(), ""]
     lines += ["* the best found; - no load keeps the bound, the quickest is shown", ""]
     if tuning.confirmation:
@@ -123,6 +126,7 @@ def _row(choice: Choice, variant: VariantTrial, found: Search) -> tuple[str, ...
         str(choice.decode_threads or "auto"),
         str(choice.max_batch),
         choice.decoder.value,
+        choice.precision.value,
         str(point.in_flight),
         f"{held.images_per_s if held else point.images_per_s:.1f}",
         f"{point.p50_ms:.1f}",

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -24,16 +24,31 @@ from thin_client.contract import model_names
 
 # What a version's code must read for the settings to do anything.
 READ_FROM_SETTINGS = ("decoder", "instances", "decode_threads")
+READ_BY_NETWORK = ("precision",)
 
 
-def check_retunable(repository: Path, manifest: Manifest) -> None:
+def check_retunable(repository: Path, manifest: Manifest, *, precision: bool = False) -> None:
     """Check that a version's code reads what may be changed.
+
+    Args:
+        repository: that holds the pipeline.
+        manifest: of the version.
+        precision: whether that of the network may be.
 
     Raises:
         TuningError: it is of a builder that did not know all of it.
     """
     names = model_names(manifest.name)
-    for model in (names.preprocess, names.bls):
+    read: dict[str, tuple[str, ...]] = {
+        names.preprocess: READ_FROM_SETTINGS,
+        names.bls: READ_FROM_SETTINGS,
+    }
+    network = repository / names.network / str(manifest.version)
+    if precision and (network / SETTINGS_FILE).exists():
+        read[names.network] = READ_BY_NETWORK
+    elif precision:
+        raise TuningError(_built_before(manifest, READ_BY_NETWORK))
+    for model, wanted in read.items():
         file = repository / model / str(manifest.version) / SETTINGS_FILE
         try:
             known = json.loads(file.read_text())
@@ -42,11 +57,15 @@ def check_retunable(repository: Path, manifest: Manifest) -> None:
                 f"{model}/{manifest.version}/{SETTINGS_FILE} in {repository} cannot be read "
                 f"({type(error).__name__}): build the pipeline again"
             ) from error
-        if missing := [name for name in READ_FROM_SETTINGS if name not in known]:
-            raise TuningError(
-                f"version {manifest.version} of {manifest.name} was built before there was "
-                f"{' and '.join(missing)} to choose: build it again with `framewire build`"
-            )
+        if missing := [name for name in wanted if name not in known]:
+            raise TuningError(_built_before(manifest, missing))
+
+
+def _built_before(manifest: Manifest, missing: Sequence[str]) -> str:
+    return (
+        f"version {manifest.version} of {manifest.name} was built before there was "
+        f"{' and '.join(missing)} to choose: build it again with `framewire build`"
+    )
 
 
 def stage_retuned(repository: Path, manifest: Manifest, choice: Choice, folder: Path) -> Path:
@@ -93,6 +112,10 @@ def write_choice(models: Path, manifest: Manifest, choice: Choice) -> None:
         file = models / model / version / SETTINGS_FILE
         settings = json.loads(file.read_text())
         settings |= {name: str(choice.values[name]) for name in READ_FROM_SETTINGS}
+        file.write_text(json.dumps(settings, indent=1, ensure_ascii=False) + "\n")
+    if choice.precision is not manifest.precision:
+        file = models / names.network / version / SETTINGS_FILE
+        settings = json.loads(file.read_text()) | {"precision": choice.precision.value}
         file.write_text(json.dumps(settings, indent=1, ensure_ascii=False) + "\n")
     write_manifest(models / names.ensemble / version, replace(manifest, **vars(choice)))
 

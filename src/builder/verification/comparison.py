@@ -130,10 +130,10 @@ def verify_pipeline(
         return mean_average_precision(truth.objects, found, len(labels))
 
     def judge(route: str) -> RouteResult:
-        plain = _ask(url, manifest, route, images, {})
+        plain = ask(url, manifest, route, images, {})
         agreed = agreement(zip(plain, expected.plain, strict=True))
         parameters: RequestParameters = {"conf": evaluated.conf, "max_det": evaluated.max_det}
-        found = list(_ask(url, manifest, route, images, parameters))
+        found = list(ask(url, manifest, route, images, parameters))
         return RouteResult(route, agreed, precision(found))
 
     return Verification(
@@ -180,10 +180,14 @@ def _read(path: Path) -> bytes:
         ) from error
 
 
-def _ask(
+def ask(
     url: str, manifest: Manifest, route: str, images: Sequence[Path], parameters: RequestParameters
 ) -> Iterator[Found]:
-    """Yield what the pipeline finds in each image; several requests are under way at once."""
+    """Yield what the pipeline finds in each image; several requests are under way at once.
+
+    Raises:
+        VerificationError: it does not answer, or another version of it does.
+    """
     try:
         with Client(url, manifest.name, bls=route == BLS, timeout_s=TIMEOUT_S) as client:
             encoded = (_read(path) for path in images)

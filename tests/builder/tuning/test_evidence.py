@@ -81,10 +81,11 @@ def test_the_json_file_holds_every_measurement(manifest: Manifest) -> None:
 def test_the_text_file_can_be_read(manifest: Manifest) -> None:
     lines = evidence_files(tuning(manifest, (PRESENT, BEST), rounds(150)))[EVIDENCE_TEXT]
     rows = [line.split() for line in lines.splitlines()]
-    assert ["2", "auto", "16", "exact", "4", "100.0", "25.0", "50.0", "20.0"] in rows
-    assert ["4*", "auto", "16", "exact", "8", "150.0", "25.0", "50.0", "20.0"] in rows
+    assert ["2", "auto", "16", "exact", "fp32", "4", "100.0", "25.0", "50.0", "20.0"] in rows
+    assert ["4*", "auto", "16", "exact", "fp32", "8", "150.0", "25.0", "50.0", "20.0"] in rows
     assert ["2,", "tiny", "102.0", "50.0", "150.0", "50.0"] in rows
-    assert "best found: decoder exact, 4 instances, auto threads each, batches up to 16" in lines
+    best = "decoder exact, 4 instances, auto threads each, batches up to 16, fp32"
+    assert f"best found: {best}" in lines
     assert "processor: a fast one" in lines
     assert lines.endswith("rounds)\nrequests in flight: 8, to tiny\n")
 

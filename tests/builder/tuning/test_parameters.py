@@ -10,7 +10,7 @@ import pytest
 from builder.errors import SettingsError
 from builder.pipelines.manifest import Manifest, read_manifest
 from builder.pipelines.repository import build_pipeline
-from builder.settings import BuildSettings, Decoder
+from builder.settings import BuildSettings, Decoder, Precision
 from builder.tuning.parameters import present_choice, search_space
 from tests.tiny_detector import save_tiny_detector, tiny_detector
 
@@ -32,8 +32,10 @@ def test_what_is_there_is_among_what_is_tried(manifest: Manifest) -> None:
         "instances": 3,
         "decode_threads": 0,
         "max_batch": 8,
+        "precision": "fp32",
     }
     assert search_space(manifest, 4) == {
+        "precision": (Precision.FP32,),
         "decoder": (Decoder.EXACT,),
         "instances": [1, 2, 3, 4, 8],
         "decode_threads": [0, 1, 4],
@@ -43,9 +45,16 @@ def test_what_is_there_is_among_what_is_tried(manifest: Manifest) -> None:
 
 def test_what_is_named_is_tried(manifest: Manifest) -> None:
     space = search_space(
-        manifest, 4, instances=(6,), decode_threads=(2, 5), max_batch=(2, 4), allow_scaled=True
+        manifest,
+        4,
+        instances=(6,),
+        decode_threads=(2, 5),
+        max_batch=(2, 4),
+        allow_scaled=True,
+        precisions=(Precision.BF16, Precision.FP32),
     )
     assert space == {
+        "precision": (Precision.FP32, Precision.BF16),
         "decoder": (Decoder.EXACT, Decoder.SCALED),
         "instances": [3, 6],
         "decode_threads": [0, 2, 5],
@@ -79,3 +88,10 @@ def test_no_batch_beyond_that_of_a_detector_with_a_fixed_one(tmp_path: Path) -> 
     assert search_space(fixed, 2)["max_batch"] == [4]
     with pytest.raises(SettingsError, match="at most 4 for tiny, got 8: its detector was exported"):
         search_space(fixed, 2, max_batch=(2, 8))
+
+
+def test_a_network_in_float16_is_brought_to_no_other_precision(tmp_path: Path) -> None:
+    half = built(tmp_path, precision=Precision.FP16)
+    assert search_space(half, 2, precisions=(Precision.FP16,))["precision"] == (Precision.FP16,)
+    with pytest.raises(SettingsError, match=r"built in fp16.* no way to bf16.*--precision fp32"):
+        search_space(half, 2, precisions=(Precision.FP16, Precision.BF16))

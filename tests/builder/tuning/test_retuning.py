@@ -14,13 +14,15 @@ from builder.pipelines.manifest import read_manifest
 from builder.pipelines.repository import build_pipeline
 from builder.pipelines.version_changes import roll_back
 from builder.pipelines.versions import versions_of
-from builder.settings import BuildSettings, Decoder
+from builder.settings import BuildSettings, Decoder, Precision
 from builder.tuning.parameters import Choice
 from builder.tuning.retuning import check_retunable, publish_choice, stage_retuned
 from tests.tiny_detector import save_tiny_detector
 from thin_client.contract import model_names
 
-CHOICE = Choice(decoder=Decoder.SCALED, instances=3, decode_threads=2, max_batch=5)
+CHOICE = Choice(
+    decoder=Decoder.SCALED, instances=3, decode_threads=2, max_batch=5, precision=Precision.BF16
+)
 EVIDENCE = {"tuning.json": "{}\n", "tuning.txt": "words\n"}
 NAMES = model_names("tiny")
 
@@ -107,3 +109,12 @@ def test_a_version_whose_code_does_not_read_the_settings_is_refused(repository: 
     file.unlink()
     with pytest.raises(TuningError, match=r"tiny_bls/1/settings\.json .*FileNotFoundError"):
         check_retunable(repository, manifest)
+
+
+def test_a_network_that_reads_no_precision_gets_no_other(repository: Path) -> None:
+    manifest = read_manifest(repository, "tiny")
+    check_retunable(repository, manifest, precision=True)
+    (repository / "tiny_network" / "1" / "settings.json").unlink()
+    check_retunable(repository, manifest)
+    with pytest.raises(TuningError, match="built before there was precision to choose: build"):
+        check_retunable(repository, manifest, precision=True)

@@ -1,0 +1,1 @@
+"""Networks that compute in less than float32: made, measured against it, and refused if slower."""
