@@ -14,6 +14,8 @@ from builder.settings import Precision
 
 PROGRAM = Path(__file__).with_name("time_networks.py")
 ROUNDS = 5
+# A turn of two frames that take ten seconds each, in every round and by both.
+TIMEOUT_S = 600
 
 
 def check_measurable() -> None:
@@ -53,7 +55,20 @@ def measure_speed(
         *("--network", str(float32), Precision.FP32.value),
         *("--network", str(file), precision.value),
     ]
-    done = subprocess.run(command, capture_output=True, text=True, errors="replace", check=False)
+    try:
+        done = subprocess.run(
+            command,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            check=False,
+            timeout=TIMEOUT_S,
+        )
+    except subprocess.TimeoutExpired as error:
+        raise PrecisionError(
+            f"the network in {precision.value} was not measured against float32 within "
+            f"{TIMEOUT_S} s: leave --precision out, or publish it unmeasured with --force"
+        ) from error
     try:
         found = json.loads(done.stdout.splitlines()[-1])
         remark = found.get("remark", "")

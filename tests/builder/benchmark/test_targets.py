@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from builder.benchmark import targets as t
 from builder.benchmark.sample import Ratio, Sample
+from builder.benchmark.tables import targets_table
 from builder.settings import Decoder
 
 
@@ -18,6 +19,27 @@ def test_a_target_that_was_not_measured_says_why() -> None:
     target = t.Target("2b", "", 2.0, False, None, "ultralytics is not installed")
     assert target.line == "target 2b: not measured (goal 2.0; ultralytics is not installed)"
     assert target.reached is None
+
+
+def test_a_small_goal_at_most_is_told_with_its_digits() -> None:
+    target = t.Target("p2", "", 0.005, True, Ratio(0.00087, 0.00087, 0.00087, 1))
+    assert target.line == ("target p2: 0.0009 (goal at most 0.005; 0.0009 to 0.0009 over 1 rounds)")
+    (row,) = targets_table([target]).rows
+    assert row[1:] == ("at most 0.005", "0.0009", "yes")
+
+
+def test_precisions_are_compared_in_speed_and_in_what_they_find() -> None:
+    rounds = {
+        t.FLOAT32: samples((10, 9, 1), (20, 9, 1)),
+        t.BFLOAT16: samples((16, 9, 1), (30, 9, 1)),
+    }
+    p1, p2 = t.precision_targets(rounds, 0.001, "", "")
+    assert p1.found == Ratio(1.55, 1.5, 1.6, 2)
+    assert (p1.reached, p2.reached) == (True, True)
+    (_, unlabelled) = t.precision_targets(rounds, None, "", "no labels")
+    assert unlabelled.line == "target p2: not measured (goal at most 0.005; no labels)"
+    for target in t.precision_targets(None, None, "no bfloat16", ""):
+        assert target.line.endswith("; no bfloat16)")
 
 
 def test_a_goal_at_most_is_reached_from_below() -> None:
