@@ -20,6 +20,8 @@ class Precision(str, enum.Enum):
 
     FP32 = "fp32"
     FP16 = "fp16"
+    INT8 = "int8"
+    """Q/DQ nodes in the graph: the body in int8, the head in float32."""
     BF16 = "bf16"
     """float32 weights; OpenVINO computes in bfloat16 where the processor does."""
 

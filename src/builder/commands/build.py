@@ -8,6 +8,8 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
+import onnx
+
 from builder.commands.build_options import (
     add_pipeline_options,
     add_reading_options,
@@ -23,13 +25,19 @@ from builder.pipelines.pipeline_spec import PipelineSpec
 from builder.pipelines.repository import build_pipeline
 from builder.pipelines.version_changes import KEPT_OLD_VERSIONS
 from builder.pipelines.versions import gap_line, kept_versions, publication_line
+from builder.precision.calibration import (
+    calibration_files,
+    check_calibration_installed,
+    int8_network,
+)
 from builder.precision.speed_gate import FOR_SPEED, speed_gate
-from builder.settings import BuildSettings, Runtime
+from builder.settings import BuildSettings, Precision, Runtime
 from builder.trial.trial_report import batch_line, trial_line
 from builder.verification.approval import DEFAULT_MAX_MAP_DROP, approval
 from builder.verification.report import report_lines
 
 Approve = Callable[[Path, PipelineSpec], None]
+Quantize = Callable[[onnx.ModelProto, PipelineSpec], onnx.ModelProto]
 
 
 def add_build(commands: Commands[argparse.ArgumentParser]) -> None:
@@ -80,8 +88,8 @@ def add_build(commands: Commands[argparse.ArgumentParser]) -> None:
     proof.add_argument(
         "--force",
         action="store_true",
-        help="with --precision bf16: publish also what is slower than float32 on this machine, or "
-        "cannot be measured on it",
+        help="with --precision bf16 or int8: publish also what is slower than float32 on "
+        "this machine, or cannot be measured on it",
     )
     parser.set_defaults(run=run_build)
 
@@ -94,6 +102,8 @@ def run_build(arguments: argparse.Namespace) -> None:
             "name these with --verify IMAGES"
         )
     wanted = settings_of(arguments)
+    if arguments.calibrate and all(each.precision is not Precision.INT8 for each in wanted):
+        raise SettingsError("--calibrate is for --precision int8: add that, or leave it out")
     labels = read_labels(arguments.labels) if arguments.labels else None
     with onnx_of(
         arguments.model, arguments.size, arguments.head, trust_pickle=arguments.trust_pickle
@@ -122,6 +132,7 @@ def _build(
         source=Path(arguments.model),
         replace=arguments.replace,
         keep=arguments.keep,
+        quantize=_quantization(arguments) if settings.precision is Precision.INT8 else None,
         approve=_approval(arguments, model_file, settings),
     )
     print(
@@ -168,6 +179,20 @@ def _tell_of_old_version(arguments: argparse.Namespace, name: str, version: int)
     gap = gap_line(arguments.repository, name, kept[-1], version) if kept else None
     if gap:
         print(gap, flush=True)
+
+
+def _quantization(arguments: argparse.Namespace) -> Quantize | None:
+    if not arguments.calibrate:
+        return None
+    check_calibration_installed()
+    files = calibration_files(arguments.calibrate)
+
+    def quantize(network: onnx.ModelProto, spec: PipelineSpec) -> onnx.ModelProto:
+        print(f"calibrating int8 with {len(files)} images", flush=True)
+        placement = spec.detector.input.placement
+        return int8_network(network, files, placement, spec.settings.runtime)
+
+    return quantize
 
 
 def _approval(arguments: argparse.Namespace, model_file: Path, settings: BuildSettings) -> Approve:

@@ -132,8 +132,15 @@ def add_pipeline_options(parser: argparse.ArgumentParser) -> None:
         "--precision",
         choices=[*(each.value for each in Precision), BOTH],
         default=Precision.FP32.value,
-        help="of the network's layers; both makes NAME and NAME_fp16; bf16 takes --runtime python "
-        "and is published only where it is faster than float32 (%(default)s)",
+        help="of the network's layers; both makes NAME and NAME_fp16; bf16 takes --runtime python, "
+        "int8 takes --calibrate; both are published only where they are faster than float32 "
+        "(%(default)s)",
+    )
+    parser.add_argument(
+        "--calibrate",
+        nargs="+",
+        metavar="IMAGES",
+        help="with --precision int8: files, folders or patterns, some dozens like those to serve",
     )
     parser.add_argument(
         "--runtime",

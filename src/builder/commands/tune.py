@@ -20,6 +20,7 @@ from builder.pipelines.manifest import Manifest
 from builder.pipelines.publication import mend_repository
 from builder.pipelines.version_changes import KEPT_OLD_VERSIONS, check_keep
 from builder.pipelines.versions import publication_line
+from builder.precision.calibration import calibration_files, int8_of_version
 from builder.serving.server import sigterm_interrupts
 from builder.serving.server_options import check_repository
 from builder.settings import Decoder, Precision
@@ -69,8 +70,14 @@ def add_tune(commands: Commands[argparse.ArgumentParser]) -> None:
         type=_precisions,
         default=(),
         metavar="P,P,...",
-        help="of the network, to try: fp32,bf16; bf16 is faster where the processor has it and "
-        "moves boxes: `framewire verify` shows the cost (as built)",
+        help="of the network, to try: fp32,bf16,int8; those after the first are faster and move "
+        "boxes: `framewire verify` shows the cost (as built)",
+    )
+    parser.add_argument(
+        "--calibrate",
+        nargs="+",
+        metavar="IMAGES",
+        help="with int8 among --precisions: files, folders or patterns",
     )
     parser.add_argument(
         "--max-concurrency",
@@ -119,19 +126,42 @@ def run_tune(arguments: argparse.Namespace) -> None:
         precisions=arguments.precisions,
     )
     measuring = _measuring(arguments, arguments.out / manifest.name)
-    with sigterm_interrupts():
-        tuning = _tune(arguments, manifest, measuring, space)
+    with ExitStack() as stack:
+        stack.enter_context(sigterm_interrupts())
+        int8 = _int8(arguments, manifest, working_folder(stack))
+        tuning = _tune(arguments, manifest, measuring, space, int8)
+        _finish(arguments, measuring, tuning, int8)
+
+
+def _int8(arguments: argparse.Namespace, manifest: Manifest, folder: Path) -> Path | None:
+    """Return the pipeline's network in int8, where that is to be tried."""
+    if Precision.INT8 not in arguments.precisions or manifest.precision is Precision.INT8:
+        return None
+    if not arguments.calibrate:
+        raise TuningError(
+            "int8 is calibrated with images like those that are to be served: name them with "
+            "--calibrate IMAGES, or leave int8 out of --precisions"
+        )
+    tell("calibrating the network in int8")
+    return int8_of_version(
+        arguments.repository, manifest, calibration_files(arguments.calibrate), folder
+    )
+
+
+def _finish(
+    arguments: argparse.Namespace, measuring: Measuring, tuning: Tuning, int8: Path | None
+) -> None:
     files = evidence_files(tuning)
     for name, text in files.items():
         (measuring.out / name).write_text(text)
     print(*evidence_lines(tuning), f"evidence: {measuring.out}", sep="\n", flush=True)
     if not tuning.keeps_bound:
         raise TuningError(
-            f"nothing keeps p99 of {manifest.name} within {tuning.bound_ms:g} ms, the least seen "
-            f"is {tuning.least_p99_ms:.1f} ms: nothing was changed, allow more with --p99-ms"
+            f"nothing keeps p99 of {tuning.manifest.name} within {tuning.bound_ms:g} ms, the least "
+            f"seen is {tuning.least_p99_ms:.1f} ms: nothing was changed, allow more with --p99-ms"
         )
     if tuning.changes and not arguments.no_write:
-        _publish(arguments, tuning, files)
+        _publish(arguments, tuning, files, int8)
 
 
 def _measuring(arguments: argparse.Namespace, out: Path) -> Measuring:
@@ -154,7 +184,11 @@ def _measuring(arguments: argparse.Namespace, out: Path) -> Measuring:
 
 
 def _tune(
-    arguments: argparse.Namespace, manifest: Manifest, measuring: Measuring, space: Space
+    arguments: argparse.Namespace,
+    manifest: Manifest,
+    measuring: Measuring,
+    space: Space,
+    int8: Path | None,
 ) -> Tuning:
     machine = describe_machine()
     names = model_names(manifest.name)
@@ -170,6 +204,7 @@ def _tune(
             folder=folder,
             bound_ms=arguments.p99_ms,
             most=arguments.max_concurrency,
+            int8=int8,
         )
         found = search(present_choice(manifest), space, bench.attempt)
         same = found.best is found.present or found.best.score is None
@@ -187,9 +222,13 @@ def _tune(
     )
 
 
-def _publish(arguments: argparse.Namespace, tuning: Tuning, files: Mapping[str, str]) -> None:
+def _publish(
+    arguments: argparse.Namespace, tuning: Tuning, files: Mapping[str, str], int8: Path | None
+) -> None:
     name, choice = tuning.manifest.name, tuning.found.best.choice
-    publish_choice(arguments.repository, tuning.manifest, choice, files, keep=arguments.keep)
+    publish_choice(
+        arguments.repository, tuning.manifest, choice, files, keep=arguments.keep, int8=int8
+    )
     print(publication_line(arguments.repository, name))
     if choice.decoder is Decoder.SCALED and tuning.manifest.decoder is not Decoder.SCALED:
         print(

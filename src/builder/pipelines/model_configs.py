@@ -192,8 +192,8 @@ def _in_onnxruntime(config: pb.ModelConfig, spec: PipelineSpec) -> pb.ModelConfi
         accelerator = config.optimization.execution_accelerators.gpu_execution_accelerator.add(
             name="tensorrt"
         )
-        half = spec.settings.precision is Precision.FP16
-        accelerator.parameters["precision_mode"] = "FP16" if half else "FP32"
+        modes = {Precision.FP16: "FP16", Precision.INT8: "INT8"}
+        accelerator.parameters["precision_mode"] = modes.get(spec.settings.precision, "FP32")
     return config
 
 

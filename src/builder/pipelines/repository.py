@@ -119,6 +119,7 @@ def build_pipeline(
     source: Path | None = None,
     replace: bool = False,
     keep: int = KEPT_OLD_VERSIONS,
+    quantize: Callable[[onnx.ModelProto, PipelineSpec], onnx.ModelProto] | None = None,
     approve: Callable[[Path, PipelineSpec], None] | None = None,
 ) -> PipelineSpec:
     """Build the models of a pipeline from an ONNX detector and publish them.
@@ -136,6 +137,8 @@ def build_pipeline(
         replace: whether to begin anew with version 1, in place of whatever has these models' names
             and of all its versions; they are kept until every new one is in place.
         keep: old versions to keep.
+        quantize: called with the network in float32 where the settings want int8, and with what is
+            built; returns it in int8, see :mod:`builder.precision.calibration`.
         approve: called with the finished models, laid out as a repository that can be served, and
             with what they are; raises to refuse them.
 
@@ -153,6 +156,13 @@ def build_pipeline(
         settings = with_fields(settings, precision=Precision.FP16)
     spec = PipelineSpec(settings.with_defaults(detector.defaults), detector)
     network = network_graph(spec.detector, spec.settings)
+    if spec.settings.precision is Precision.INT8:
+        if quantize is None:
+            raise SettingsError(
+                "--precision int8 is calibrated with images like those that are to be served: name "
+                "them with --calibrate IMAGES"
+            )
+        network = quantize(network, spec)
     name = (source or model_file).name
     trial = try_network(network, spec.detector, spec.settings, name=name)
     spec = with_fields(spec, trial=trial)

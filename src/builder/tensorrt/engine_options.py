@@ -171,8 +171,9 @@ def _precision(precision: EnginePrecision, manifest: Manifest, known: str | None
         # From TensorRT 11 on every network is strongly typed; 10 has to be told.
         if known is None or STRONGLY_TYPED in known:
             return [STRONGLY_TYPED]
-        old = known is not None and "--fp16" in known
-        return ["--fp16"] if old and manifest.precision is Precision.FP16 else []
+        # Older ones take no type that they were not given leave for.
+        leave = {Precision.FP16: "--fp16", Precision.INT8: "--int8"}.get(manifest.precision, "")
+        return [leave] if leave and leave in known else []
     option = f"--{precision.value}"
     if known is not None and option not in known:
         raise SettingsError(

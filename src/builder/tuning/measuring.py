@@ -34,6 +34,7 @@ class Bench:
         folder: for repositories to serve.
         bound_ms: of the 99th percentile.
         most: requests in flight.
+        int8: the version's network in int8, where that is tried.
     """
 
     measuring: Measuring
@@ -44,6 +45,7 @@ class Bench:
     folder: Path
     bound_ms: float
     most: int
+    int8: Path | None = None
 
     def attempt(self, choice: Choice, best: Trial | None) -> Trial:
         """Measure a choice under growing loads, begun near the best load of the best trial."""
@@ -89,7 +91,7 @@ class Bench:
     def _served(self, choice: Choice) -> Iterator[MeasuredServer]:
         folder = Path(tempfile.mkdtemp(dir=self.folder)) / "pipeline"
         with measured_server(
-            stage_retuned(self.repository, self.manifest, choice, folder)
+            stage_retuned(self.repository, self.manifest, choice, folder, self.int8)
         ) as server:
             yield server
 

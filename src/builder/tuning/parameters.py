@@ -15,7 +15,7 @@ Space = Mapping[str, Sequence[object]]
 # Their networks have float32 weights, of which those of the others can be made.
 OF_FLOAT32 = frozenset({Precision.FP32, Precision.BF16})
 # float16 is not among them: the embedded Triton computes it in float32.
-TUNED_PRECISIONS = (Precision.FP32, Precision.BF16)
+TUNED_PRECISIONS = (Precision.FP32, Precision.BF16, Precision.INT8)
 
 
 @dataclass(frozen=True)

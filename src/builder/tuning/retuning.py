@@ -19,6 +19,7 @@ from builder.pipelines.model_configs import NETWORK_FILE
 from builder.pipelines.pipeline_models import models_in, models_of
 from builder.pipelines.repository import SETTINGS_FILE
 from builder.pipelines.version_changes import KEPT_OLD_VERSIONS, new_version
+from builder.settings import Precision
 from builder.tuning.parameters import Choice
 from thin_client.contract import model_names
 
@@ -68,7 +69,9 @@ def _built_before(manifest: Manifest, missing: Sequence[str]) -> str:
     )
 
 
-def stage_retuned(repository: Path, manifest: Manifest, choice: Choice, folder: Path) -> Path:
+def stage_retuned(
+    repository: Path, manifest: Manifest, choice: Choice, folder: Path, int8: Path | None = None
+) -> Path:
     """Make a repository that holds one version with other settings, its network linked; return it.
 
     Args:
@@ -76,6 +79,7 @@ def stage_retuned(repository: Path, manifest: Manifest, choice: Choice, folder: 
         manifest: of the version.
         choice: the settings.
         folder: to make.
+        int8: the version's network in int8, where the choice wants that.
     """
     version = str(manifest.version)
     for model in models_in(repository, manifest.name):
@@ -83,17 +87,20 @@ def stage_retuned(repository: Path, manifest: Manifest, choice: Choice, folder: 
             repository / model / version, folder / model / version, copy_function=_copy_or_link
         )
         shutil.copyfile(folder / model / version / CONFIG_FILE, folder / model / CONFIG_FILE)
-    write_choice(folder, manifest, choice)
+    write_choice(folder, manifest, choice, int8)
     return folder
 
 
-def write_choice(models: Path, manifest: Manifest, choice: Choice) -> None:
+def write_choice(
+    models: Path, manifest: Manifest, choice: Choice, int8: Path | None = None
+) -> None:
     """Write settings into the configs and the settings files of a version, and its manifest.
 
     Args:
         models: a folder laid out as a repository that holds this version only.
         manifest: of the version.
         choice: the settings.
+        int8: the version's network in int8, where the choice wants that.
 
     Raises:
         InvalidPipelineError: a config is damaged.
@@ -115,6 +122,10 @@ def write_choice(models: Path, manifest: Manifest, choice: Choice) -> None:
         file.write_text(json.dumps(settings, indent=1, ensure_ascii=False) + "\n")
     if choice.precision is not manifest.precision:
         file = models / names.network / version / SETTINGS_FILE
+        if choice.precision is Precision.INT8 and int8 is not None:
+            network = file.with_name(NETWORK_FILE)
+            network.unlink()
+            shutil.copyfile(int8, network)
         settings = json.loads(file.read_text()) | {"precision": choice.precision.value}
         file.write_text(json.dumps(settings, indent=1, ensure_ascii=False) + "\n")
     write_manifest(models / names.ensemble / version, replace(manifest, **vars(choice)))
@@ -127,6 +138,7 @@ def publish_choice(
     evidence: Mapping[str, str],
     *,
     keep: int = KEPT_OLD_VERSIONS,
+    int8: Path | None = None,
 ) -> int:
     """Publish a version with other settings as the pipeline's next one; return its number.
 
@@ -136,6 +148,7 @@ def publish_choice(
         choice: the settings.
         evidence: texts of files to put beside the new version's manifest, by name.
         keep: old versions to keep.
+        int8: the version's network in int8, where the choice wants that.
 
     Raises:
         TuningError: another version has become the active one.
@@ -147,7 +160,7 @@ def publish_choice(
                 f"{measured.name} was built anew while version {measured.version} was measured: "
                 "run `framewire tune` again"
             )
-        write_choice(staged.models, staged.manifest, choice)
+        write_choice(staged.models, staged.manifest, choice, int8)
         for file, text in evidence.items():
             (staged.folder(measured.name) / file).write_text(text)
     return staged.version
