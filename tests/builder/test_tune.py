@@ -59,6 +59,8 @@ def test_a_pipeline_of_another_builder(
         (["--instances", "1,0"], "--instances must be from 1 to 256, got 0"),
         (["--keep", "0"], "--keep must be at least 1"),
         (["--name", "other"], "has no pipeline other"),
+        (["--precisions", "bf16,int8"], "name them with --calibrate IMAGES"),
+        (["--precisions", "fp32,bf16"], "there is no perf_analyzer at nowhere"),
         ([], "there is no perf_analyzer at nowhere"),
     ],
 )
@@ -75,6 +77,7 @@ def test_what_cannot_be_done_is_a_sentence(
         (["--p99-ms", "0"], "must be more than 0, got 0"),
         (["--p99-ms", "nan"], "must be more than 0, got nan"),
         (["--instances", "two"], "argument --instances"),
+        (["--precisions", "fp32,fp16"], "'fp16' is none of fp32, bf16, int8"),
     ],
 )
 def test_options_that_mean_nothing(

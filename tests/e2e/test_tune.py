@@ -20,7 +20,7 @@ from builder.cli import main
 from builder.pipelines.manifest import active_version, read_manifest
 from builder.pipelines.repository import build_pipeline
 from builder.serving.model_processes import stubs
-from builder.settings import BuildSettings, Decoder
+from builder.settings import BuildSettings, Decoder, Precision
 from builder.tuning import measuring
 from tests import images
 from tests.conftest import ROOT
@@ -97,6 +97,7 @@ def test_the_winner_is_published_served_and_taken_back(
         "instances": 3,
         "decode_threads": 0,
         "max_batch": 4,
+        "precision": "fp32",
     }
     assert (repository / "tiny" / "2" / "tuning.txt").read_text() in printed
 
@@ -141,11 +142,37 @@ def test_scaled_decoding_is_tried_with_leave_and_its_price_is_told(
         answers(server)
 
 
+def test_precisions_are_tried_when_named_and_their_price_is_told(
+    repository: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    measured = faster_where(
+        monkeypatch,
+        lambda settings: settings["precision"] == "bf16",
+        model="tiny_network",
+        key="precision",
+    )
+    narrow = ["--instances", "1", "--decode-threads", "0", "--max-batch", "4"]
+    assert tune(repository, *narrow) == 0
+    assert measured == {"fp32"}
+    assert tune(repository, *narrow, "--precisions", "bf16") == 0
+    assert measured == {"fp32", "bf16"}
+    assert "bf16 moves boxes and scores: `framewire verify` shows" in capsys.readouterr().out
+    assert read_manifest(repository, "tiny").precision is Precision.BF16
+    with serving(repository) as server:
+        answers(server)
+
+
 def faster_where(
-    monkeypatch: pytest.MonkeyPatch, faster: Callable[[dict[str, str]], bool]
+    monkeypatch: pytest.MonkeyPatch,
+    faster: Callable[[dict[str, str]], bool],
+    *,
+    model: str = "tiny_preprocess",
+    key: str = "decoder",
 ) -> set[str]:
-    """Real servers, some of them fast by what their processes read; returns their decoders."""
-    decoders: set[str] = set()
+    """Real servers, some of them fast by what a model reads; returns the values of one key."""
+    values: set[str] = set()
     folders: dict[str, Path] = {}
     real = measuring.measured_server
 
@@ -158,15 +185,15 @@ def faster_where(
     def profile(
         _analyzer: object, server: MeasuredServer, load: Load, *_: object, **__: object
     ) -> Profile:
-        folder = folders[server.target.grpc_url] / "tiny_preprocess" / "1"
+        folder = folders[server.target.grpc_url] / model / "1"
         settings = json.loads((folder / "settings.json").read_text())
-        decoders.add(settings["decoder"])
+        values.add(settings[key])
         found = replace(MEASURED, images_per_s=200.0 if faster(settings) else 100.0)
         return Profile(load, found, (), {})
 
     monkeypatch.setattr(measuring, "measured_server", measured_server)
     monkeypatch.setattr(measuring, "profile", profile)
-    return decoders
+    return values
 
 
 def test_a_bound_that_nothing_keeps_is_a_sentence(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -20,7 +20,11 @@ from builder.pipelines.manifest import Manifest
 from builder.pipelines.publication import mend_repository
 from builder.pipelines.version_changes import KEPT_OLD_VERSIONS, check_keep
 from builder.pipelines.versions import publication_line
-from builder.precision.calibration import calibration_files, int8_of_version
+from builder.precision.calibration import (
+    calibration_files,
+    check_calibration_installed,
+    int8_of_version,
+)
 from builder.serving.server import sigterm_interrupts
 from builder.serving.server_options import check_repository
 from builder.settings import Decoder, Precision
@@ -125,27 +129,30 @@ def run_tune(arguments: argparse.Namespace) -> None:
         allow_scaled=arguments.allow_scaled,
         precisions=arguments.precisions,
     )
+    images = _calibration(arguments, manifest)
     measuring = _measuring(arguments, arguments.out / manifest.name)
     with ExitStack() as stack:
         stack.enter_context(sigterm_interrupts())
-        int8 = _int8(arguments, manifest, working_folder(stack))
+        int8 = None
+        if images:
+            tell(f"calibrating the network in int8 with {len(images)} images")
+            folder = working_folder(stack)
+            int8 = int8_of_version(arguments.repository, manifest, images, folder)
         tuning = _tune(arguments, manifest, measuring, space, int8)
         _finish(arguments, measuring, tuning, int8)
 
 
-def _int8(arguments: argparse.Namespace, manifest: Manifest, folder: Path) -> Path | None:
-    """Return the pipeline's network in int8, where that is to be tried."""
+def _calibration(arguments: argparse.Namespace, manifest: Manifest) -> Sequence[Path]:
+    """Return the images to quantise the network with; none where int8 is not to be tried."""
     if Precision.INT8 not in arguments.precisions or manifest.precision is Precision.INT8:
-        return None
+        return ()
     if not arguments.calibrate:
         raise TuningError(
             "int8 is calibrated with images like those that are to be served: name them with "
             "--calibrate IMAGES, or leave int8 out of --precisions"
         )
-    tell("calibrating the network in int8")
-    return int8_of_version(
-        arguments.repository, manifest, calibration_files(arguments.calibrate), folder
-    )
+    check_calibration_installed()
+    return calibration_files(arguments.calibrate)
 
 
 def _finish(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
@@ -118,3 +118,20 @@ def test_a_network_that_reads_no_precision_gets_no_other(repository: Path) -> No
     check_retunable(repository, manifest)
     with pytest.raises(TuningError, match="built before there was precision to choose: build"):
         check_retunable(repository, manifest, precision=True)
+
+
+def test_a_network_in_int8_takes_the_place_of_the_version_s_own(
+    repository: Path, tmp_path: Path
+) -> None:
+    manifest = read_manifest(repository, "tiny")
+    int8 = tmp_path / "int8.onnx"
+    int8.write_bytes(b"in int8")
+    choice = replace(CHOICE, precision=Precision.INT8)
+    staged = stage_retuned(repository, manifest, choice, tmp_path / "staged", int8)
+    publish_choice(repository, manifest, choice, EVIDENCE, int8=int8)
+    own = (repository / "tiny_network" / "1" / "model.onnx").read_bytes()
+    assert own != b"in int8"
+    for folder in (staged / "tiny_network" / "1", repository / "tiny_network" / "2"):
+        assert (folder / "model.onnx").read_bytes() == b"in int8"
+        assert json.loads((folder / "settings.json").read_text()) == {"precision": "int8"}
+    assert read_manifest(repository, "tiny").precision is Precision.INT8
