@@ -6,6 +6,7 @@ import time
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+import triton_python_backend_utils as pb_utils
 from contract import CANDIDATES, FRAME
 
 from cores import allowed_cores
@@ -18,6 +19,7 @@ from triton_requests import (
     is_abandoned,
     response,
     version_folder,
+    version_settings,
 )
 
 if TYPE_CHECKING:
@@ -35,7 +37,10 @@ class TritonPythonModel:
     def initialize(self, args: dict[str, str]) -> None:
         """Compile the network for this processor, run it, start the threads."""
         cores = allowed_cores()
-        self._network = Network(version_folder(args) / "model.onnx", cores)
+        precision = version_settings(args)["precision"]
+        self._network = Network(version_folder(args) / "model.onnx", cores, precision)
+        if self._network.remark:
+            pb_utils.Logger.log_warn(f"{args['model_name']}: {self._network.remark}")
         self._runs = FrameRuns(self._network, cores)
 
     def execute(self, requests: list[Any]) -> list[Any]:

@@ -28,6 +28,10 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
+# As the builder writes it into a version's settings: float32 weights, computed in bfloat16.
+BFLOAT16 = "bf16"
+
+
 class Network:
     """A network compiled twice: for one frame on all cores, and for a frame on each core.
 
@@ -38,16 +42,24 @@ class Network:
         onnx_file: a network as the builder writes it: uint8 ``[n, height, width, 3]`` in, float32
             ``[n, K, 6]`` out.
         cores: that it may keep busy.
+        precision: of the build's settings. ``bf16`` is computed in bfloat16 where the processor
+            does, and everything else in what the file says.
+
+    Attributes:
+        remark: what a person should know about the precision, or nothing.
 
     Raises:
         RuntimeError: OpenVINO cannot read or compile the file.
     """
 
-    def __init__(self, onnx_file: Path, cores: int) -> None:
+    def __init__(self, onnx_file: Path, cores: int, precision: str = "fp32") -> None:
         core = ov.Core()
         model = core.read_model(onnx_file)
-        self._alone = _compiled(core, model, cores, streams=1)
-        self._apart = _compiled(core, model, cores, streams=cores) if cores > 1 else self._alone
+        arithmetic, self.remark = _arithmetic(core, precision)
+        self._alone = _compiled(core, model, cores, arithmetic, streams=1)
+        self._apart = (
+            _compiled(core, model, cores, arithmetic, streams=cores) if cores > 1 else self._alone
+        )
         # A request holds the inputs and outputs of one run. They are made here, in one thread,
         # while nothing runs.
         self._idle_alone = _requests(self._alone, 1)
@@ -93,15 +105,34 @@ def _requests(compiled: ov.CompiledModel, count: int) -> SimpleQueue[ov.InferReq
     return idle
 
 
-def _compiled(core: ov.Core, model: ov.Model, cores: int, *, streams: int) -> ov.CompiledModel:
+def computes_bfloat16(core: ov.Core) -> bool:
+    """Return whether the processor has instructions for it; OpenVINO would emulate them."""
+    return "BF16" in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+
+
+def _arithmetic(core: ov.Core, precision: str) -> tuple[ov.Type, str]:
+    """Return what is computed in, and what a person should know about it."""
+    if precision != BFLOAT16:
+        return ov.Type.f32, ""
+    if computes_bfloat16(core):
+        return ov.Type.bf16, ""
+    return ov.Type.f32, (
+        "this processor computes no bfloat16 (the flags in /proc/cpuinfo have neither avx512_bf16 "
+        "nor amx_bf16), so that float32 is computed instead of --precision bf16"
+    )
+
+
+def _compiled(
+    core: ov.Core, model: ov.Model, cores: int, arithmetic: ov.Type, *, streams: int
+) -> ov.CompiledModel:
     many = streams > 1
     return core.compile_model(
         model,
         "CPU",
         {
             # Left alone it computes in bfloat16 where the processor can: twice as fast, but
-            # boxes move by more than a pixel and scores by more than 0.01.
-            hints.inference_precision: ov.Type.f32,
+            # boxes move by more than a pixel and scores by more than 0.01. Who wants that says so.
+            hints.inference_precision: arithmetic,
             hints.performance_mode: hints.PerformanceMode.THROUGHPUT
             if many
             else hints.PerformanceMode.LATENCY,
