@@ -12,6 +12,7 @@ import onnxruntime
 import openvino as ov
 import pytest
 from numpy.typing import NDArray
+from onnx import numpy_helper
 from openvino.properties import hint
 
 from builder.cli import main
@@ -109,11 +110,24 @@ def test_the_body_is_quantised_and_the_head_is_not(for_openvino: onnx.ModelProto
     assert set(quantised.values()) <= {"DequantizeLinear", "Split", "Concat", "Reshape"}
 
 
-def test_what_is_joined_shares_a_scale(network: onnx.ModelProto) -> None:
-    groups = int8_layers(network).groups
-    split, neck = "/model.2/cv1/act/Mul_output_0", "/model.2/m.0/Add_output_0"
-    assert len([group for group in groups if split in group and neck in group]) == 1
-    assert len({name for group in groups for name in group}) == sum(map(len, groups))
+def test_what_is_joined_shares_a_scale(for_openvino: onnx.ModelProto) -> None:
+    makers = {name: node for node in for_openvino.graph.node for name in node.output}
+
+    def scales(name: str) -> set[str]:
+        node = makers[name]
+        if node.op_type == "DequantizeLinear":
+            return {node.input[1]}
+        return set().union(*map(scales, node.input if node.op_type == "Concat" else node.input[:1]))
+
+    values = {each.name: numpy_helper.to_array(each) for each in for_openvino.graph.initializer}
+    joined = [
+        scales(node.input[0])
+        for node in for_openvino.graph.node
+        if node.op_type == "Conv" and node.input[1] in makers
+    ]
+    assert max(map(len, joined)) > 1
+    for names in joined:
+        assert len({float(values[name]) for name in names}) == 1, names
 
 
 def test_both_ways_to_count_steps_stand_for_the_same_numbers(
