@@ -11,7 +11,7 @@ Prints Markdown. Needs the extra ``verify``.
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -24,7 +24,8 @@ from openvino.properties import hint
 
 from builder.detectors.detector import Detector, read_detector
 from builder.network_graph import network_graph
-from builder.settings import BuildSettings
+from builder.precision.calibration import calibration_files, int8_network
+from builder.settings import BuildSettings, Runtime
 from builder.settings import Precision as NetworkPrecision
 from builder.verification.evaluation import Precision, mean_average_precision
 from builder.verification.found import Thresholds
@@ -46,10 +47,17 @@ EVALUATE = replace(PREDICT, conf=0.001)
 MOST_CANDIDATES = 3840
 
 
-def open_vino(detector: Detector, precision: NetworkPrecision, arithmetic: ov.Type) -> Run:
+def open_vino(
+    detector: Detector,
+    precision: NetworkPrecision,
+    arithmetic: ov.Type,
+    calibrate: Sequence[Path] = (),
+) -> Run:
     """Return the network step that the builder makes, with as many candidates as it can give."""
     settings = BuildSettings("accuracy", candidates=MOST_CANDIDATES, precision=precision)
     graph = network_graph(detector, settings.with_defaults(detector.defaults))
+    if calibrate:
+        graph = int8_network(graph, calibrate, detector.input.placement, Runtime.PYTHON)
     model = ov.Core().compile_model(
         ov.Core().read_model(graph.SerializeToString()),
         "CPU",
@@ -146,7 +154,7 @@ def averaged(size: tuple[int, int]) -> Callable[[bytes], NDArray[np.uint8]]:
     return shrink
 
 
-def network_variants(detector: Detector) -> Iterator[tuple[str, Look]]:
+def network_variants(detector: Detector, calibrate: Sequence[Path]) -> Iterator[tuple[str, Look]]:
     """Yield ways to compute, by name."""
     run = open_vino(detector, NetworkPrecision.FP32, ov.Type.f32)
     counts = {min(count, detector.boxes or count) for count in (MOST_CANDIDATES, 1000, 300, 100)}
@@ -164,6 +172,9 @@ def network_variants(detector: Detector) -> Iterator[tuple[str, Look]]:
         "`--precision fp16`, float16 arithmetic",
         whole(detector, open_vino(detector, NetworkPrecision.FP16, ov.Type.f16)),
     )
+    if calibrate:
+        run = open_vino(detector, NetworkPrecision.INT8, ov.Type.f32, calibrate)
+        yield f"`--precision int8`, {len(calibrate)} images", whole(detector, run)
 
 
 def decoding_variants(
@@ -189,6 +200,7 @@ def main() -> None:
     parser.add_argument("shortcuts", choices=("network", "decoding"))
     parser.add_argument("model", type=Path)
     parser.add_argument("images", nargs="+")
+    parser.add_argument("--calibrate", nargs="+", help="images for int8, which is left out else")
     arguments = parser.parse_args()
 
     detector = read_detector(arguments.model)
@@ -242,7 +254,8 @@ def main() -> None:
     if arguments.shortcuts == "decoding":
         variants = decoding_variants(detector, reference, smallest)
     else:
-        variants = network_variants(detector)
+        calibrate = calibration_files(arguments.calibrate) if arguments.calibrate else []
+        variants = network_variants(detector, calibrate)
         if not detector.finished:
             own, low = (replace(each, multi_label=True) for each in (PREDICT, EVALUATE))
             print_row("reference, multi-label", seen, own=own, low=low)
