@@ -2,8 +2,8 @@
 
 The layers run in float16; what follows the last of them, decoding boxes and choosing among them,
 stays in float32: beyond 512 pixels float16 knows only every half pixel, and there is next to
-nothing to save. (``onnxconverter-common`` 1.16 wrote graphs that ONNX's checker refuses for RT-DETR,
-hence this file.)
+nothing to save. (``onnxconverter-common`` 1.16 wrote graphs that ONNX's checker refuses for
+RT-DETR, hence this file.)
 """
 
 from __future__ import annotations
