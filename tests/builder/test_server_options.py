@@ -1,11 +1,18 @@
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
 
 from builder.cli import main
-from builder.serving.server_options import ModelControl, ServerOptions, triton_arguments
+from builder.errors import RepositoryError
+from builder.serving.server_options import (
+    ModelControl,
+    ServerOptions,
+    check_repository,
+    triton_arguments,
+)
 
 
 def arguments(**options: object) -> list[str]:
@@ -37,3 +44,12 @@ def test_a_poll_more_often_than_triton_can_is_refused(capsys: pytest.CaptureFixt
     assert main(["serve", "--control", "poll", "--poll-seconds", "0"]) == 1
     error = capsys.readouterr().err
     assert error == "framewire: --poll-seconds must be at least 1, got 0\n"
+
+
+@pytest.mark.parametrize("exists", [False, True])
+def test_commands_that_are_told_quote_the_repository(tmp_path: Path, exists: bool) -> None:
+    repository = tmp_path / "the models[v1]"
+    if exists:
+        repository.mkdir()
+    with pytest.raises(RepositoryError, match=re.escape(f"--repository '{repository}'`")):
+        check_repository(repository)

@@ -146,8 +146,9 @@ def _build(
     if spec.settings.precision in FOR_SPEED and not arguments.verify:
         print(
             f"what {spec.settings.precision.value} loses of what the detector finds was not "
-            f"measured: add --verify IMAGES, or run `framewire verify {arguments.model} IMAGES "
-            f"--repository {arguments.repository} --name {settings.name}`",
+            f"measured: add --verify IMAGES, or run `framewire verify "
+            f"{shlex.quote(str(arguments.model))} IMAGES "
+            f"--repository {shlex.quote(str(arguments.repository))} --name {settings.name}`",
             flush=True,
         )
     if spec.version > 1:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -87,7 +88,7 @@ def facts_of(repository: Path) -> tuple[PipelineFacts, ...]:
     if not names:
         raise RepositoryError(
             f"{repository} holds no pipelines to deploy: make one with `framewire build MODEL.onnx "
-            f"--name NAME --repository {repository}`"
+            f"--name NAME --repository {shlex.quote(str(repository))}`"
         )
     return tuple(_facts(repository, name) for name in names)
 

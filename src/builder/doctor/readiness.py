@@ -221,5 +221,6 @@ def look_at_served_versions(case: Case) -> Seen | None:
 
 def _reload(running: RunningTriton, repository: str, name: str) -> str:
     if option_of(running.process, "--model-control-mode") in {EXPLICIT, "poll"}:
-        return f"`framewire load {name} --repository {repository} --url {running.url}`"
+        where = f"--repository {shlex.quote(repository)} --url {running.url}"
+        return f"`framewire load {name} {where}`"
     return "start the server again; with `framewire serve --control explicit` it can be told"

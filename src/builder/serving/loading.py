@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
@@ -80,7 +81,8 @@ def not_served_line(options: ServerOptions, name: str, why: str) -> str:
         return f"{what}; once it is mended, start the server again"
     scheme = "grpcs://" if options.access.certificate else ""
     return (
-        f"{what}; once it is mended, `framewire load {name} --repository {options.repository} "
+        f"{what}; once it is mended, `framewire load {name} --repository "
+        f"{shlex.quote(str(options.repository))} "
         f"--url {scheme}{options.local_address}:{options.grpc_port}` has it served beside the "
         "others"
     )

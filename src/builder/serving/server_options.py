@@ -5,6 +5,7 @@ from __future__ import annotations
 import enum
 import os
 import re
+import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -213,12 +214,12 @@ def check_repository(repository: Path) -> None:
     if not repository.is_dir():
         raise RepositoryError(
             f"there is no model repository {repository}: make one with `framewire build MODEL.onnx "
-            f"--name NAME --repository {repository}`"
+            f"--name NAME --repository {shlex.quote(str(repository))}`"
         )
     if not any(repository.glob("*/config.pbtxt")):
         raise RepositoryError(
             f"{repository} holds no models: make some with `framewire build MODEL.onnx "
-            f"--name NAME --repository {repository}`"
+            f"--name NAME --repository {shlex.quote(str(repository))}`"
         )
     for model in repository.iterdir():
         # Triton puts the name into a shell command, unquoted.
