@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -82,7 +82,19 @@ def image(request: pytest.FixtureRequest) -> Image:
 def start(image: Image) -> Iterator[StartContainer]:
     """Start containers of the image: ``start(repository=...)``; they are removed after the test."""
     with ExitStack() as stack:
-        yield lambda **options: stack.enter_context(container_of(image, **options))
+
+        def started(**options: Any) -> FramewireContainer:
+            container = stack.enter_context(container_of(image, **options))
+            # Pytest shows it where the test fails.
+            stack.callback(_print_logs, container)
+            return container
+
+        yield started
+
+
+def _print_logs(container: FramewireContainer) -> None:
+    with suppress(Exception):  # some tests have removed theirs
+        print(container.logs)
 
 
 def container_of(image: Image, **options: Any) -> FramewireContainer:
