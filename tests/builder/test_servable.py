@@ -7,7 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from builder.benchmark.repositories import usual_recipe
 from builder.errors import EmbeddedUnavailableError, RepositoryError
+from builder.pipelines.pipeline_models import all_names
 from builder.pipelines.repository import build_pipeline
 from builder.pipelines.servable import check_servable, unservable
 from builder.pipelines.version_changes import new_version
@@ -16,6 +18,7 @@ from builder.serving.load_failures import load_failures, short_reason
 from builder.serving.server_options import ServerOptions, served_models, triton_arguments
 from builder.serving.shared_memory import shared_memory_bytes
 from builder.settings import BuildSettings, Runtime
+from tests.conftest import ROOT
 from tests.e2e.conftest import build_tiny
 from tests.tiny_detector import save_tiny_detector
 
@@ -148,3 +151,9 @@ def test_reasons_are_found_in_tritons_log_and_told_in_a_line() -> None:
         "a": "'max_batch_size' must be non-negative value for a",
         "b": 'Internal: OSError: one two "b/1/model.onnx"',
     }
+
+
+def test_others_models_that_are_named_like_steps_are_no_pipeline_of_ours(tmp_path: Path) -> None:
+    usual = usual_recipe(ROOT / "benchmarks", tmp_path / "usual")
+    assert all_names(usual) == ()
+    assert unservable(usual) == {}

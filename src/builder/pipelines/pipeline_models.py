@@ -50,7 +50,8 @@ def models_in(repository: Path, name: str) -> tuple[str, ...]:
 def all_names(repository: Path) -> tuple[str, ...]:
     """Return the names of all pipelines in a repository, the damaged ones too, sorted.
 
-    One whose ensemble is damaged still has its manifests, or its steps.
+    One whose ensemble is damaged still has its manifests, or its steps and ``NAME_bls``, which
+    other people's models of such names have not.
     """
     if not repository.is_dir():
         return ()
@@ -58,7 +59,8 @@ def all_names(repository: Path) -> tuple[str, ...]:
     names = {manifest.parent.parent.name for manifest in repository.glob(MANIFESTS)}
     for folder in folders:
         name = folder.removesuffix("_network")
-        if folder != name and model_names(name).postprocess in folders:
+        names_of = model_names(name)
+        if folder != name and {names_of.postprocess, names_of.bls} <= folders:
             names.add(name)
     return tuple(sorted(names))
 
