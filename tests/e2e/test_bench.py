@@ -198,7 +198,8 @@ def test_the_report_is_one_file_that_says_everything(bench: tuple[str, Path]) ->
     printed, out = bench
     report = (out / "report.html").read_text()
     assert not re.search(r"(?:src|href)=|https?://|<script|@import", report)
-    assert report.count("<svg") == 8
+    # Without bfloat16 one match has no rounds to draw.
+    assert report.count("<svg") == 8 + ("target p1: not measured" not in bench[0])
     for said in ("cores to use", "usual recipe", "sweet spot, batch size", "knee, requests in"):
         assert said in report
         assert said in printed
