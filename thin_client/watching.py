@@ -29,7 +29,7 @@ class Watch:
     """Has ``lost`` called whenever a connection of a ``grpc.Channel`` is lost.
 
     Args:
-        channel: open.
+        channel: open; closed when the object of ``lost`` is no longer used, or Python ends.
         lost: a bound method, called in a thread of gRPC's; its object is not kept alive.
     """
 
@@ -49,6 +49,9 @@ class Watch:
 
         self._look = look
         self._ended = False
+        # As Python ends it stops the thread that polls wherever it is, and a channel that is open
+        # then waits for that thread for ever. So it is closed before, or with the object.
+        weakref.finalize(lost.__self__, self._close_all)  # type: ignore[attr-defined]
         channel.subscribe(look)
 
     def close(self) -> None:
@@ -59,6 +62,10 @@ class Watch:
         self._looked.wait(_BEGUN_WITHIN_S)
         self._channel.unsubscribe(self._look)
         time.sleep(_STEP_S)
+
+    def _close_all(self) -> None:
+        self.close()
+        self._channel.close()
 
 
 class AsyncWatch:
