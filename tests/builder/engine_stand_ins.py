@@ -16,11 +16,12 @@ import os
 import sys
 from pathlib import Path
 
+import onnx
 import pytest
 
 from builder.cli import main
 from builder.pipelines.repository import build_pipeline
-from builder.settings import BuildSettings, Runtime
+from builder.settings import BuildSettings, Runtime, Shape
 from builder.tensorrt.plan import Machine
 from tests.tiny_detector import save_tiny_detector
 
@@ -94,8 +95,8 @@ SHARED_OPTIONS = (
     *("--onnx", "--saveEngine", "--minShapes", "--optShapes", "--maxShapes", "--memPoolSize"),
     *("--timingCacheFile", "--skipInference", "--noTF32", "--versionCompatible"),
 )
-TENSORRT_10 = (*SHARED_OPTIONS, "--stronglyTyped", "--fp16", "--best")
-TENSORRT_11 = SHARED_OPTIONS
+TENSORRT_10 = (*SHARED_OPTIONS, "--profile", "--stronglyTyped", "--fp16", "--best")
+TENSORRT_11 = (*SHARED_OPTIONS, "--profile")
 TENSORRT_8 = (*SHARED_OPTIONS, "--fp16", "--best")
 NAMING_FILES = ("--onnx", "--saveEngine", "--timingCacheFile")
 
@@ -103,10 +104,20 @@ NAMING_FILES = ("--onnx", "--saveEngine", "--timingCacheFile")
 L4 = Machine("10.5.0.18", "8.9", "NVIDIA L4")
 
 
-def tensorrt_repository(folder: Path, name: str = "tiny", **settings: object) -> Path:
+def tensorrt_repository(
+    folder: Path,
+    name: str = "tiny",
+    detector: onnx.ModelProto | None = None,
+    **settings: object,
+) -> Path:
     """Build a pipeline of the tiny detector whose network is a TensorRT plan."""
-    options = {"max_batch": 4, "runtime": Runtime.TENSORRT, **settings}
-    model = save_tiny_detector(folder / "tiny.onnx")
+    options = {
+        "max_batch": 4,
+        "runtime": Runtime.TENSORRT,
+        "shape": Shape.SQUARE,
+        **settings,
+    }
+    model = save_tiny_detector(folder / "tiny.onnx", detector)
     build_pipeline(model, folder / "r", BuildSettings(name, **options))
     return folder / "r"
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from builder.settings import Precision, Runtime
+from builder.settings import Precision, Runtime, Shape
 from builder.tensorrt import engine_machine
 from builder.tensorrt.engine_machine import tensorrt_version
 from tests.builder.engine_stand_ins import (
@@ -21,6 +21,7 @@ from tests.builder.engine_stand_ins import (
     engine,
     tensorrt_repository,
 )
+from tests.tiny_detector import tiny_detector
 
 
 @pytest.fixture(autouse=True)
@@ -181,6 +182,90 @@ def test_a_larger_batch_than_the_pipelines_is_possible(tmp_path: Path, stand_ins
     assert engine(tensorrt_repository(tmp_path), "--max-batch", "8") == 0
     assert stand_ins.option("--maxShapes") == "frame:8x64x64x3"
     assert stand_ins.option("--optShapes") == "frame:8x64x64x3"
+
+
+def rect_repository(folder: Path) -> Path:
+    return tensorrt_repository(folder, detector=tiny_detector(640, 640), shape=Shape.RECT)
+
+
+def shapes(smallest: str, best: str, largest: str) -> list[str]:
+    return [
+        f"--minShapes=frame:1x{smallest}x3",
+        f"--optShapes=frame:4x{best}x3",
+        f"--maxShapes=frame:4x{largest}x3",
+    ]
+
+
+EVERY_FRAME = shapes("32x32", "640x640", "640x640")
+WIDE = shapes("384x640", "384x640", "384x640")
+OLD = shapes("480x640", "480x640", "480x640")
+
+
+@pytest.mark.parametrize(
+    ("aspects", "profiles"),
+    [
+        ([], [EVERY_FRAME, WIDE, OLD, shapes("640x640", "640x640", "640x640")]),
+        (["--aspects", "16:9"], [EVERY_FRAME, WIDE, WIDE, WIDE]),
+        (
+            ["--aspects", "9:16, 4:3-16:9"],
+            [EVERY_FRAME, shapes("640x384", "640x384", "640x384")]
+            + [shapes("384x640", "384x640", "480x640")] * 2,
+        ),
+    ],
+    ids=["usual", "one", "a range"],
+)
+def test_rectangles_have_a_profile_for_all_and_one_for_each_aspect(
+    tmp_path: Path, stand_ins: StandIns, aspects: list[str], profiles: list[list[str]]
+) -> None:
+    assert engine(rect_repository(tmp_path), *aspects) == 0
+    # Of each profile trtexec wants the number first; a later option is of the last number.
+    expected = [
+        option
+        for number, profile in enumerate(profiles)
+        for option in (f"--profile={number}", *profile)
+    ]
+    said = stand_ins.build_options()
+    assert said[: len(expected)] == expected
+    assert not [each for each in said[len(expected) :] if "Shapes" in each]
+
+
+@pytest.mark.parametrize(
+    ("aspects", "complaint"),
+    [
+        ("16:9,4:3,1:1,9:16", "has 4 aspects, and a plan is made for 3 at most"),
+        ("wide", "has 'wide': give width:height"),
+        ("16:0", "has '16:0': give width:height"),
+        ("1:1-4:3-16:9", "has '1:1-4:3-16:9': give width:height"),
+        ("", "has '': give width:height"),
+    ],
+)
+def test_aspects_that_are_none_are_refused(
+    tmp_path: Path,
+    stand_ins: StandIns,
+    capsys: pytest.CaptureFixture[str],
+    aspects: str,
+    complaint: str,
+) -> None:
+    assert engine(rect_repository(tmp_path), "--aspects", aspects) == 1
+    assert complaint in capsys.readouterr().err
+    assert stand_ins.builds == []
+
+
+def test_aspects_of_whole_frames_and_of_an_old_trtexec_are_refused(
+    tmp_path: Path, stand_ins: StandIns, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert engine(tensorrt_repository(tmp_path), "--aspects", "4:3") == 1
+    assert "--aspects is for pipelines whose frames are the smallest rectangles" in (
+        capsys.readouterr().err
+    )
+    folder = tmp_path / "rect"
+    folder.mkdir()
+    stand_ins.tell(options=TENSORRT_8)
+    assert engine(rect_repository(folder)) == 1
+    assert "compiles for frames of one size only: build the pipeline with --shape square" in (
+        capsys.readouterr().err
+    )
+    assert stand_ins.builds == []
 
 
 def test_pipelines_without_a_plan_of_their_own_are_left_alone(

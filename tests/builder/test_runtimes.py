@@ -9,10 +9,11 @@ from tritonclient.grpc import model_config_pb2 as pb
 
 from builder.errors import EmbeddedUnavailableError
 from builder.pipelines.config_files import read_config
+from builder.pipelines.model_configs import PLAN_PROFILES
 from builder.pipelines.repository import build_pipeline
 from builder.pipelines.runtime_choice import choose_runtime
 from builder.serving.server_options import check_backends
-from builder.settings import BuildSettings, ExecutionProvider, Precision, Runtime
+from builder.settings import BuildSettings, ExecutionProvider, Precision, Runtime, Shape
 from tests.tiny_detector import save_tiny_detector
 
 
@@ -38,13 +39,20 @@ def test_runtimes_that_compare_shapes_get_those_of_the_graph(
     tmp_path: Path, runtime: Runtime
 ) -> None:
     config, _ = network_of(tmp_path, runtime=runtime, candidates=20, max_det=10)
-    # A plan is compiled for one size; ONNX Runtime takes every rectangle.
-    size = [64, 64] if runtime is Runtime.TENSORRT else [-1, -1]
-    assert (config.input[0].name, list(config.input[0].dims)) == ("frame", [*size, 3])
+    assert (config.input[0].name, list(config.input[0].dims)) == ("frame", [-1, -1, 3])
     assert not config.input[0].allow_ragged_batch
     assert (config.output[0].name, list(config.output[0].dims)) == ("candidates", [20, 6])
     assert config.max_batch_size == 8
     assert config.dynamic_batching.max_queue_delay_microseconds == 0
+
+
+@pytest.mark.parametrize(("shape", "profiles"), [(Shape.RECT, PLAN_PROFILES), (Shape.SQUARE, 0)])
+def test_triton_is_told_of_every_profile_of_a_plan(
+    tmp_path: Path, shape: Shape, profiles: int
+) -> None:
+    config, _ = network_of(tmp_path, runtime=Runtime.TENSORRT, shape=shape)
+    # Without a list Triton takes the first; one that the plan lacks, and it does not load.
+    assert list(config.instance_group[0].profile) == [str(number) for number in range(profiles)]
 
 
 @pytest.mark.parametrize(

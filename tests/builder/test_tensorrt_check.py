@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,9 +13,13 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from builder.cli import main
+from builder.detectors.detector import read_detector
+from builder.detectors.frame_shapes import framing_of
 from builder.errors import ModelFileError, SettingsError, TensorRtMissingError
+from builder.network_graph import network_graph
+from builder.settings import BuildSettings, Shape
 from builder.tensorrt.tensorrt_check import COMPUTE_CAPABILITIES, NodeProblem, compile_network
-from tests.tiny_detector import save_tiny_detector, tiny_detector
+from tests.tiny_detector import LABELS, save_tiny_detector, tiny_detector
 
 Value = tuple[str, int, Sequence[int | str]]
 
@@ -48,6 +53,31 @@ def test_a_detector_is_compiled_for_every_gpu_without_one(tmp_path: Path) -> Non
     assert report.accepted
     assert report.compute_capabilities == COMPUTE_CAPABILITIES
     assert report.size_bytes > 0
+
+
+def test_every_size_of_frames_is_compiled(tmp_path: Path) -> None:
+    detector = read_detector(
+        save_tiny_detector(tmp_path / "tiny.onnx", tiny_detector(320, 320)), labels=LABELS
+    )
+    settings = BuildSettings("x", shape=Shape.RECT).with_defaults(detector.defaults)
+    onnx.save(network_graph(detector, settings), tmp_path / "network.onnx")
+    framing = framing_of(detector, Shape.RECT)
+    assert compile_network(
+        tmp_path / "network.onnx", ("8.9",), max_batch=4, framing=framing
+    ).accepted
+    # A graph for one size is no graph for all.
+    settings = replace(settings, shape=Shape.SQUARE)
+    model = network_graph(detector, settings)
+    for side in model.graph.input[0].type.tensor_type.shape.dim[1:3]:
+        side.dim_param = "open"
+    boxes = numpy_helper.from_array(np.array([-1, 320, 320, 3], np.int64), "whole")
+    model.graph.initializer.append(boxes)
+    for node in model.graph.node:
+        node.input[:] = ["reshaped" if name == "frame" else name for name in node.input]
+    model.graph.node.insert(0, helper.make_node("Reshape", ["frame", "whole"], ["reshaped"]))
+    onnx.save(model, tmp_path / "network.onnx")
+    report = compile_network(tmp_path / "network.onnx", ("8.9",), max_batch=4, framing=framing)
+    assert not report.accepted
 
 
 def test_a_node_that_the_parser_refuses_is_named(tmp_path: Path) -> None:

@@ -8,10 +8,12 @@ from contextlib import suppress
 from pathlib import Path
 
 from builder.commands.options import Commands, add_repository_option
+from builder.detectors.frame_shapes import Framing
 from builder.errors import CheckError, ModelFileError, RepositoryError, SettingsError
 from builder.pipelines.manifest import read_manifest
 from builder.pipelines.model_configs import NETWORK_FILE
 from builder.pipelines.pipeline_check import checked_names, pipeline_problems
+from builder.pipelines.version_framing import framing_of_version
 from builder.settings import BuildSettings, Runtime
 from builder.tensorrt.engine_machine import this_machine
 from builder.tensorrt.plan import (
@@ -93,7 +95,8 @@ def _check_pipeline(
         with suppress(RepositoryError, ModelFileError):
             manifest = read_manifest(repository, name)
             onnx_file = network_folder(repository, name, manifest.version) / NETWORK_FILE
-            problems += _compile(onnx_file, name, capabilities, manifest.max_batch)
+            framing = framing_of_version(repository, manifest)
+            problems += _compile(onnx_file, name, capabilities, manifest.max_batch, framing)
     return problems
 
 
@@ -116,8 +119,14 @@ def _say_whole(repository: Path, name: str, machine: Machine) -> None:
         )
 
 
-def _compile(onnx_file: Path, name: str, capabilities: Sequence[str], max_batch: int) -> list[str]:
-    report = compile_network(onnx_file, capabilities, max_batch=max_batch)
+def _compile(
+    onnx_file: Path,
+    name: str,
+    capabilities: Sequence[str],
+    max_batch: int,
+    framing: Framing | None = None,
+) -> list[str]:
+    report = compile_network(onnx_file, capabilities, max_batch=max_batch, framing=framing)
     if report.accepted:
         print(
             f"{name}: TensorRT compiles its network for compute capability "

@@ -10,6 +10,7 @@ from builder.commands.options import Commands
 from builder.serving.server import sigterm_interrupts
 from builder.tensorrt.engine import EngineResult, build_engine, engine_command, tensorrt_pipelines
 from builder.tensorrt.engine_options import EngineOptions, EnginePrecision
+from builder.tensorrt.frame_profiles import DEFAULT_ASPECTS
 
 # Of the status line: on a terminal it is rewritten, in a log it is repeated.
 TERMINAL_INTERVAL_S, LOG_INTERVAL_S = 1, 30
@@ -46,6 +47,11 @@ def add_engine(commands: Commands[argparse.ArgumentParser]) -> None:
         help="GPU memory for intermediate results (all there is)",
     )
     parser.add_argument(
+        "--aspects",
+        help="width:height of the pictures that it is made fastest for, up to three, or ranges as "
+        f"in 4:3-16:9 ({DEFAULT_ASPECTS}); frames of all other sizes are taken too",
+    )
+    parser.add_argument(
         "--cache",
         type=Path,
         help="folder that keeps plans and timings (.REPOSITORY.framewire-cache, beside it)",
@@ -78,6 +84,7 @@ def run_engine(arguments: argparse.Namespace) -> None:
         workspace_mib=arguments.workspace_mib,
         extra=tuple(arguments.extra),
         cache=arguments.cache,
+        aspects=arguments.aspects,
         device=arguments.device,
         force=arguments.force,
     )

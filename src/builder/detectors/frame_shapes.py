@@ -32,6 +32,41 @@ class Framing:
     stride: int | None = None
     least_side: int = 0
 
+    def ratio(self, width: int, height: int) -> float:
+        """Return frame pixels to a pixel of a picture of this size, which keeps its proportions."""
+        return min(self.height / height, self.width / width)
+
+
+def resized_size(width: int, height: int, framing: Framing) -> tuple[int, int]:
+    """Return width and height of a picture in its frame, pixels.
+
+    * Centred: ultralytics' ``LetterBox``, ``round(size * ratio)``.
+    * Top left: YOLOX's ``preproc``, ``int(size * ratio)``.
+    * Stretched: ultralytics' ``LetterBox(scale_fill=True)``, as its RT-DETR has it.
+    """
+    if framing.placement is Placement.STRETCH:
+        return framing.width, framing.height
+    ratio = framing.ratio(width, height)
+    whole = int if framing.placement is Placement.TOP_LEFT else round
+    return max(whole(width * ratio), 1), max(whole(height * ratio), 1)
+
+
+def frame_size(width: int, height: int, framing: Framing) -> tuple[int, int]:
+    """Return width and height of the frame of a picture, pixels.
+
+    With a stride it is the smallest rectangle, a whole number of strides, as ultralytics'
+    ``LetterBox(auto=True)`` does it: what is to be padded is the rest that strides leave.
+    """
+    if framing.stride is None:
+        return framing.width, framing.height
+    sides = []
+    for largest, resized in zip(
+        (framing.width, framing.height), resized_size(width, height, framing), strict=True
+    ):
+        padded = resized + (largest - resized) % framing.stride
+        sides.append(max(padded, min(framing.least_side, largest)))
+    return sides[0], sides[1]
+
 
 def framing_of(detector: Detector, shape: Shape) -> Framing:
     """Return how a detector's frames are made of pictures."""
@@ -61,8 +96,6 @@ def why_one_size(detector: Detector, settings: BuildSettings) -> str:
     """Return why frames have to be of one size, in words; nothing if they need not."""
     if detector.least_side is None:
         return detector.one_size or "the network takes one size only"
-    if settings.runtime is Runtime.TENSORRT:
-        return "a TensorRT plan is compiled for one size"
     tensorrt = settings.execution_provider is ExecutionProvider.TENSORRT
     if settings.runtime is Runtime.ONNXRUNTIME and tensorrt:
         return "TensorRT inside ONNX Runtime would compile the network anew for every size"

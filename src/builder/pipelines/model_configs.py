@@ -23,7 +23,7 @@ from builder.pipelines.config_parts import (
     step_config,
 )
 from builder.pipelines.pipeline_spec import PipelineSpec
-from builder.settings import ExecutionProvider, Precision, Runtime
+from builder.settings import ExecutionProvider, Precision, Runtime, Shape
 from thin_client.contract import (
     CANDIDATES,
     FRAME,
@@ -40,6 +40,9 @@ from thin_client.contract import (
 
 NETWORK_FILE = "model.onnx"
 PLAN_FILE = "model.plan"
+# Optimization profiles of a plan for frames of several sizes. A step's config serves all of its
+# versions, so plans have as many whatever they were compiled for.
+PLAN_PROFILES = 4
 
 # What an image is like, the preprocess step knows; what is in it, the postprocess step.
 PREPROCESS_OUTPUTS = (FRAME, GEOMETRY, TICKET, IMAGE_STATUS, IMAGE_SIZE)
@@ -81,7 +84,7 @@ def network_config(spec: PipelineSpec) -> pb.ModelConfig:
         if spec.settings.runtime is Runtime.ONNXRUNTIME:
             _in_onnxruntime(config, spec)
         else:
-            _in_tensorrt(config)
+            _in_tensorrt(config, spec)
     return batching(config)
 
 
@@ -205,8 +208,11 @@ def _in_onnxruntime(config: pb.ModelConfig, spec: PipelineSpec) -> pb.ModelConfi
     return config
 
 
-def _in_tensorrt(config: pb.ModelConfig) -> pb.ModelConfig:
+def _in_tensorrt(config: pb.ModelConfig, spec: PipelineSpec) -> pb.ModelConfig:
     config.platform = "tensorrt_plan"
     config.default_model_filename = PLAN_FILE
-    config.instance_group.add(kind=pb.ModelInstanceGroup.KIND_GPU, count=1)
+    group = config.instance_group.add(kind=pb.ModelInstanceGroup.KIND_GPU, count=1)
+    if spec.shape is Shape.RECT:
+        # Without a list Triton takes the first only.
+        group.profile.extend(str(number) for number in range(PLAN_PROFILES))
     return config

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-import json
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -15,12 +14,11 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper
 
 from builder.detectors.frame_shapes import Framing
-from builder.detectors.heads import Placement
 from builder.errors import PrecisionError
 from builder.pipelines.manifest import Manifest
 from builder.pipelines.model_configs import NETWORK_FILE
-from builder.pipelines.repository import SETTINGS_FILE
-from builder.settings import Runtime, Shape
+from builder.pipelines.version_framing import framing_of_version
+from builder.settings import Runtime
 from builder.surgery.int8_layers import Int8Layers, int8_layers
 from builder.surgery.quantize import to_int8
 from builder.surgery.unused import remove_unused
@@ -110,16 +108,8 @@ def int8_of_version(
     """
     check_calibration_installed()
     names, version = model_names(manifest.name), str(manifest.version)
-    settings = json.loads((repository / names.preprocess / version / SETTINGS_FILE).read_text())
     network = onnx.load(repository / names.network / version / NETWORK_FILE)
-    rectangles = manifest.shape is Shape.RECT
-    framing = Framing(
-        manifest.width,
-        manifest.height,
-        Placement(settings["placement"]),
-        stride=int(settings["stride"]) if rectangles else None,
-        least_side=int(settings["least_side"]) if rectangles else 0,
-    )
+    framing = framing_of_version(repository, manifest)
     int8_file = folder / f"int8_{NETWORK_FILE}"
     onnx.save(int8_network(network, files, framing, manifest.runtime), int8_file)
     return int8_file

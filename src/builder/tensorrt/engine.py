@@ -117,7 +117,7 @@ def engine_command(repository: Path, name: str, options: EngineOptions) -> str:
         folder / NETWORK_FILE,
         folder / PLAN_FILE,
         options.cache_folder(repository) / timings,
-        plan_options(options, manifest, folder / NETWORK_FILE, known),
+        plan_options(options, repository, manifest, known),
         known,
     )
     device = [f"CUDA_VISIBLE_DEVICES={shlex.quote(options.device)}"] if options.device else []

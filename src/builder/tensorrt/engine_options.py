@@ -7,13 +7,24 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from builder.detectors.frame_shapes import Framing
 from builder.detectors.onnx_file import load_onnx
 from builder.errors import PlanError, SettingsError
 from builder.pipelines.manifest import Manifest
+from builder.pipelines.model_configs import NETWORK_FILE
+from builder.pipelines.version_framing import framing_of_version
 from builder.settings import Precision
+from builder.tensorrt.frame_profiles import (
+    DEFAULT_ASPECTS,
+    Batches,
+    frame_profiles,
+    parse_aspects,
+    profile_options,
+)
+from builder.tensorrt.plan import network_folder
 from thin_client.contract import FRAME
 
-STRONGLY_TYPED, SKIP_INFERENCE = "--stronglyTyped", "--skipInference"
+STRONGLY_TYPED, SKIP_INFERENCE, PROFILE = "--stronglyTyped", "--skipInference", "--profile"
 # trtexec is given these by us, in one way and once.
 OUR_OPTIONS = (
     "--onnx",
@@ -22,6 +33,7 @@ OUR_OPTIONS = (
     "--minShapes",
     "--optShapes",
     "--maxShapes",
+    PROFILE,
     "--timingCacheFile",
     "--memPoolSize",
     "--fp16",
@@ -55,6 +67,8 @@ class EngineOptions:
         workspace_mib: GPU memory for intermediate results, MiB; all there is when None.
         extra: further options, given to trtexec as they are.
         cache: folder for timing caches; beside the repository when None.
+        aspects: of the pictures that it is made fastest for, see
+            :func:`builder.tensorrt.frame_profiles.parse_aspects`; None for what is usual.
         device: index or UUID of the GPU; the first when None.
         force: whether a plan that fits is compiled again.
 
@@ -69,11 +83,14 @@ class EngineOptions:
     workspace_mib: int | None = None
     extra: tuple[str, ...] = ()
     cache: Path | None = None
+    aspects: str | None = None
     device: str | None = None
     force: bool = False
 
     def __post_init__(self) -> None:
         """Check what needs no pipeline to be checked."""
+        if self.aspects is not None:
+            parse_aspects(self.aspects)
         if self.workspace_mib is not None and self.workspace_mib < 1:
             raise SettingsError(f"--workspace must be at least 1 MiB, got {self.workspace_mib}")
         for option in self.extra:
@@ -90,15 +107,6 @@ class EngineOptions:
         """
         resolved = repository.resolve()
         return self.cache or resolved.parent / f".{resolved.name}.framewire-cache"
-
-
-@dataclass(frozen=True)
-class Batches:
-    """Sizes of the batches of a plan: smallest, the one it is made for, largest."""
-
-    smallest: int
-    best: int
-    largest: int
 
 
 def batches_of(options: EngineOptions, manifest: Manifest) -> Batches:
@@ -123,14 +131,14 @@ def batches_of(options: EngineOptions, manifest: Manifest) -> Batches:
 
 
 def plan_options(
-    options: EngineOptions, manifest: Manifest, onnx_file: Path, known: str | None
+    options: EngineOptions, repository: Path, manifest: Manifest, known: str | None
 ) -> tuple[str, ...]:
     """Return the options of trtexec that decide what the plan is.
 
     Args:
         options: as asked for.
+        repository: that holds the pipeline.
         manifest: of the pipeline.
-        onnx_file: its network.
         known: the help text of trtexec, which tells what it takes; None when there is none to ask,
             and then it is taken to be that of TensorRT 10 or later.
 
@@ -139,7 +147,9 @@ def plan_options(
         PlanError: the network's input is not a frame of images.
         ModelFileError: the network is missing or damaged.
     """
-    chosen = [*_shapes(batches_of(options, manifest), _frame_shape(onnx_file))]
+    batches, framing = batches_of(options, manifest), framing_of_version(repository, manifest)
+    folder = network_folder(repository, manifest.name, manifest.version)
+    chosen = _shapes(batches, framing, options, folder / NETWORK_FILE, known)
     chosen += _precision(options.precision, manifest, known)
     if options.workspace_mib is not None:
         chosen.append(f"--memPoolSize=workspace:{options.workspace_mib}")
@@ -184,7 +194,27 @@ def _precision(precision: EnginePrecision, manifest: Manifest, known: str | None
     return [option]
 
 
-def _shapes(batches: Batches, frame: Sequence[int | None]) -> list[str]:
+def _shapes(
+    batches: Batches,
+    framing: Framing,
+    options: EngineOptions,
+    onnx_file: Path,
+    known: str | None,
+) -> list[str]:
+    if framing.stride is not None:
+        if known is not None and PROFILE not in known:
+            raise SettingsError(
+                "this trtexec compiles for frames of one size only: build the pipeline with "
+                "--shape square, or take a newer TensorRT"
+            )
+        aspects = options.aspects or DEFAULT_ASPECTS
+        return profile_options(frame_profiles(framing, batches, aspects), FRAME.name)
+    if options.aspects is not None:
+        raise SettingsError(
+            "--aspects is for pipelines whose frames are the smallest rectangles, and those of "
+            "this one are whole: leave it out, or build it with --shape rect"
+        )
+    frame = _frame_shape(onnx_file)
     # A graph of one fixed batch has its shapes from itself.
     if frame[0] is not None:
         return []

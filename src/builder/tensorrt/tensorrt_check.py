@@ -8,6 +8,7 @@ the graph, its types and its shapes. It is the stricter of the two: see docs/ten
 from __future__ import annotations
 
 import importlib
+import itertools
 import re
 import time
 from collections.abc import Mapping, Sequence
@@ -17,8 +18,15 @@ from typing import Any
 
 import onnx
 
+from builder.detectors.frame_shapes import Framing
 from builder.detectors.onnx_file import load_onnx, metadata_of
 from builder.errors import SettingsError, TensorRtMissingError
+from builder.tensorrt.frame_profiles import (
+    DEFAULT_ASPECTS,
+    Batches,
+    FrameProfile,
+    frame_profiles,
+)
 
 # Turing, 7.5, is known too, but there tensorrt-rtx refuses to multiply float32 matrices.
 COMPUTE_CAPABILITIES = ("8.0", "8.6", "8.9", "12.0", "12.1")
@@ -76,6 +84,7 @@ def compile_network(
     compute_capabilities: Sequence[str] = COMPUTE_CAPABILITIES,
     *,
     max_batch: int,
+    framing: Framing | None = None,
 ) -> CompileReport:
     """Parse and compile an ONNX file for some GPUs, none of which needs to be there.
 
@@ -83,6 +92,8 @@ def compile_network(
         onnx_path: the file.
         compute_capabilities: of the GPUs, as "8.9".
         max_batch: largest batch to compile for where the graph leaves it open; the smallest is 1.
+        framing: of the pipeline whose network it is, for the sizes of its frames; else the graph's
+            metadata say which size is compiled where it leaves that open.
 
     Raises:
         TensorRtMissingError: ``tensorrt-rtx`` is not installed.
@@ -95,11 +106,12 @@ def compile_network(
     start = time.monotonic()
     size, problems = 0, _parse(trt, onnx_path).problems
     if not problems:
-        size, problems = _compile(trt, onnx_path, model, members, max_batch)
+        profiles = _profiles(model, max_batch, framing)
+        size, problems = _compile(trt, onnx_path, model, members, profiles)
         if problems and len(members) > 1:
             # All together only one of them is blamed, and nobody learns for which GPU.
             problems_of = {
-                capability: _compile(trt, onnx_path, model, [member], max_batch)[1]
+                capability: _compile(trt, onnx_path, model, [member], profiles)[1]
                 for capability, member in zip(compute_capabilities, members, strict=True)
             }
             problems = _merged(problems_of) or problems
@@ -185,7 +197,11 @@ def _refusal(nodes: Sequence[onnx.NodeProto], error: Any) -> NodeProblem:
 
 
 def _compile(
-    trt: Any, path: Path, model: onnx.ModelProto, members: Sequence[Any], max_batch: int
+    trt: Any,
+    path: Path,
+    model: onnx.ModelProto,
+    members: Sequence[Any],
+    profiles: Sequence[FrameProfile],
 ) -> tuple[int, list[NodeProblem]]:
     """Return the size in bytes of what was compiled and the problems met."""
     parsed = _parse(trt, path)
@@ -193,15 +209,14 @@ def _compile(
     config.num_compute_capabilities = len(members)
     for index, member in enumerate(members):
         config.set_compute_capability(member, index)
-    # TensorRT tries the shapes of a profile's optimum only; a graph with a batch baked in has to
-    # fail, whichever it is.
-    for batch in sorted({1, max_batch}):
+    for each in profiles:
         profile = parsed.builder.create_optimization_profile()
         for index in range(parsed.network.num_inputs):
             tensor = parsed.network.get_input(index)
             shape = tuple(tensor.shape)
             if -1 in shape:
-                profile.set_shape(tensor.name, *_profile(model, shape, (1, batch, max_batch)))
+                wanted = (each.smallest, each.best, each.largest)
+                profile.set_shape(tensor.name, *(_filled(shape, sizes) for sizes in wanted))
         config.add_optimization_profile(profile)
     compiled = parsed.builder.build_serialized_network(parsed.network, config)
     if compiled is not None:
@@ -211,22 +226,36 @@ def _compile(
     ]
 
 
-def _profile(
-    model: onnx.ModelProto, shape: tuple[int, ...], batches: tuple[int, int, int]
-) -> list[tuple[int, ...]]:
-    """Return a shape for each batch, with the model's image size in place of other open dims."""
+def _profiles(
+    model: onnx.ModelProto, max_batch: int, framing: Framing | None
+) -> list[FrameProfile]:
+    """Return what to compile for: batches of one and of the most, of each size that is wanted."""
+    # TensorRT tries the shapes of a profile's optimum only; a graph with a batch baked in has to
+    # fail, whichever it is.
+    batches = [Batches(1, best, max_batch) for best in sorted({1, max_batch})]
+    if framing is not None and framing.stride is not None:
+        found = [frame_profiles(framing, each, DEFAULT_ASPECTS) for each in batches]
+        return list(dict.fromkeys(itertools.chain(*found)))
     sizes = [int(size) for size in re.findall(r"\d+", metadata_of(model).get("imgsz", ""))]
     height, width = (sizes * 2)[:2] if sizes else (IMAGE_SIZE, IMAGE_SIZE)
+    return [
+        FrameProfile(
+            (each.smallest, height, width),
+            (each.best, height, width),
+            (each.largest, height, width),
+        )
+        for each in batches
+    ]
+
+
+def _filled(shape: tuple[int, ...], sizes: tuple[int, int, int]) -> tuple[int, ...]:
+    """Return a shape with batch, height and width in place of open dims."""
     # A detector's images have their channels first, a network step's frames last.
     first = 1 if shape[-1] == 3 else 2
-    places = {first: height, first + 1: width}
-    return [
-        tuple(
-            ({0: batch} | places).get(axis, IMAGE_SIZE) if size == -1 else size
-            for axis, size in enumerate(shape)
-        )
-        for batch in batches
-    ]
+    places = {0: sizes[0], first: sizes[1], first + 1: sizes[2]}
+    return tuple(
+        places.get(axis, IMAGE_SIZE) if size == -1 else size for axis, size in enumerate(shape)
+    )
 
 
 def _blame(model: onnx.ModelProto, message: str) -> NodeProblem:

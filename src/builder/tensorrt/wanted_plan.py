@@ -8,7 +8,6 @@ from pathlib import Path
 
 from builder.detectors.onnx_file import sha256_of
 from builder.pipelines.manifest import Manifest, read_manifest
-from builder.pipelines.model_configs import NETWORK_FILE
 from builder.tensorrt.engine_machine import Trtexec, ask_trtexec, device_of, find_gpu
 from builder.tensorrt.engine_options import EngineOptions, plan_options
 from builder.tensorrt.kept_plans import PlanKey
@@ -64,5 +63,5 @@ def wanted_plan(repository: Path, name: str, options: EngineOptions) -> WantedPl
     trtexec = ask_trtexec(repository)
     device = device_of(options.device, os.environ)
     gpu, capability = find_gpu(device)
-    chosen = plan_options(options, manifest, folder / NETWORK_FILE, trtexec.help_text)
+    chosen = plan_options(options, repository, manifest, trtexec.help_text)
     return WantedPlan(manifest, folder, trtexec, gpu, capability, device, chosen)

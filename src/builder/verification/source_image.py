@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from builder.detectors.frame_shapes import Framing
+from builder.detectors.frame_shapes import Framing, frame_size, resized_size
 from builder.detectors.heads import InputConvention, Placement
 from builder.verification.optional import needed
 
@@ -52,31 +52,15 @@ def decode(encoded: bytes) -> NDArray[np.uint8] | None:
 def place(picture: NDArray[np.uint8], framing: Framing) -> Placed:
     """Fit a picture into its frame.
 
-    * Centred: ultralytics' ``LetterBox(auto=False)``, new size ``round(size * ratio)``, padding
-      ``round(rest / 2 - 0.1)`` on the left and ``round(rest / 2 + 0.1)`` on the right.
-    * Top left: YOLOX's ``preproc``, new size ``int(size * ratio)``.
-    * Stretched: ultralytics' ``LetterBox(scale_fill=True)``, as its RT-DETR has it.
-
-    With a stride the frame is cut to the smallest rectangle, a whole number of strides, as
-    ``LetterBox(auto=True)`` does it: what is to be padded is the rest that strides leave. No side
-    of it is shorter than ``least_side``.
+    Centred, as ultralytics' ``LetterBox`` does it, the padding is ``round(rest / 2 - 0.1)`` on the
+    left and ``round(rest / 2 + 0.1)`` on the right.
     """
     cv2 = needed("cv2")
     source_height, source_width = picture.shape[:2]
-    width, height, placement = framing.width, framing.height, framing.placement
-    ratio = min(height / source_height, width / source_width)
-    if placement is Placement.STRETCH:
-        new_width, new_height = width, height
-    elif placement is Placement.TOP_LEFT:
-        new_width, new_height = int(source_width * ratio), int(source_height * ratio)
-    else:
-        new_width, new_height = round(source_width * ratio), round(source_height * ratio)
-    new_width, new_height = max(new_width, 1), max(new_height, 1)
-    spare_x, spare_y = width - new_width, height - new_height
-    if framing.stride is not None:
-        spare_x, spare_y = spare_x % framing.stride, spare_y % framing.stride
-        spare_x = max(spare_x, min(framing.least_side, width) - new_width)
-        spare_y = max(spare_y, min(framing.least_side, height) - new_height)
+    placement = framing.placement
+    new_width, new_height = resized_size(source_width, source_height, framing)
+    frame_width, frame_height = frame_size(source_width, source_height, framing)
+    spare_x, spare_y = frame_width - new_width, frame_height - new_height
     left = top = 0
     if placement is Placement.CENTRE:
         left, top = round(spare_x / 2 - 0.1), round(spare_y / 2 - 0.1)
@@ -89,7 +73,8 @@ def place(picture: NDArray[np.uint8], framing: Framing) -> Placed:
     )
     gain_x, gain_y = new_width / source_width, new_height / source_height
     if placement is Placement.TOP_LEFT:
-        gain_x = gain_y = ratio  # YOLOX divides by its ratio, whatever int() took away
+        # YOLOX divides by its ratio, whatever int() took away.
+        gain_x = gain_y = framing.ratio(source_width, source_height)
     return Placed(
         np.asarray(frame, np.uint8), source_width, source_height, gain_x, gain_y, left, top
     )
