@@ -26,7 +26,7 @@ import sys
 from pathlib import Path
 from tests.heads.architectures import Architecture
 from tests.heads.export_architectures import build, save_checkpoint
-network = build(Architecture("yolo11n", "yolo11n.yaml", size=(64, 64)))
+network = build(Architecture("yolo11n", "yolo11n.yaml", size=(320, 320)))
 save_checkpoint(network, Path(sys.argv[1]))
 """
 
@@ -82,7 +82,7 @@ def test_building_verifying_and_serving_a_model_of_ones_own(tmp_path: Path) -> N
     ]
     said = [run(command_line(command, folder=tmp_path), tmp_path) for command in of_builder]
     first, inspected, second, verified, listed, back, _ = said
-    assert "built yolo11n in my_models: version 1, yolov8 head, 320x320, 3 classes" in first
+    assert "built yolo11n in my_models: version 1, yolov8 head, 320x320 rect, 3 classes" in first
     assert "yolov8" in inspected
     assert "version 2" in second
     assert " matched " in second
