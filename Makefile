@@ -45,7 +45,7 @@ PEERS ?= yes
 PEERS_PYTHON := .venv-peers/bin/python
 PEER_MODELS := build/peers/codes.pt build/peers/codes_open.onnx samples/code_detector/codes.onnx
 
-# What bfloat16 loses is measured on scenes that the demo detector has not seen.
+# What bfloat16 and rectangles lose is measured on scenes that the demo detector has not seen.
 SCENES := build/bench_scenes
 
 ifeq ($(PEERS),no)
@@ -75,7 +75,8 @@ $(SCENES)/images: .venv/.bench
 	@.venv/bin/python -m pip install --quiet --disable-pip-version-check \
 	    pillow pycocotools zxing-cpp
 	@rm -rf $(SCENES)
-	@.venv/bin/python samples/code_detector/scenes.py render --out $(SCENES) --count 200 --seed 100
+	@.venv/bin/python samples/code_detector/scenes.py render --out $(SCENES) --count 200 --seed 100 \
+	    --size 640 1280x720 720x1280 1280x960
 
 # make stream-bench STREAM_BENCH="--links 4 --seconds 5": see docs/streaming.md.
 stream-bench: .venv/.embedded

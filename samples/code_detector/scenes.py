@@ -23,6 +23,7 @@ from canvas import Canvas, Scene, new_canvas, place_label, rectangle, visible_bo
 from labels import Label, make_label, random_line
 from symbols import CLASS_NAMES, MIN_SIZE_PX, make_symbol
 
+NETWORK_SIDE = 640  # what larger scenes are shown at
 EMPTY_SHARE = 0.09  # scenes without any code
 _CLASS_SHARES = (0.25, 0.27, 0.24, 0.24)
 
@@ -167,17 +168,25 @@ def _overlap(a: np.ndarray, b: np.ndarray) -> float:
 
 
 def _write_scene(
-    index: int, *, seed: int, photos: list[Path], out: Path, size: int, photo_share: float
+    index: int,
+    *,
+    seed: int,
+    photos: list[Path],
+    out: Path,
+    sizes: Sequence[tuple[int, int]],
+    photo_share: float,
 ) -> None:
     cv2.setNumThreads(1)
     rng = np.random.default_rng([seed, index])
-    scene = render_scene(rng, photos, size, size, photo_share=photo_share)
+    size = sizes[index % len(sizes)]
+    detail = max(1.0, max(size) / NETWORK_SIDE)
+    scene = render_scene(rng, photos, *size, photo_share=photo_share, detail=detail)
     quality = int(rng.integers(35, 96))
     name = f"{index:06d}"
     path = out / "images" / f"{name}.jpg"
     cv2.imwrite(str(path), scene.image, [cv2.IMWRITE_JPEG_QUALITY, quality])
     lines = []
-    for class_id, (x1, y1, x2, y2) in zip(scene.classes, scene.boxes_xyxy / size, strict=True):
+    for class_id, (x1, y1, x2, y2) in zip(scene.classes, scene.boxes_xyxy / (*size, *size), strict=True):
         values = ((x1 + x2) / 2, (y1 + y2) / 2, x2 - x1, y2 - y1)
         lines.append(f"{class_id} " + " ".join(f"{v:.6f}" for v in values))
     (out / "labels" / f"{name}.txt").write_text("\n".join(lines) + "\n" * bool(lines))
@@ -187,15 +196,15 @@ def render_dataset(
     photos: Path | None,
     out: Path,
     count: int,
-    size: int,
+    sizes: Sequence[tuple[int, int]],
     *,
     seed: int = 0,
     processes: int = 2,
     photo_share: float = 0.7,
 ) -> None:
-    """Write out/images/*.jpg and out/labels/*.txt: `count` square scenes of `size` pixels.
+    """Write out/images/*.jpg and out/labels/*.txt: `count` scenes, of the sizes by turns.
 
-    Without `photos` every background is drawn.
+    Sizes are width and height in pixels. Without `photos` every background is drawn.
     """
     sources = sorted(photos.glob("*.jpg")) if photos else []
     if photos and not sources:
@@ -203,11 +212,16 @@ def render_dataset(
     for folder in ("images", "labels"):
         (out / folder).mkdir(parents=True, exist_ok=True)
     work = partial(
-        _write_scene, seed=seed, photos=sources, out=out, size=size, photo_share=photo_share
+        _write_scene, seed=seed, photos=sources, out=out, sizes=sizes, photo_share=photo_share
     )
     with Pool(processes) as pool:
         for _ in pool.imap_unordered(work, range(count), chunksize=64):
             pass
+
+
+def _width_height(text: str) -> tuple[int, int]:
+    width, _, height = text.partition("x")
+    return int(width), int(height or width)
 
 
 def main() -> None:
@@ -222,7 +236,14 @@ def main() -> None:
     render.add_argument("--photos", type=Path, help="backgrounds (drawn ones only)")
     render.add_argument("--out", type=Path, required=True)
     render.add_argument("--count", type=int, default=1000)
-    render.add_argument("--size", type=int, default=640, help="side of the scene in pixels")
+    render.add_argument(
+        "--size",
+        dest="sizes",
+        type=_width_height,
+        nargs="+",
+        default=[(640, 640)],
+        help="of the scenes in pixels, as 640 or 1280x720; several by turns (640)",
+    )
     render.add_argument("--seed", type=int, default=0)
     render.add_argument("--processes", type=int, default=2)
     render.add_argument("--photo-share", type=float, default=0.7)
@@ -231,7 +252,7 @@ def main() -> None:
             a.photos,
             a.out,
             a.count,
-            a.size,
+            a.sizes,
             seed=a.seed,
             processes=a.processes,
             photo_share=a.photo_share,
