@@ -186,7 +186,9 @@ def _write_scene(
     path = out / "images" / f"{name}.jpg"
     cv2.imwrite(str(path), scene.image, [cv2.IMWRITE_JPEG_QUALITY, quality])
     lines = []
-    for class_id, (x1, y1, x2, y2) in zip(scene.classes, scene.boxes_xyxy / (*size, *size), strict=True):
+    for class_id, (x1, y1, x2, y2) in zip(
+        scene.classes, scene.boxes_xyxy / (*size, *size), strict=True
+    ):
         values = ((x1 + x2) / 2, (y1 + y2) / 2, x2 - x1, y2 - y1)
         lines.append(f"{class_id} " + " ".join(f"{v:.6f}" for v in values))
     (out / "labels" / f"{name}.txt").write_text("\n".join(lines) + "\n" * bool(lines))

@@ -116,8 +116,17 @@ def test_target_6_is_measured_where_there_is_a_gpu(repository: Path, tmp_path: P
     for variant in ("tiny", "tiny_bls"):
         title = f"Sweep of {variant}, 1920x1080 JPEGs, network on the GPU"
         assert title in done.stdout
+    # The better variant below its capacity, at two rates.
+    below = done.stdout.partition("Below capacity, at a steady rate\n")[2].splitlines()
+    rows = [re.split(r"  +", line.strip()) for line in below[2:4]]
+    assert [row[0].rpartition(" at ")[2] for row in rows] == ["30%", "70%"]
+    assert len({row[0].partition(" at ")[0] for row in rows}) == 1
+    slow, fast = (float(row[1]) for row in rows)
+    assert 0 < slow < fast
+    assert all(float(row[2]) <= float(row[3]) for row in rows)
     report = (tmp_path / "out" / "report.html").read_text()
     assert "0: NVIDIA H200" in report
+    assert "Below capacity, at a steady rate" in report
     kept = {file.name for file in (tmp_path / "out").glob("*.csv")}
     assert {"gpu.csv", "gpu_tiny_batch_1_concurrency_2.csv", "gpu_BLS_round_2.csv"} <= kept
 

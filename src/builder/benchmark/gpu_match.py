@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import statistics
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
+from pathlib import Path
 
 from builder.benchmark import targets as t
 from builder.benchmark.comparison import (
@@ -17,13 +19,33 @@ from builder.benchmark.comparison import (
 )
 from builder.benchmark.frames import resized_jpegs
 from builder.benchmark.gpu import GpuSample, watching_gpus
+from builder.benchmark.load import Load
 from builder.benchmark.pipeline_sweep import PipelineSweep, sweep_pipeline
-from builder.benchmark.sample import Sample
-from builder.benchmark.serving import MeasuredServer
+from builder.benchmark.sample import Rounds, Sample
+from builder.benchmark.serving import MeasuredServer, Profile, profile
 from thin_client.contract import model_names
 
 # Of performance.md's target 6.
 SIZE = (1920, 1080)
+# Of the images a second that the better variant answers: cameras do not wait for answers.
+SHARES_OF_CAPACITY = (0.3, 0.7)
+
+
+@dataclass(frozen=True)
+class PartLoad:
+    """A server that is asked less than it can answer, at a steady rate.
+
+    Attributes:
+        variant: that was asked.
+        share: of its capacity.
+        found: images a second, latencies, CPU time.
+        gpus: seen meanwhile.
+    """
+
+    variant: str
+    share: float
+    found: Profile
+    gpus: tuple[GpuSample, ...]
 
 
 @dataclass(frozen=True)
@@ -34,11 +56,13 @@ class GpuRun:
         sweeps: of both variants, by requests in flight.
         match: the best load of each, in rounds.
         gpus: seen during the rounds.
+        part_loads: of the better variant.
     """
 
     sweeps: tuple[PipelineSweep, ...]
     match: Match
     gpus: tuple[GpuSample, ...]
+    part_loads: tuple[PartLoad, ...]
 
 
 def gpu_match(
@@ -90,6 +114,7 @@ def gpu_match(
         }
         with watching_gpus(measuring.out / "gpu.csv") as watch:
             rounds = play_rounds(measuring, "network on the GPU", contestants)
+        part_loads = tuple(_part_loads(measuring, server, models, rounds, data))
     loads = ", ".join(f"{title} with {count} in flight" for title, count in in_flight.items())
     match = Match(
         f"Network on the GPU, {width}x{height} JPEGs, {loads}",
@@ -97,7 +122,32 @@ def gpu_match(
         servers.profiles,
         (t.gpu_target(rounds),),
     )
-    return GpuRun(tuple(sweeps.values()), match, watch.samples)
+    return GpuRun(tuple(sweeps.values()), match, watch.samples, part_loads)
+
+
+def _part_loads(
+    measuring: Measuring,
+    server: MeasuredServer,
+    models: Mapping[str, str],
+    rounds: Rounds,
+    data: Path,
+) -> Iterator[PartLoad]:
+    variant = t.fastest(rounds, *models)
+    capacity = statistics.median(sample.images_per_s for sample in rounds[variant])
+    for share in SHARES_OF_CAPACITY:
+        load = Load(models[variant], concurrency=None, rate=round(share * capacity, 1))
+        measuring.progress(f"network on the GPU: {load.rate:g} images/s")
+        name = f"gpu_{load.label}"
+        with watching_gpus(measuring.out / f"{name}_gpu.csv") as watch:
+            found = profile(
+                measuring.analyzer,
+                server,
+                load,
+                data,
+                measuring.out / f"{name}.csv",
+                window_ms=measuring.window_ms,
+            )
+        yield PartLoad(variant, share, found, watch.samples)
 
 
 def _best_concurrency(swept: PipelineSweep) -> int:

@@ -9,6 +9,7 @@ from itertools import pairwise
 
 from builder.benchmark.comparison import Match
 from builder.benchmark.gpu import GpuSample
+from builder.benchmark.gpu_match import PartLoad
 from builder.benchmark.pipeline_sweep import PipelineSweep
 from builder.benchmark.soak import Soak
 from builder.benchmark.svg import Line, line_plot
@@ -17,6 +18,7 @@ from builder.benchmark.tables import (
     advantages_table,
     gpu_table,
     match_table,
+    part_load_table,
     soak_table,
     steps_table,
     sweep_table,
@@ -48,6 +50,7 @@ class Results:
         matches: of the comparison.
         soak: full load for many minutes, where it was asked for.
         gpus: seen while the network ran on one.
+        part_loads: of the server whose network did.
         unmeasured: targets that could not be measured.
     """
 
@@ -58,6 +61,7 @@ class Results:
     matches: Sequence[Match]
     soak: Soak | None = None
     gpus: Sequence[GpuSample] = ()
+    part_loads: Sequence[PartLoad] = ()
     unmeasured: Sequence[Target] = ()
 
     @property
@@ -72,6 +76,7 @@ class Results:
         tables = [sweep_table(swept) for swept in self.sweeps]
         tables += [table for match in self.matches if match.rounds for table in match_tables(match)]
         tables += [gpu_table(self.gpus)] if self.gpus else []
+        tables += [part_load_table(self.part_loads)] if self.part_loads else []
         tables += [soak_table(self.soak)] if self.soak else []
         return (*tables, *self.target_tables) if self.matches else tuple(tables)
 
@@ -106,6 +111,8 @@ def html_report(results: Results) -> str:
         parts.append(_lines([target.line for target in results.targets]))
     if results.gpus:
         parts.append(_table(gpu_table(results.gpus)))
+    if results.part_loads:
+        parts.append(_table(part_load_table(results.part_loads)))
     if results.soak:
         parts += [_table(soak_table(results.soak)), *_soak_plots(results.soak)]
         parts.append(_lines(soak_lines(results.soak)))

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from builder.benchmark.comparison import Match
 from builder.benchmark.gpu import GpuSample, gpu_rows
+from builder.benchmark.gpu_match import PartLoad
 from builder.benchmark.pipeline_sweep import PipelineSweep
 from builder.benchmark.processes import SERVER
 from builder.benchmark.sample import Ratio
@@ -165,6 +166,23 @@ def gpu_table(samples: Sequence[GpuSample]) -> Table:
     """Return how busy and how full each GPU of this machine was."""
     head = ("", "busy %", "highest", "highest MiB used", "of MiB", "W")
     return Table("GPUs in the rounds, as nvidia-smi sees them", head, gpu_rows(samples))
+
+
+def part_load_table(part_loads: Sequence[PartLoad]) -> Table:
+    """Return how soon a server answers that is asked less than it can answer."""
+    head = ("", "images/s", "p50 ms", "p95 ms", "CPU ms/image", "GPU busy %")
+    rows = tuple(
+        (
+            f"{each.variant} at {each.share:.0%}",
+            f"{each.found.measured.images_per_s:.0f}",
+            f"{each.found.measured.p50_ms:.1f}",
+            f"{each.found.measured.p95_ms:.1f}",
+            f"{each.found.server_cpu_ms:.2f}",
+            ", ".join(row[1] for row in gpu_rows(each.gpus)),
+        )
+        for each in part_loads
+    )
+    return Table("Below capacity, at a steady rate", head, rows)
 
 
 def targets_table(targets: Sequence[Target], title: str = "Targets") -> Table:

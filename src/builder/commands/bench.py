@@ -158,6 +158,7 @@ def _results(
         matches,
         soaked,
         gpu.gpus if gpu else (),
+        gpu.part_loads if gpu else (),
         unmeasured,
     )
 
