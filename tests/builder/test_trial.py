@@ -231,6 +231,9 @@ BATCHES = {
 @pytest.mark.parametrize("name", BATCHES)
 def test_batches_hold_what_is_looked_at(tmp_path: Path, name: str, runtime: Runtime) -> None:
     make, held = BATCHES[name]
+    if name == "one at a time" and runtime is Runtime.PYTHON:
+        # OpenVINO knows what a product with nothing is before it runs, and opens the batch.
+        held = None
     path = save_tiny_detector(tmp_path / "model.onnx", make())
     detector = read_detector(path, labels=LABELS)
     spec = build_pipeline(
