@@ -19,7 +19,6 @@ from thin_client.errors import FramewireError as ClientError
 from thin_client.server_report import ModelStatistics
 
 PIPELINE = "codes"
-REPOSITORY = Path("model_repository")
 SAMPLE = Path("samples/warehouse.jpg")
 PICTURE = Path("build/demo.png")
 REQUESTS = 20

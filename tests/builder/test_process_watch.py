@@ -13,9 +13,9 @@ import pytest
 
 from builder.serving import model_processes
 from builder.serving.model_processes import ModelProcesses, Served
-from builder.serving.running_server import VersionStates
 from builder.serving.supervision import process_watch
 from builder.serving.supervision.process_watch import STOPPED_S, ProcessWatch
+from builder.serving.version_states import VersionStates
 
 A = Served("a_bls", 1)
 READY: VersionStates = {"a_bls": {1: "READY"}}

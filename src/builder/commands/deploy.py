@@ -11,11 +11,11 @@ from builder.commands.options import (
     positive,
     server_options,
 )
-from builder.demo import REPOSITORY
 from builder.deployment.docker_run import compose_service, docker_run
 from builder.deployment.kubernetes import kubernetes_patch
 from builder.deployment.needs import needs_of
 from builder.deployment.wishes import Wishes
+from builder.serving.server_options import REPOSITORY
 from builder.serving.supervision.supervisor import HEALTH_PORT
 
 PRINTED = {"docker": docker_run, "compose": compose_service, "kubernetes": kubernetes_patch}

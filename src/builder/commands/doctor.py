@@ -9,13 +9,12 @@ from pathlib import Path
 
 from builder.commands.load import connections
 from builder.commands.options import Commands, add_port_options
-from builder.demo import REPOSITORY
 from builder.doctor.case import Case
 from builder.doctor.examination import examine
 from builder.doctor.report import as_json, report
 from builder.doctor.server import RunningTriton
 from builder.errors import CheckError, SettingsError
-from builder.serving.server_options import LOOPBACK
+from builder.serving.server_options import LOOPBACK, REPOSITORY
 from builder.serving.supervision.supervisor import HEALTH_PORT
 
 WATCH_S = 2.0

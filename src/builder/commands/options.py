@@ -6,8 +6,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from builder.demo import REPOSITORY
-from builder.serving.server_options import ServerOptions
+from builder.serving.server_options import REPOSITORY, ServerOptions
 
 Commands = argparse._SubParsersAction  # argparse gives the type no public name
 

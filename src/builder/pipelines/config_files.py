@@ -6,9 +6,9 @@ import re
 from pathlib import Path
 
 from google.protobuf import text_format
-from tritonclient.grpc import model_config_pb2 as pb
 
 from builder.errors import InvalidPipelineError
+from builder.pipelines.config_messages import pb
 
 CONFIG_FILE = "config.pbtxt"
 # Triton takes no folder whose name begins with 0 for a version, and counts in 64 bits.

@@ -10,12 +10,8 @@ import json
 from dataclasses import MISSING, asdict, dataclass, fields
 from pathlib import Path
 
-from builder import __version__
-from builder.detectors.onnx_file import sha256_of
 from builder.errors import InvalidPipelineError, RepositoryError
-from builder.network_graph import candidate_rows
 from builder.pipelines.config_files import CONFIG_FILE, named_versions, read_config, version_folders
-from builder.pipelines.pipeline_spec import PipelineSpec
 from builder.settings import PIPELINE_NAME, Decoder, Nms, Precision, Runtime, Shape
 from builder.trial.load_wait import LEAST_WAIT_S
 from thin_client.contract import DamagedImages
@@ -87,40 +83,6 @@ class Manifest:
     fixed_batch: int | None = None
     load_wait_s: int = LEAST_WAIT_S
     shape: Shape = Shape.SQUARE
-
-
-def manifest_of(spec: PipelineSpec, source: Path) -> Manifest:
-    """Return the manifest of what is being built from the file ``source``."""
-    settings, detector = spec.settings.with_defaults(spec.detector.defaults), spec.detector
-    return Manifest(
-        name=settings.name,
-        version=spec.version,
-        builder_version=__version__,
-        source=source.name,
-        source_sha256=sha256_of(source) if source.is_file() else detector.sha256,
-        head=detector.head.value,
-        width=detector.width,
-        height=detector.height,
-        candidates=candidate_rows(detector, settings),
-        max_batch=spec.max_batch,
-        precision=settings.precision,
-        runtime=settings.runtime,
-        nms=settings.nms,
-        conf=float(settings.conf or 0),
-        iou=float(settings.iou or 0),
-        max_det=spec.max_det,
-        class_agnostic=bool(settings.class_agnostic),
-        multi_label=bool(settings.multi_label),
-        num_classes=len(detector.labels),
-        decoder=settings.decoder,
-        damaged=settings.damaged,
-        instances=settings.instances,
-        decode_threads=settings.decode_threads,
-        stream=settings.stream,
-        fixed_batch=detector.fixed_batch,
-        load_wait_s=spec.load_wait_s,
-        shape=spec.shape,
-    )
 
 
 def write_manifest(version_folder: Path, manifest: Manifest) -> None:

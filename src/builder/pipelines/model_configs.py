@@ -23,17 +23,14 @@ from builder.pipelines.config_parts import (
     step_config,
 )
 from builder.pipelines.pipeline_spec import PipelineSpec
+from builder.pipelines.step_tensors import DETECTIONS, POSTPROCESS_INPUTS, PREPROCESS_OUTPUTS
 from builder.settings import ExecutionProvider, Precision, Runtime, Shape
 from thin_client.contract import (
     CANDIDATES,
     FRAME,
-    GEOMETRY,
     IMAGE,
-    IMAGE_SIZE,
-    IMAGE_STATUS,
     PIPELINE_INPUTS,
     PIPELINE_OUTPUTS,
-    TICKET,
     PipelineParameter,
     contract_fingerprint,
 )
@@ -43,11 +40,6 @@ PLAN_FILE = "model.plan"
 # Optimization profiles of a plan for frames of several sizes. A step's config serves all of its
 # versions, so plans have as many whatever they were compiled for.
 PLAN_PROFILES = 4
-
-# What an image is like, the preprocess step knows; what is in it, the postprocess step.
-PREPROCESS_OUTPUTS = (FRAME, GEOMETRY, TICKET, IMAGE_STATUS, IMAGE_SIZE)
-POSTPROCESS_INPUTS = (CANDIDATES, GEOMETRY, TICKET)
-DETECTIONS = tuple(tensor for tensor in PIPELINE_OUTPUTS if tensor not in PREPROCESS_OUTPUTS)
 
 
 def ensemble_config(spec: PipelineSpec) -> pb.ModelConfig:

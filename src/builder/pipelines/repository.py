@@ -16,8 +16,9 @@ from builder.errors import PipelineExistsError, SettingsError
 from builder.network_graph import network_graph
 from builder.pipelines.config_files import CONFIG_FILE, config_text
 from builder.pipelines.config_parts import LABELS_FILE
-from builder.pipelines.manifest import manifest_of, write_manifest
+from builder.pipelines.manifest import write_manifest
 from builder.pipelines.model_configs import NETWORK_FILE
+from builder.pipelines.new_manifest import manifest_of
 from builder.pipelines.pipeline_configs import pipeline_configs, pipeline_settings
 from builder.pipelines.pipeline_models import has_streams, public_models
 from builder.pipelines.pipeline_spec import PipelineSpec

@@ -6,19 +6,19 @@ from tritonclient.grpc import model_config_pb2 as pb
 
 from builder.pipelines.config_parts import in_python, public_model_config, step, step_config
 from builder.pipelines.model_configs import (
-    DETECTIONS,
-    POSTPROCESS_INPUTS,
-    PREPROCESS_OUTPUTS,
     frame_settings,
     network_settings,
     public_parameters,
 )
 from builder.pipelines.pipeline_spec import PipelineSpec
+from builder.pipelines.step_tensors import (
+    DECODE_OUTPUTS,
+    DETECTIONS,
+    POSTPROCESS_INPUTS,
+)
 from thin_client.contract import (
     CANDIDATES,
     FRAME,
-    FRAME_INDEX,
-    FRAME_TIMESTAMP,
     PACKET,
     STREAM_INPUTS,
     STREAM_OPTIONS,
@@ -27,7 +27,6 @@ from thin_client.contract import (
     stream_fingerprint,
 )
 
-DECODE_OUTPUTS = (*PREPROCESS_OUTPUTS, FRAME_INDEX, FRAME_TIMESTAMP)
 # Streams that Triton tells apart in each process. One that the process refuses keeps its place
 # until it was silent for long enough, and one without a place waits without an answer: so there are
 # many more than may be open.

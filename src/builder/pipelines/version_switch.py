@@ -21,8 +21,6 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from tritonclient.grpc import model_config_pb2 as pb
-
 from builder.pipelines.config_files import (
     CONFIG_FILE,
     config_text,
@@ -31,6 +29,7 @@ from builder.pipelines.config_files import (
     read_config,
     with_versions,
 )
+from builder.pipelines.config_messages import pb
 from builder.pipelines.durable import flush, flush_tree, move, replace_file
 from builder.pipelines.pipeline_models import (
     has_streams,

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 from builder.pipelines.pipeline_models import all_names, wanted_models
 from builder.serving.load_failures import UNLOADED, short_reason
-from builder.serving.running_server import VersionStates
 from builder.serving.server_options import ModelControl, ServerOptions
+from builder.serving.version_states import VersionStates
 
 
 @dataclass(frozen=True)

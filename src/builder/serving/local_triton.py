@@ -12,8 +12,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from builder.serving.running_server import AT_WORK, VersionStates
 from builder.serving.server_options import ServerOptions
+from builder.serving.version_states import AT_WORK, VersionStates
 
 ANSWER_S = 10
 LOOK_S = 0.05

@@ -11,7 +11,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from builder.serving.process_files import read, tasks
-from builder.serving.running_server import VersionStates
+from builder.serving.version_states import VersionStates
 
 
 @dataclass(frozen=True)

@@ -10,10 +10,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
-from tritonclient.grpc import model_config_pb2 as pb
-
 from builder.errors import InvalidPipelineError, RepositoryError
 from builder.pipelines.config_files import CONFIG_FILE, parse_config
+from builder.pipelines.config_messages import pb
 
 # Triton's Python backend takes the interpreter and its packages from there.
 ENVIRONMENT_PARAMETER = "EXECUTION_ENV_PATH"

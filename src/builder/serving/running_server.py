@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 
 import grpc
@@ -13,19 +13,16 @@ from builder.errors import ServerNotReadyError, VersionNotLoadedError
 from builder.pipelines.pipeline_models import public_models, step_models
 from builder.serving.access import ADMIN_KEY_VARIABLE
 from builder.serving.load_failures import short_reason
+from builder.serving.version_states import AT_WORK, VersionStates
 from thin_client.connection import Connection
 from thin_client.contract import model_names
 
 POLL_S = 0.2
 ANSWER_S = 10
-# States of Triton's repository index in which a version still has work.
-AT_WORK = frozenset({"READY", "LOADING", "UNLOADING"})
 # What Triton says in every mode but the explicit one.
 NOT_EXPLICIT = "explicit model load / unload is not allowed"
 # What it says to a call without the admin key.
 WANTS_KEY = "This protocol is restricted"
-
-VersionStates = Mapping[str, Mapping[int, str]]
 
 
 @contextmanager

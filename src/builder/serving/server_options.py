@@ -25,6 +25,8 @@ from builder.serving.shared_memory import SHM_DEFAULT_BYTES, SHM_GROWTH_BYTES
 from builder.serving.tracing import Tracing
 from thin_client.contract import model_names
 
+# Where commands look for pipelines that are not told where.
+REPOSITORY = Path("model_repository")
 LOOPBACK = "127.0.0.1"
 # Triton's Python backend starts its stubs through a shell and quotes nothing.
 SHELL_SAFE = re.compile(r"[A-Za-z0-9/._-]+")

@@ -11,14 +11,17 @@ import shutil
 from collections.abc import Collection, Iterable
 from pathlib import Path
 
-from tritonclient.grpc import model_config_pb2 as pb
-
 from builder.errors import InvalidPipelineError
 from builder.pipelines.config_files import CONFIG_FILE, named_versions, parse_config, read_config
+from builder.pipelines.config_messages import pb
 from builder.pipelines.manifest import Manifest, active_version, pipelines, read_manifest
-from builder.pipelines.model_configs import DETECTIONS, POSTPROCESS_INPUTS, PREPROCESS_OUTPUTS
 from builder.pipelines.pipeline_models import has_streams, models_in, wanted_models
-from builder.pipelines.stream_configs import DECODE_OUTPUTS
+from builder.pipelines.step_tensors import (
+    DECODE_OUTPUTS,
+    DETECTIONS,
+    POSTPROCESS_INPUTS,
+    PREPROCESS_OUTPUTS,
+)
 from thin_client.contract import (
     CANDIDATES,
     FRAME,

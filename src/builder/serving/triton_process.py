@@ -21,9 +21,9 @@ from builder.serving.load_failures import load_failures, short_reason
 from builder.serving.loading import Loaded, loaded
 from builder.serving.local_triton import LocalTriton
 from builder.serving.model_processes import ModelProcesses
-from builder.serving.running_server import VersionStates
 from builder.serving.server_options import DRAIN_S, ModelControl, ServerOptions
 from builder.serving.triton_metrics import TritonMetrics
+from builder.serving.version_states import VersionStates
 from thin_client.redaction import without_secrets
 
 # For models without a request to end.

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
+from typing import TYPE_CHECKING
 
-from builder.trial.network_trial import Trial
+if TYPE_CHECKING:
+    from builder.trial.network_trial import Trial
 
 # Enough for every network of a usual size on a usual machine. Files of these are the same wherever
 # they are built.
