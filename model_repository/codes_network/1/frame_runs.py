@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from typing import TYPE_CHECKING
@@ -17,11 +16,6 @@ if TYPE_CHECKING:
     # Whether nobody waits for a request any more.
     IsAbandoned = Callable[[], bool]
 
-# The first run of each kind is slow, for it initialises what runs need.
-TIMED_RUNS = 2
-# Frames that run one after the other, all cores on each, in the time of one on one core: at least.
-LEAST_GAIN = 2.0
-
 
 class FrameRuns:
     """Runs frames: many with a core for each, those that are left over with all cores for each.
@@ -35,8 +29,6 @@ class FrameRuns:
         self._network = network
         self._cores = cores
         self._threads = ThreadPoolExecutor(cores, thread_name_prefix="network")
-        # Measured also so that the first camera does not pay for lazy initialisation.
-        self._gain = max(LEAST_GAIN, self._measured_gain())
 
     def run(
         self, requests: Sequence[NDArray[np.uint8]], abandoned: Sequence[IsAbandoned]
@@ -71,34 +63,12 @@ class FrameRuns:
     def _apart(self, frames: int) -> int:
         """Return how many frames get a core each; the others get all cores, one after the other."""
         left = frames % self._cores
-        return frames - left if left < self._gain else frames
+        return frames - left if left < self._network.gain else frames
 
     def _run(self, frames: Iterator[tuple[_Request, int]]) -> None:
         # Taken from without a lock: CPython makes each step whole.
         for request, index in frames:
             request.run(self._network, index, alone=False)
-
-    def _measured_gain(self) -> float:
-        """Return how many frames run one after the other in the time of as many as there are cores.
-
-        Each of the former has all cores, each of the latter one.
-        """
-        frame = self._network.grey_frame
-        together, alone = [], []
-        for _ in range(TIMED_RUNS):
-            # This one first: OpenVINO may lock up where two threads run its first two frames.
-            begun = time.perf_counter()
-            self._network.infer(frame, alone=True)
-            alone.append(time.perf_counter() - begun)
-            begun = time.perf_counter()
-            each_core = [
-                self._threads.submit(self._network.infer, frame, alone=False)
-                for _ in range(self._cores)
-            ]
-            for run in each_core:
-                run.result()
-            together.append(time.perf_counter() - begun)
-        return min(together) / min(alone)
 
 
 class _Request:

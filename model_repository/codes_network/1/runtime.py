@@ -8,19 +8,16 @@ as many frames with less memory, and gives the same candidates while held at flo
 from __future__ import annotations
 
 import sys
-from queue import SimpleQueue
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-# Importing OpenVINO tells Intel that it was imported, unless this package of its is missing. Its
-# converter of models may be missing too, and is half the time that the import takes.
-for unwanted in ("openvino_telemetry", "openvino.tools.ovc"):
-    sys.modules.setdefault(unwanted, None)  # type: ignore[arg-type]
-
-import openvino as ov  # noqa: E402 - not before that
-import openvino.properties.hint as hints  # noqa: E402
-from openvino import properties  # noqa: E402
+from compilation import Compilation, ov
+from freed_memory import return_memory
+from wanted_compilations import Kind, WantedCompilations
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -30,87 +27,193 @@ if TYPE_CHECKING:
 
 # As the builder writes it into a version's settings: float32 weights, computed in bfloat16.
 BFLOAT16 = "bf16"
+# Frames that run one after the other, all cores on each, in the time of one on one core: at least.
+LEAST_GAIN = 2.0
+TIMED_RUNS = 2
+# Frames of fewer pixels than the largest by so many times gain nothing by a compilation of theirs.
+# Those of `framewire serve`, which asks whether a server that nobody calls still answers, are such.
+TINY = 8
 
 
 class Network:
-    """A network compiled twice: for one frame on all cores, and for a frame on each core.
+    """A network, compiled for what is asked of it.
 
     One frame is done soonest when all cores share it. Many are done soonest when each core has one
-    of its own: nothing is waited for inside a frame.
+    of its own: nothing is waited for inside a frame. And a compilation for one size of frames takes
+    a tenth less time for each than one for all sizes. So there may be many, and most are made when
+    they are wanted, in a thread of their own. What they are wanted for is answered meanwhile by the
+    first one, which is made at once: for any size that may come, one frame on all cores.
 
     Args:
         onnx_file: a network as the builder writes it: uint8 ``[n, height, width, 3]`` in, float32
-            ``[n, K, 6]`` out. Where it leaves height and width open, OpenVINO makes what it needs
-            for a size with the first frame that has it, and keeps it.
+            ``[n, K, 6]`` out.
         cores: that it may keep busy.
-        largest: height and width of the largest frame, where the file leaves them open.
+        largest: height and width of the largest frame.
         precision: of the build's settings. ``bf16`` is computed in bfloat16 where the processor
             does, and everything else in what the file says.
+        least_side: of the smallest frame, pixels; 0 where all frames are of the largest size.
 
     Attributes:
         remark: what a person should know about the precision, or nothing.
+        gain: how many frames run one after the other, each on all cores, in the time of as many as
+            there are cores, each on one; as measured when there was a load, and until then the
+            least that is assumed.
 
     Raises:
         RuntimeError: OpenVINO cannot read or compile the file.
     """
 
     def __init__(
-        self, onnx_file: Path, cores: int, largest: tuple[int, int], precision: str = "fp32"
+        self,
+        onnx_file: Path,
+        cores: int,
+        largest: tuple[int, int],
+        precision: str = "fp32",
+        least_side: int = 0,
     ) -> None:
         self._largest = largest
-        core = ov.Core()
-        model = core.read_model(onnx_file)
-        arithmetic, self.remark = _arithmetic(core, precision)
-        self._alone = _compiled(core, model, cores, arithmetic, streams=1)
-        self._apart = (
-            _compiled(core, model, cores, arithmetic, streams=cores) if cores > 1 else self._alone
-        )
-        # A request holds the inputs and outputs of one run. They are made here, in one thread,
-        # while nothing runs.
-        self._idle_alone = _requests(self._alone, 1)
-        self._idle_apart = _requests(self._apart, cores)
+        self._cores = cores
+        self._core = ov.Core()
+        self._arithmetic, self.remark = _arithmetic(self._core, precision)
+        # Kept, because what is compiled of its copies shares its weights.
+        self._model = self._core.read_model(onnx_file)
+        height, width = list(self._model.input(0).get_partial_shape())[1:3]
+        self._any_size = bool(least_side) and height.is_dynamic and width.is_dynamic
+        if not self._any_size:
+            _reshape(self._model, *largest)
+        self.gain = LEAST_GAIN
+        self._first = self._compile(self._model, at_once=1)
+        self._any_apart: Compilation | None = None
+        self._own: dict[Kind, Compilation] = {}
+        self._wanted = WantedCompilations()
+        self._any_apart_wanted = False
+        self._lock = threading.Lock()
+        self._compiling = ThreadPoolExecutor(1, thread_name_prefix="compile")
+        # A strip, where it may be one; room for larger frames is made when they come.
+        self._smallest = _grey(least_side if self._any_size else largest[0], largest[1])
+        # The first run initialises what the first camera should not wait for, and shows that it
+        # runs.
+        self._first.warm_up(self._smallest)
+        return_memory()
 
     @property
     def grey_frame(self) -> NDArray[np.uint8]:
         """Return uint8 ``[1, height, width, 3]``, all padding, of the largest size."""
-        sides = list(self._alone.input(0).get_partial_shape())[1:3]
-        largest = [
-            side.get_length() if side.is_static else most
-            for side, most in zip(sides, self._largest, strict=True)
-        ]
-        return np.full((1, *largest, 3), 114, np.uint8)
+        return _grey(*self._largest)
 
     @property
     def no_candidates(self) -> NDArray[np.float32]:
         """Return float32 ``[1, K, 6]``, all zeros."""
-        _, rows, columns = self._alone.output(0).get_partial_shape()
+        _, rows, columns = self._first.output_shape
         return np.zeros((1, rows.get_length(), columns.get_length()), np.float32)
 
     def infer(self, frames: NDArray[np.uint8], *, alone: bool) -> NDArray[np.float32]:
-        """Run frames; threads that are more than the cores wait for each other.
+        """Run a frame; threads that are more than the cores wait for each other.
 
         Args:
-            frames: uint8 ``[n, height, width, 3]``, BGR.
-            alone: whether on all cores, else on one.
+            frames: uint8 ``[1, height, width, 3]``, BGR.
+            alone: whether on all cores, else on one, as soon as there is a compilation for that.
 
         Returns:
-            float32 ``[n, K, 6]``, a copy that stays valid.
+            float32 ``[1, K, 6]``, a copy that stays valid.
         """
-        idle = self._idle_alone if alone else self._idle_apart
-        request = idle.get()
+        kind = Kind(*frames.shape[1:3], alone or self._cores == 1)
+        return self._compilation(kind).infer(frames)
+
+    def settle(self) -> None:
+        """Wait until everything is made that is wanted so far."""
+        self._compiling.submit(lambda: None).result()
+
+    def close(self) -> None:
+        """Make nothing more."""
+        self._compiling.shutdown(wait=True, cancel_futures=True)
+
+    def _compilation(self, kind: Kind) -> Compilation:
+        """Return the best there is for a kind, and have a better one made where it is worth it."""
+        with self._lock:
+            if self._is_worth_its_own(kind):
+                now, going = self._wanted.came(kind)
+                if going is not None:
+                    self._own.pop(going, None)
+                if now:
+                    self._compiling.submit(self._make_own, kind)
+                elif not kind.alone and kind not in self._own and self._wanted.is_full():
+                    self._want_any_apart()
+            found = self._own.get(kind)
+            if found is None and not kind.alone:
+                found = self._any_apart
+            return found or self._first
+
+    def _is_worth_its_own(self, kind: Kind) -> bool:
+        if not self._any_size:
+            # The first one is of their size.
+            return not kind.alone
+        return kind.height * kind.width * TINY >= self._largest[0] * self._largest[1]
+
+    def _want_any_apart(self) -> None:
+        if not self._any_apart_wanted:
+            self._any_apart_wanted = True
+            self._compiling.submit(self._make_any_apart)
+
+    def _make_own(self, kind: Kind) -> None:
         try:
-            request.infer({0: frames}, share_inputs=True)
-            candidates: NDArray[np.float32] = request.get_output_tensor(0).data.copy()
-        finally:
-            idle.put(request)
-        return candidates
+            model = self._model
+            if self._any_size:
+                model = model.clone()
+                _reshape(model, kind.height, kind.width)
+            made = self._compile(model, at_once=1 if kind.alone else self._cores)
+            del model
+            frame = _grey(kind.height, kind.width)
+            made.warm_up(frame)
+            # Nobody asks for it where no more than one frame can be left over.
+            if not kind.alone and self._cores > LEAST_GAIN:
+                self._measure_gain(kind, made, frame)
+        except Exception as error:  # noqa: BLE001 - what there was before goes on
+            with self._lock:
+                self._wanted.refuse(kind)
+            _tell(f"frames of {kind.width}x{kind.height} have no compilation of their own", error)
+            return
+        with self._lock:
+            # Another may have taken its place meanwhile.
+            if self._wanted.has(kind):
+                self._own[kind] = made
+        if self._any_size:
+            # It keeps room for frames of each size that it ran, and will hardly run these again.
+            self._first.release()
+        return_memory()
+
+    def _make_any_apart(self) -> None:
+        try:
+            made = self._compile(self._model, at_once=self._cores)
+            made.warm_up(self._smallest)
+        except Exception as error:  # noqa: BLE001 - likewise
+            _tell("frames of rare sizes are run one after the other", error)
+            return
+        self._any_apart = made
+        return_memory()
+
+    def _measure_gain(self, kind: Kind, apart: Compilation, frame: NDArray[np.uint8]) -> None:
+        alone = self._own.get(kind._replace(alone=True), self._first)
+        seconds = [each.measure(frame, TIMED_RUNS) for each in (apart, alone)]
+        self.gain = max(LEAST_GAIN, seconds[0] / seconds[1])
+
+    def _compile(self, model: ov.Model, *, at_once: int) -> Compilation:
+        return Compilation(self._core, model, self._cores, self._arithmetic, at_once)
 
 
-def _requests(compiled: ov.CompiledModel, count: int) -> SimpleQueue[ov.InferRequest]:
-    idle: SimpleQueue[ov.InferRequest] = SimpleQueue()
-    for _ in range(count):
-        idle.put(compiled.create_infer_request())
-    return idle
+def _reshape(model: ov.Model, height: int, width: int) -> None:
+    """Make a model one for single frames of a size; one that cannot be stays as it is."""
+    with suppress(RuntimeError):
+        model.reshape([1, height, width, 3])
+
+
+def _grey(height: int, width: int) -> NDArray[np.uint8]:
+    return np.full((1, height, width, 3), 114, np.uint8)
+
+
+def _tell(what: str, error: Exception) -> None:
+    reason = (str(error).strip().splitlines() or [type(error).__name__])[-1]
+    print(f"framewire: {what} ({reason})", file=sys.stderr, flush=True)
 
 
 def computes_bfloat16(core: ov.Core) -> bool:
@@ -127,26 +230,4 @@ def _arithmetic(core: ov.Core, precision: str) -> tuple[ov.Type, str]:
     return ov.Type.f32, (
         "this processor computes no bfloat16 (the flags in /proc/cpuinfo have neither avx512_bf16 "
         "nor amx_bf16), so that float32 is computed instead of --precision bf16"
-    )
-
-
-def _compiled(
-    core: ov.Core, model: ov.Model, cores: int, arithmetic: ov.Type, *, streams: int
-) -> ov.CompiledModel:
-    many = streams > 1
-    return core.compile_model(
-        model,
-        "CPU",
-        {
-            # Left alone it computes in bfloat16 where the processor can: twice as fast, but
-            # boxes move by more than a pixel and scores by more than 0.01. Who wants that says so.
-            hints.inference_precision: arithmetic,
-            hints.performance_mode: hints.PerformanceMode.THROUGHPUT
-            if many
-            else hints.PerformanceMode.LATENCY,
-            properties.inference_num_threads: cores,
-            properties.streams.num: streams,
-            # The decoding processes run on the same cores.
-            hints.enable_cpu_pinning: False,
-        },
     )

@@ -1,8 +1,8 @@
 """Triton's ModelConfig messages, ``pb``, without the gRPC client that they come with.
 
 ``tritonclient.grpc`` imports gRPC, numpy and a client, of which ``framewire serve`` has no use: it
-reads configs and asks its Triton over HTTP. It would hold 40 MB of them for as long as it serves. The
-messages are one file of that package and need nothing but protobuf.
+reads configs and asks its Triton over HTTP. It would hold 40 MB of them for as long as it serves.
+The messages are one file of that package and need nothing but protobuf.
 """
 
 from __future__ import annotations

@@ -13,6 +13,7 @@ import json
 from tritonclient.grpc import model_config_pb2 as pb
 
 from builder import __version__
+from builder.detectors.frame_shapes import framing_of
 from builder.pipelines.config_parts import (
     batching,
     bounded_batching,
@@ -88,7 +89,7 @@ def postprocess_config(spec: PipelineSpec) -> pb.ModelConfig:
 
 def version_settings(spec: PipelineSpec) -> dict[str, dict[str, str]]:
     """Return what each served model that needs to know anything reads from its version's folder."""
-    names = spec.names
+    names, framing = spec.names, framing_of(spec.detector, spec.shape)
     settings = {
         names.preprocess: {**frame_settings(spec), **network_settings(spec)},
         names.postprocess: _postprocess_settings(spec),
@@ -101,6 +102,8 @@ def version_settings(spec: PipelineSpec) -> dict[str, dict[str, str]]:
     if spec.settings.runtime is Runtime.PYTHON:
         settings[names.network] = {
             "precision": spec.settings.precision.value,
+            # Of the smallest frame, where frames have many sizes.
+            "least_side": str(max(framing.stride or 0, framing.least_side)),
             **_size_settings(spec),
         }
     return settings

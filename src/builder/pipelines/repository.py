@@ -73,7 +73,14 @@ POSTPROCESS_FILES = (
     "postprocess/request_thresholds.py",
 )
 PIPELINE_FILES = ("shared/network_calls.py", *PREPROCESS_FILES, *POSTPROCESS_FILES)
-NETWORK_FILES = ("shared/cores.py", "network/frame_runs.py", "network/runtime.py")
+NETWORK_FILES = (
+    "shared/cores.py",
+    "shared/freed_memory.py",
+    "network/compilation.py",
+    "network/frame_runs.py",
+    "network/runtime.py",
+    "network/wanted_compilations.py",
+)
 HAND_OVER_FILES = (
     "shared/ticket_memory.py",
     "shared/network_calls.py",
@@ -83,6 +90,7 @@ RETURN_FILES = ("shared/ticket_memory.py", "postprocess/returned_tickets.py")
 STREAM_FILES = (
     *HAND_OVER_FILES,
     *DECODE_FILES,
+    "shared/freed_memory.py",
     "stream/bits.py",
     "stream/decoder_log.py",
     "stream/frame_queue.py",

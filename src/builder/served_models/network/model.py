@@ -40,7 +40,11 @@ class TritonPythonModel:
         settings = version_settings(args)
         largest = int(settings["input_height"]), int(settings["input_width"])
         self._network = Network(
-            version_folder(args) / "model.onnx", cores, largest, settings["precision"]
+            version_folder(args) / "model.onnx",
+            cores,
+            largest,
+            settings["precision"],
+            int(settings["least_side"]),
         )
         if self._network.remark:
             pb_utils.Logger.log_warn(f"{args['model_name']}: {self._network.remark}")
@@ -67,6 +71,7 @@ class TritonPythonModel:
     def finalize(self) -> None:
         """End the threads."""
         self._runs.close()
+        self._network.close()
 
     def _frames(
         self, number: int, requests: Sequence[Any], answers: list[Any]

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import ctypes
 import threading
 import time
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from freed_memory import return_memory
 from orientation import UPRIGHT, Orientation
 from refusals import RefusedPacketError, StreamId
 from stream import Stream
@@ -169,10 +169,3 @@ class OpenStreams:
             if closed := self.close_idle():
                 return_memory()
                 self._closed(closed)
-
-
-def return_memory() -> None:
-    """Give what was freed back to the system, which glibc else keeps for the next decoder."""
-    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
-    if trim is not None:
-        trim(0)

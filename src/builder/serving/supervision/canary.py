@@ -19,14 +19,18 @@ from typing import Any
 from builder.serving.local_triton import LocalTriton
 from thin_client.contract import IMAGE, NUM_DETS, PACKET, Codec
 
-# A JPEG of 16 x 16 pixels, a gradient: every pipeline takes it, and every stream as a key frame. As
-# it is, because what could encode one is not installed where pipelines are only served.
+# A JPEG of 320 x 16 pixels, a gradient: every pipeline takes it, and every stream as a key frame.
+# As it is, because what could encode one is not installed where pipelines are only served. So wide,
+# because its smallest rectangle is a strip, where that of a square is the largest frame.
 CANARY_IMAGE = base64.b64decode(
-    "/9j/4AAQSkZJRgABAQAAAQABAAD/2wBDABALDA4MChAODQ4SERATGCgaGBYWGDEjJR0oOjM9PDkzODdASFxOQERXRTc4"
-    "UG1RV19iZ2hnPk1xeXBkeFxlZ2P/2wBDARESEhgVGC8aGi9jQjhCY2NjY2NjY2NjY2NjY2NjY2NjY2NjY2NjY2NjY2Nj"
-    "Y2NjY2NjY2NjY2NjY2NjY2NjY2P/wAARCAAQABADASIAAhEBAxEB/8QAFQABAQAAAAAAAAAAAAAAAAAAAwX/xAAXEAAD"
-    "AQAAAAAAAAAAAAAAAAAAAgRh/8QAFQEBAQAAAAAAAAAAAAAAAAAAAQL/xAAZEQACAwEAAAAAAAAAAAAAAAAABAIFMWH/"
-    "2gAMAwEAAhEDEQA/AIyQ4OkOF5IcHSHAr28Km90//9k="
+    "/9j/4AAQSkZJRgABAQAAAQABAAD/2wBDABALDA4MChAODQ4SERATGCgaGBYWGDEjJR0oOjM9PDkzODdASFxOQERXRTc4U"
+    "G1RV19iZ2hnPk1xeXBkeFxlZ2P/2wBDARESEhgVGC8aGi9jQjhCY2NjY2NjY2NjY2NjY2NjY2NjY2NjY2NjY2NjY2NjY2"
+    "NjY2NjY2NjY2NjY2NjY2NjY2P/wAARCAAQAUADASIAAhEBAxEB/8QAFgABAQEAAAAAAAAAAAAAAAAABgEA/8QAGBAAAwE"
+    "BAAAAAAAAAAAAAAAAABRhAQT/xAAXAQEBAQEAAAAAAAAAAAAAAAACAQQF/8QAGBEAAgMAAAAAAAAAAAAAAAAAAAEEFGH/"
+    "2gAMAwEAAhEDEQA/ADCEKhBOhC5wQ1WzhKdoYQhUIJ0IVCEtjU7QwhCoQToQqEJbGp2hhCFQgnQhUIS2NTtDCEKhBOhCo"
+    "QlsanaGEIVCCdCFQhLY1O0MIQqEEyEKhCWxqdoZQhkIJ0IVCEtjU7QwhCoQToQqEJbGp2hhCFQgnQhUIS2NTtDCEKhBOh"
+    "CoQlsanaGEIVCCdCFQhLY1O0MIQqEE6EKhCWxqdoYzghUIJ0IVCEtjU7QwhCoQToQqEJbGp2hhCFQgnQhUIS2NTtDCEKh"
+    "BOhC5wQlsanaGEIVCCdCGQhLY1O0MoQyEE+cEKhCWxqdoYQhUIJ0IVCBtjU7T/9k="
 )
 # In traces and in the logs of models.
 CANARY_ID = "framewire-canary"
