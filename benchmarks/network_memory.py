@@ -43,6 +43,7 @@ def measure(onnx_file: Path, cores: int) -> tuple[float, float, str]:
         for _ in range(RUNS):
             list(threads.map(lambda frame: network.infer(frame, alone=False), frames))
             network.infer(frames[0], alone=True)
+            network.settle()
     return loaded, process_memory_mb(os.getpid()), f"{shape[2]}x{shape[1]}"
 
 

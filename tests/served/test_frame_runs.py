@@ -22,7 +22,7 @@ class Network:
     A frame alone takes a quarter of the time of one on a core of its own.
     """
 
-    grey_frame = np.full((1, *SHAPE), 114, np.uint8)
+    gain = 4.0
 
     def __init__(self) -> None:
         self.alone: list[int] = []
@@ -60,8 +60,6 @@ def network() -> Network:
 @pytest.fixture
 def runs(network: Network) -> Iterator[FrameRuns]:
     running = FrameRuns(network, CORES)  # type: ignore[arg-type]
-    network.alone.clear()
-    network.apart.clear()
     yield running
     running.close()
 

@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 
 from builder.benchmark.batching_match import batching_match
+from builder.benchmark.memory_match import memory_match
 from builder.benchmark.network_match import network_match
 from builder.benchmark.peers_match import peers_match
 from builder.benchmark.precision_match import precision_match
@@ -24,6 +25,7 @@ MATCHES = {
     "peers": peers_match,
     "precision": precision_match,
     "rect": rect_match,
+    "memory": memory_match,
 }
 
 

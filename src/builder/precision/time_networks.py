@@ -47,7 +47,7 @@ def main() -> None:
         print(json.dumps({"remark": remarks[0]}))
         return
     runs = [partial(_run, frame_runs(network, cores), network) for network in networks]
-    speeds = timed(runs, cores, arguments.rounds)
+    speeds = timed(runs, cores, arguments.rounds, partial(_settle, networks))
     print(json.dumps({"images_per_s": speeds}))
 
 
@@ -58,23 +58,37 @@ def frame_runs(network: Any, cores: int) -> Any:
     return FrameRuns(network, cores)
 
 
-def timed(runs: Sequence[Callable[[int], None]], cores: int, rounds: int) -> list[list[float]]:
+def timed(
+    runs: Sequence[Callable[[int], None]], cores: int, rounds: int, settle: Callable[[], None]
+) -> list[list[float]]:
     """Return images a second of each in every round.
 
     Args:
         runs: each runs a number of frames.
         cores: that they keep busy.
         rounds: how many.
+        settle: waits until all is made that first runs asked for.
     """
     frames = cores
     while max(_seconds(run, frames) for run in runs) < TURN_S:
         frames *= 2
+    settle()
     speeds: list[list[float]] = [[] for _ in runs]
     for number in range(rounds):
         order = list(range(len(runs)))
         for index in order if number % 2 == 0 else reversed(order):
             speeds[index].append(frames / _seconds(runs[index], frames))
     return speeds
+
+
+def _settle(networks: Sequence[Any]) -> None:
+    for network in networks:
+        # Those of versions that were built before have all compiled when they are made.
+        getattr(network, "settle", _nothing)()
+
+
+def _nothing() -> None:
+    pass
 
 
 def _seconds(run: Callable[[int], None], frames: int) -> float:
