@@ -11,8 +11,8 @@ from collections.abc import Sequence
 from builder.errors import BuilderError
 from thin_client.command_line import CommandLine
 
-# Commands that import no others: without those, containers, which ask for health every few seconds,
-# do so in a tenth of the time, and what serves holds a third of the memory for as long as it serves.
+# Commands that import no others: so containers, which ask for health every few seconds, do it in a
+# tenth of the time, and what serves holds a third of the memory for as long as it serves.
 ALONE = ("health", "serve")
 
 

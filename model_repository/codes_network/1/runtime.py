@@ -33,6 +33,9 @@ TIMED_RUNS = 2
 # Frames of fewer pixels than the largest by so many times gain nothing by a compilation of theirs.
 # Those of `framewire serve`, which asks whether a server that nobody calls still answers, are such.
 TINY = 8
+# Seconds after a compilation until what it left behind is given back: under load, 10 MB of it are
+# freed only then.
+LEFT_BEHIND_S = 5.0
 
 
 class Network:
@@ -89,6 +92,7 @@ class Network:
         self._any_apart_wanted = False
         self._lock = threading.Lock()
         self._compiling = ThreadPoolExecutor(1, thread_name_prefix="compile")
+        self._returning: threading.Timer | None = None
         # A strip, where it may be one; room for larger frames is made when they come.
         self._smallest = _grey(least_side if self._any_size else largest[0], largest[1])
         # The first run initialises what the first camera should not wait for, and shows that it
@@ -127,6 +131,8 @@ class Network:
     def close(self) -> None:
         """Make nothing more."""
         self._compiling.shutdown(wait=True, cancel_futures=True)
+        if self._returning is not None:
+            self._returning.cancel()
 
     def _compilation(self, kind: Kind) -> Compilation:
         """Return the best there is for a kind, and have a better one made where it is worth it."""
@@ -180,7 +186,7 @@ class Network:
         if self._any_size:
             # It keeps room for frames of each size that it ran, and will hardly run these again.
             self._first.release()
-        return_memory()
+        self._return_memory()
 
     def _make_any_apart(self) -> None:
         try:
@@ -190,7 +196,15 @@ class Network:
             _tell("frames of rare sizes are run one after the other", error)
             return
         self._any_apart = made
+        self._return_memory()
+
+    def _return_memory(self) -> None:
         return_memory()
+        if self._returning is not None:
+            self._returning.cancel()
+        self._returning = threading.Timer(LEFT_BEHIND_S, return_memory)
+        self._returning.daemon = True
+        self._returning.start()
 
     def _measure_gain(self, kind: Kind, apart: Compilation, frame: NDArray[np.uint8]) -> None:
         alone = self._own.get(kind._replace(alone=True), self._first)
