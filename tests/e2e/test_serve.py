@@ -279,3 +279,13 @@ def serve_and_fail(repository: Path, *options: str) -> str:
     assert refused.stderr.startswith("framewire: ")
     assert refused.stderr.count("\n") == 1
     return refused.stderr
+
+
+def test_what_serves_holds_no_library_that_only_builds_or_clients_need(
+    tiny_repository: Path,
+) -> None:
+    with serving(tiny_repository) as server:
+        mapped = Path(f"/proc/{server.process.pid}/maps").read_text()
+    assert "python" in mapped
+    held = [name for name in ("numpy", "cygrpc", "onnx", "cv2", "ml_dtypes") if name in mapped]
+    assert held == []

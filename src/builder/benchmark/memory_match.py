@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import time
 from contextlib import ExitStack
 from functools import partial
@@ -22,12 +23,12 @@ from builder.benchmark.memory_targets import (
 from builder.benchmark.perf_analyzer import Target
 from builder.benchmark.processes import cpu_seconds
 from builder.benchmark.proportional_memory import proportional_memory_mb, triton_of
-from builder.benchmark.repositories import link_pipeline
 from builder.benchmark.sample import Sample, play
 from builder.benchmark.served_tree import ServedTree, served_tree
 from builder.benchmark.server_work import server_statistics, work_between
 from builder.errors import BenchmarkError, RepositoryError
 from builder.pipelines.manifest import read_manifest
+from builder.pipelines.pipeline_models import models_in
 from thin_client.contract import model_names
 
 SIZE = (1920, 1080)
@@ -64,7 +65,10 @@ def memory_match(setup: Setup) -> Match:
             return Match(title, {}, {}, memory_targets((), (), str(error)))
         frames = resized_jpegs(setup.images, *SIZE, folder / "frames")
         data = image_data(frames, folder / "frames.json")
-        own = link_pipeline(setup.repository, name, folder / "own")
+        own = folder / "own"
+        # `framewire serve` follows no links out of a repository.
+        for model in models_in(setup.repository, name):
+            shutil.copytree(setup.repository / model, own / model)
         contestants = {
             TODAY: partial(_measure, setup, None, own, data, in_flight),
             EARLIER: partial(_measure, setup, tree, tree / "model_repository", data, in_flight),

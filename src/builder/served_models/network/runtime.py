@@ -143,7 +143,7 @@ class Network:
                     self._own.pop(going, None)
                 if now:
                     self._compiling.submit(self._make_own, kind)
-                elif not kind.alone and kind not in self._own and self._wanted.is_full():
+                elif not kind.alone and kind not in self._own and self._wanted.is_mix():
                     self._want_any_apart()
             found = self._own.get(kind)
             if found is None and not kind.alone:
