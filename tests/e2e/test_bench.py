@@ -135,17 +135,32 @@ def bench(repository: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[s
 
 
 def test_the_last_lines_are_the_targets(bench: tuple[str, Path]) -> None:
-    lines = bench[0].splitlines()
-    *_, one_a, one_b, two_a, two_b, three, four, five, six, p_one, p_two, peers, r1 = lines
-    for number, line in zip(
-        ("1a", "1b", "2a", "3", "4", "5", "r1"),
-        (one_a, one_b, two_a, three, four, five, r1),
-        strict=True,
-    ):
-        match = TARGET_LINE.fullmatch(line)
-        assert match, line
-        assert match[1] == number
+    numbers = [
+        "1a",
+        "1b",
+        "2a",
+        "2b",
+        "3",
+        "4",
+        "5",
+        "6",
+        "p1",
+        "p2",
+        "p3",
+        "p4",
+        "p4b",
+        "p5",
+        "r1",
+        "r2",
+    ]
+    lines = bench[0].splitlines()[-len(numbers) :]
+    assert [line.split(":")[0] for line in lines] == [f"target {number}" for number in numbers]
+    told = dict(zip(numbers, lines, strict=True))
+    for number in ("1a", "1b", "2a", "3", "4", "5"):
+        match = TARGET_LINE.fullmatch(told[number])
+        assert match, told[number]
         assert float(match[4]) <= float(match[2]) <= float(match[5])
+    two_b, six, p_one, p_two, peers = (told[number] for number in ("2b", "6", "p1", "p2", "p5"))
     no_bfloat16 = "this processor computes no bfloat16"
     assert TARGET_LINE.fullmatch(p_one) or f"target p1: not measured (goal 1.5; {no_bfloat16}" in (
         p_one
@@ -157,6 +172,10 @@ def test_the_last_lines_are_the_targets(bench: tuple[str, Path]) -> None:
     assert two_b.startswith("target 2b: not measured (goal 2.0; ")
     assert peers.startswith("target p5: not measured (goal 2.0; name a Python that has ultralytics")
     assert re.fullmatch(r"target 6: not measured \(goal 2000; (no GPU here|add --gpu)\)", six)
+    # Here and in clones without history alike.
+    for number in ("p4", "p4b"):
+        assert f"target {number}: not measured" in told[number]
+        assert re.search(r"commit 5d42737 (is not at hand|has no pipeline tiny)", told[number])
 
 
 def test_a_client_with_the_pipelines_own_code_finds_the_same_and_is_compared(

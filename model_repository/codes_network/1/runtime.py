@@ -15,9 +15,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from compilation import Compilation, ov
+from compilation import Compilation
 from freed_memory import return_memory
 from wanted_compilations import Kind, WantedCompilations
+
+# isort: split
+# After compilation, which keeps it from telling anybody that it was imported.
+import openvino as ov
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -121,7 +125,8 @@ class Network:
         Returns:
             float32 ``[1, K, 6]``, a copy that stays valid.
         """
-        kind = Kind(*frames.shape[1:3], alone or self._cores == 1)
+        _, height, width, _ = frames.shape
+        kind = Kind(height, width, alone or self._cores == 1)
         return self._compilation(kind).infer(frames)
 
     def settle(self) -> None:
