@@ -1,4 +1,6 @@
-"""The runtime of the network in Python: OpenVINO. To use another one, change this file only.
+"""The runtime of the network in Python: OpenVINO.
+
+To use another one, change this file and ``compilation.py``.
 
 OpenVINO rather than ONNX Runtime because, served on the same two cores, it answered up to 1.2 times
 as many frames with less memory, and gives the same candidates while held at float32
