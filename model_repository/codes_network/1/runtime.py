@@ -57,7 +57,7 @@ class Network:
         onnx_file: a network as the builder writes it: uint8 ``[n, height, width, 3]`` in, float32
             ``[n, K, 6]`` out.
         cores: that it may keep busy.
-        largest: height and width of the largest frame.
+        largest: height and width of the largest frame, where the file leaves them open.
         precision: of the build's settings. ``bf16`` is computed in bfloat16 where the processor
             does, and everything else in what the file says.
         least_side: of the smallest frame, pixels; 0 where all frames are of the largest size.
@@ -80,16 +80,20 @@ class Network:
         precision: str = "fp32",
         least_side: int = 0,
     ) -> None:
-        self._largest = largest
         self._cores = cores
         self._core = ov.Core()
         self._arithmetic, self.remark = _arithmetic(self._core, precision)
         # Kept, because what is compiled of its copies shares its weights.
         self._model = self._core.read_model(onnx_file)
-        height, width = list(self._model.input(0).get_partial_shape())[1:3]
-        self._any_size = bool(least_side) and height.is_dynamic and width.is_dynamic
+        sides = list(self._model.input(0).get_partial_shape())[1:3]
+        self._any_size = bool(least_side) and all(side.is_dynamic for side in sides)
+        height, width = (
+            most if side.is_dynamic else side.get_length()
+            for side, most in zip(sides, largest, strict=True)
+        )
+        self._largest = height, width
         if not self._any_size:
-            _reshape(self._model, *largest)
+            _reshape(self._model, height, width)
         self.gain = LEAST_GAIN
         self._first = self._compile(self._model, at_once=1)
         self._any_apart: Compilation | None = None
@@ -100,7 +104,7 @@ class Network:
         self._compiling = ThreadPoolExecutor(1, thread_name_prefix="compile")
         self._returning: threading.Timer | None = None
         # A strip, where it may be one; room for larger frames is made when they come.
-        self._smallest = _grey(least_side if self._any_size else largest[0], largest[1])
+        self._smallest = _grey(least_side if self._any_size else height, width)
         # The first run initialises what the first camera should not wait for, and shows that it
         # runs.
         self._first.warm_up(self._smallest)
