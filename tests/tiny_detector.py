@@ -26,8 +26,12 @@ def tiny_detector(
     opset: int = 17,
     element_type: int = TensorProto.FLOAT,
     metadata: dict[str, str] | None = None,
+    insists_on_batch: bool = False,
 ) -> onnx.ModelProto:
-    """Return the graph; ``images`` [N, 3, height, width] in, ``output0`` [N, 7, anchors] out."""
+    """Return the graph; ``images`` [N, 3, height, width] in, ``output0`` [N, 7, anchors] out.
+
+    One that insists on its batch computes the shape of its input from it, which nobody opens.
+    """
     dtype = helper.tensor_dtype_to_np_dtype(element_type)
     boxes = anchor_boxes(width, height)
     constants = {
@@ -58,6 +62,17 @@ def tiny_detector(
         helper.make_node("Add", ["zero", "boxes"], ["batch_of_boxes"]),
         helper.make_node("Concat", ["batch_of_boxes", "scores"], ["output0"], axis=1),
     ]
+    if insists_on_batch:
+        constants |= {"batch": np.array([batch], np.int64), "end": np.array([4], np.int64)}
+        for node in nodes:
+            node.input[:] = ["taken" if name == "images" else name for name in node.input]
+        nodes = [
+            helper.make_node("Shape", ["images"], ["shape"]),
+            helper.make_node("Slice", ["shape", "second", "end"], ["of_image"]),
+            helper.make_node("Concat", ["batch", "of_image"], ["told"], axis=0),
+            helper.make_node("Reshape", ["images", "told"], ["taken"]),
+            *nodes,
+        ]
     size: list[int | str] = ["height", "width"] if dynamic_size else [height, width]
     anchors: int | str = "anchors" if dynamic_size else len(boxes)
     graph = helper.make_graph(

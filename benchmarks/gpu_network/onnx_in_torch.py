@@ -20,7 +20,7 @@ class OnnxInTorch:
 
     Args:
         onnx_file: uint8 ``[n, height, width, 3]`` in, float32 ``[n, K, 6]`` out, its shapes
-            constant but for n, as the builder writes it.
+            constant but for n, or computed from the input's, as the builder writes it.
         device: torch's name of where it runs.
 
     Raises:
@@ -36,8 +36,12 @@ class OnnxInTorch:
             )
         self._input, self._output = graph.input[0].name, graph.output[0].name
         arrays = {each.name: numpy_helper.to_array(each) for each in graph.initializer}
+        # Parts of shapes stay with the shapes, in the computer's memory.
         self._constants = {
-            name: torch.from_numpy(np.array(value)).to(device) for name, value in arrays.items()
+            name: torch.from_numpy(np.array(value)).to(
+                "cpu" if value.dtype == np.int64 and value.size <= SMALL else device
+            )
+            for name, value in arrays.items()
         }
         # What shapes and axes are must not be read from a GPU, which would wait for it.
         self._known = {
@@ -69,7 +73,7 @@ class OnnxInTorch:
         ):
             found = operator(
                 [values[name] for name in inputs],
-                [self._known.get(name) for name in inputs],
+                [self._known.get(name, _small(values[name])) for name in inputs],
                 attributes,
             )
             values.update(
@@ -81,3 +85,10 @@ class OnnxInTorch:
         candidates = values[self._output]
         assert candidates is not None  # noqa: S101 - an output of the graph
         return candidates
+
+
+def _small(value: Tensor | None) -> list[int] | None:
+    """Return the numbers of a shape that was computed; those on a GPU are none."""
+    if value is None or value.device.type != "cpu" or value.dtype != torch.int64:
+        return None
+    return value.reshape(-1).tolist() if value.numel() <= SMALL else None

@@ -107,6 +107,23 @@ def _unsqueeze(inputs: Inputs, known: Known, _: Attributes) -> Tensor:
     return data
 
 
+def _expand(inputs: Inputs, known: Known, _: Attributes) -> Tensor:
+    data: Tensor = inputs[0]
+    return data.expand(torch.broadcast_shapes(data.shape, tuple(known[1])))
+
+
+def _beside(tensors: Inputs) -> list[Tensor]:
+    """Return tensors on one device: shapes are kept in the computer's memory."""
+    device = next((each.device for each in tensors if each.device.type != "cpu"), None)
+    return list(tensors) if device is None else [each.to(device) for each in tensors]
+
+
+def _divided(inputs: Inputs, _: Known, __: Attributes) -> Tensor:
+    one, other = _beside(inputs)
+    whole = not one.is_floating_point() and not other.is_floating_point()
+    return torch.div(one, other, rounding_mode="trunc" if whole else None)
+
+
 def _refuse(refused: bool, what: str) -> None:
     if refused:
         raise NotImplementedError(f"the network has a {what}, which this benchmark cannot run")
@@ -114,32 +131,34 @@ def _refuse(refused: bool, what: str) -> None:
 
 OPERATORS: dict[str, Operator] = {
     "Abs": lambda x, _, __: x[0].abs(),
-    "Add": lambda x, _, __: x[0] + x[1],
+    "Add": lambda x, _, __: torch.add(*_beside(x)),
     "AveragePool": _average_pool,
     "ArgMax": lambda x, _, a: x[0].argmax(a["axis"], keepdim=bool(a.get("keepdims", 1))),
     "Cast": lambda x, _, a: x[0].to(DTYPES[a["to"]]),
-    "Concat": lambda x, _, a: torch.cat(list(x), a["axis"]),
+    "Concat": lambda x, _, a: torch.cat(_beside(x), a["axis"]),
     "Conv": _convolution,
-    "Div": lambda x, _, __: x[0] / x[1],
-    "Gather": lambda x, _, a: x[0].index_select(a.get("axis", 0), x[1].reshape(-1)),
+    "Div": _divided,
+    "Expand": _expand,
+    "Gather": lambda x, _, a: x[0].index_select(a.get("axis", 0), _beside(x)[1].reshape(-1)),
     "GatherND": _gather_nd,
     "Identity": lambda x, _, __: x[0],
     "IsNaN": lambda x, _, __: x[0].isnan(),
-    "Less": lambda x, _, __: x[0] < x[1],
+    "Less": lambda x, _, __: torch.lt(*_beside(x)),
     "MatMul": lambda x, _, __: x[0] @ x[1],
     "MaxPool": _max_pool,
-    "Mul": lambda x, _, __: x[0] * x[1],
+    "Mul": lambda x, _, __: torch.mul(*_beside(x)),
     "ReduceMax": _reduce_max,
     "Reshape": _reshape,
     "Resize": _resize,
+    "Shape": lambda x, _, __: torch.tensor(x[0].shape),
     "Sigmoid": lambda x, _, __: x[0].sigmoid(),
     "Slice": _slice,
     "Softmax": lambda x, _, a: x[0].softmax(a.get("axis", -1)),
     "Split": lambda x, k, a: x[0].split(k[1], a.get("axis", 0)),
     "Squeeze": lambda x, k, _: x[0].squeeze(tuple(k[1])),
-    "Sub": lambda x, _, __: x[0] - x[1],
+    "Sub": lambda x, _, __: torch.sub(*_beside(x)),
     "TopK": lambda x, k, a: tuple(x[0].topk(k[1][0], a.get("axis", -1))),
     "Transpose": lambda x, _, a: x[0].permute(a["perm"]),
     "Unsqueeze": _unsqueeze,
-    "Where": lambda x, _, __: torch.where(x[0], x[1], x[2]),
+    "Where": lambda x, _, __: torch.where(*_beside(x)),
 }

@@ -32,20 +32,23 @@ def work(
     import cv2  # noqa: PLC0415 - after the fork, and the served code from its folder
     import numpy as np  # noqa: PLC0415
 
+    from decode import upright_size  # noqa: PLC0415
     from frames import frame_format, load_frame  # noqa: PLC0415
 
     cv2.setNumThreads(1)
     wanted = frame_format(json.loads((folder / "settings.json").read_text()))
 
     def decode() -> None:
-        frame = np.empty(wanted.shape, np.uint8)
-        for image in images:
+        shapes = [wanted.shape_for([upright_size(image, wanted.limits)]) for image in images]
+        frames = [np.empty(shape, np.uint8) for shape in shapes]
+        for image, frame in zip(images, frames, strict=True):
             load_frame(image, frame, wanted)
         start.wait(START_S)
         times_ms = []
         began, cpu_began = time.perf_counter(), time.process_time()
         while (now := time.perf_counter()) < began + seconds:
-            load_frame(images[len(times_ms) % len(images)], frame, wanted)
+            number = len(times_ms) % len(images)
+            load_frame(images[number], frames[number], wanted)
             times_ms.append((time.perf_counter() - now) * 1e3)
         out.send((times_ms, time.process_time() - cpu_began))
 

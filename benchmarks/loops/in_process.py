@@ -63,6 +63,7 @@ def served_code(repository: Path, name: str, version: int) -> tuple[Any, Any]:
     import types  # noqa: PLC0415
 
     sys.modules.setdefault("triton_python_backend_utils", types.ModuleType("stand_in"))
+    from decode import upright_size  # noqa: PLC0415
     from detections import detection_tensors  # noqa: PLC0415
     from frames import frame_format, load_frame  # noqa: PLC0415
     from request_thresholds import default_thresholds  # noqa: PLC0415
@@ -72,7 +73,8 @@ def served_code(repository: Path, name: str, version: int) -> tuple[Any, Any]:
     thresholds = default_thresholds(settings).thresholds
 
     def load(image: bytes) -> tuple[Frame, NDArray[np.float32]]:
-        frame = np.empty(wanted.shape, np.uint8)
+        size = upright_size(image, wanted.limits)
+        frame = np.empty(wanted.shape_for([size]), np.uint8)
         return frame, load_frame(image, frame, wanted).geometry
 
     def select(candidates: NDArray[np.float32], geometry: NDArray[np.float32]) -> dict[str, Any]:

@@ -57,6 +57,10 @@ SAMPLES = (
     Sample("golden/small.bmp", 200, 150, "coffee", 12),
     Sample("golden/tiny.png", 64, 64, "surface", 25),
     Sample("golden/wide.jpg", 2000, 300, "surface", 10),
+    Sample("golden/cinema.jpg", 840, 360, "warehouse", 71),
+    Sample("golden/phone.jpg", 405, 720, "warehouse", 70),
+    Sample("golden/strip.png", 60, 400, "surface", 70),
+    Sample("golden/speck.png", 23, 17, "surface", 70),
     Sample("golden/grey.jpg", 800, 600, "rocket", 11, grey=True),
 )
 

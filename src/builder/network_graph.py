@@ -6,6 +6,7 @@ import onnx
 from onnx import TensorProto, helper
 
 from builder.detectors.detector import Detector
+from builder.detectors.frame_shapes import takes_rectangles
 from builder.detectors.graph_facts import image_input
 from builder.detectors.head_layouts import DEFAULT_ROWS
 from builder.detectors.onnx_file import first_line
@@ -23,6 +24,8 @@ from builder.surgery.own_names import free_names
 from builder.surgery.unused import remove_unused
 from thin_client.contract import CANDIDATES, FRAME
 
+IMAGE_SIZE = "imgsz"
+
 
 def network_graph(detector: Detector, settings: BuildSettings) -> onnx.ModelProto:
     """Return the network: uint8 NHWC frames in, float32 candidates out; ``detector`` is unchanged.
@@ -30,7 +33,8 @@ def network_graph(detector: Detector, settings: BuildSettings) -> onnx.ModelProt
     1. Its layers become float16 where the settings say so.
     2. Its head is read, the best candidates are picked, and overlaps are suppressed if the settings
        want that in the graph.
-    3. It takes frames as the preprocess step has them, in any batch.
+    3. It takes frames as the preprocess step has them, in any batch, and of any size where they are
+       the smallest rectangles.
 
     Args:
         detector: what to rewrite.
@@ -38,6 +42,7 @@ def network_graph(detector: Detector, settings: BuildSettings) -> onnx.ModelProt
 
     Raises:
         ModelFileError: ONNX's checker refuses the rewritten graph.
+        SettingsError: frames are to be rectangles, and it cannot take them.
     """
     model = onnx.ModelProto()
     model.CopyFrom(detector.model)
@@ -47,12 +52,13 @@ def network_graph(detector: Detector, settings: BuildSettings) -> onnx.ModelProt
     if settings.precision is Precision.FP16:
         to_half_precision(model)
     images = image_input(model)[0].name
-    rows = _candidates(model, detector, settings)
+    any_size = takes_rectangles(detector, settings)
+    rows = _candidates(model, detector, settings, any_size=any_size)
     take_uint8_frames(
         model,
         tensor_name=FRAME.name,
-        height=detector.height,
-        width=detector.width,
+        height="height" if any_size else detector.height,
+        width="width" if any_size else detector.width,
         scale=detector.input.pixel_scale,
         bgr=detector.input.bgr,
     )
@@ -61,8 +67,18 @@ def network_graph(detector: Detector, settings: BuildSettings) -> onnx.ModelProt
         rows = cut_batch(GraphBuilder(model, "cut"), rows, images)
     _return_rows(model, rows, candidate_rows(detector, settings))
     remove_unused(model)
+    if any_size:
+        _note_largest(model, detector)
     _check(model)
     return model
+
+
+def _note_largest(model: onnx.ModelProto, detector: Detector) -> None:
+    """Leave the largest frame in the metadata, where ultralytics has it: its dims are open."""
+    others = [entry for entry in model.metadata_props if entry.key != IMAGE_SIZE]
+    del model.metadata_props[:]
+    model.metadata_props.extend(others)
+    model.metadata_props.add(key=IMAGE_SIZE, value=str([detector.height, detector.width]))
 
 
 def candidate_rows(detector: Detector, settings: BuildSettings) -> int:
@@ -85,7 +101,9 @@ def _picked_rows(detector: Detector, settings: BuildSettings) -> int:
     return min(settings.candidates, boxes)
 
 
-def _candidates(model: onnx.ModelProto, detector: Detector, settings: BuildSettings) -> str:
+def _candidates(
+    model: onnx.ModelProto, detector: Detector, settings: BuildSettings, *, any_size: bool
+) -> str:
     head = read_head(
         GraphBuilder(model, "head"),
         model,
@@ -100,7 +118,7 @@ def _candidates(model: onnx.ModelProto, detector: Detector, settings: BuildSetti
     if isinstance(head, GraphRows):
         return best_rows(build, head, count)
     pick = best_box_classes if settings.multi_label and not detector.finished else best_candidates
-    rows = pick(build, head, count)
+    rows = pick(build, head, count, any_size=any_size)
     if not in_graph_nms(detector, settings):
         return rows
     return suppress_overlaps(

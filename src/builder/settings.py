@@ -57,6 +57,16 @@ class Decoder(str, enum.Enum):
     """To 1/2, 1/4 or 1/8 while its DCT is undone: less work, other pixels."""
 
 
+class Shape(str, enum.Enum):
+    """Of the frames that the network sees."""
+
+    RECT = "rect"
+    """The smallest rectangle that holds the picture, as ultralytics' ``predict`` has it: sides are
+    multiples of the network's stride."""
+    SQUARE = "square"
+    """The network's whole input, whatever the picture is like."""
+
+
 class Nms(str, enum.Enum):
     """Where overlapping boxes are suppressed, for heads that need it."""
 
@@ -88,6 +98,7 @@ class BuildSettings:
         execution_provider: of the runtime ``onnxruntime``.
         decoder: of JPEGs much larger than the network's input.
         damaged: what becomes of damaged JPEGs when a request does not say.
+        shape: of the frames; None for what the detector's own tool has where the network can.
         instances: processes that decode at once, of each variant; they share the cores.
         decode_threads: of each of these processes; 0 for its share of the cores, or more where a
             client's batch is large.
@@ -125,6 +136,7 @@ class BuildSettings:
     execution_provider: ExecutionProvider = ExecutionProvider.AUTO
     decoder: Decoder = Decoder.EXACT
     damaged: DamagedImages = DamagedImages.REFUSE
+    shape: Shape | None = None
     instances: int = 2
     decode_threads: int = 0
     # Twice as many as `framewire bench` has in flight at most: a full queue is 2.8 s of the 180

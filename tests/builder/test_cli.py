@@ -17,7 +17,7 @@ def test_build_says_what_it_built(tmp_path: Path, capsys: pytest.CaptureFixture[
     options = ["--name", "tiny", "--repository", str(repository)]
     assert main(["build", str(model), *options, "--iou", "0.5", "--class-agnostic"]) == 0
     assert (
-        "version 1, yolov8 head, 64x64, 3 classes, fp32, batches up to 16"
+        "version 1, yolov8 head, 64x64 rect, 3 classes, fp32, batches up to 16"
         in capsys.readouterr().out
     )
     settings = json.loads((repository / "tiny_postprocess" / "1" / "settings.json").read_text())

@@ -46,7 +46,16 @@ def test_an_open_size_can_be_chosen_and_a_fixed_one_not(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("batch", [1, 4])
 def test_a_fixed_batch_is_noticed(tmp_path: Path, batch: int) -> None:
-    assert read(tmp_path, batch=batch).fixed_batch == batch
+    detector = read(tmp_path, batch=batch, insists_on_batch=True)
+    assert detector.fixed_batch == batch
+    assert "export it with dynamic=True" in detector.one_batch
+
+
+@pytest.mark.parametrize("batch", [1, 4])
+def test_a_fixed_batch_is_opened(tmp_path: Path, batch: int) -> None:
+    detector = read(tmp_path, batch=batch)
+    assert detector.fixed_batch is None
+    assert detector.one_batch == ""
 
 
 @pytest.mark.parametrize("size", [0, -1])

@@ -108,7 +108,8 @@ def test_an_open_size_is_fixed(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("opset", [11, 13, 17, 18, 21])
 def test_a_network_for_a_fixed_batch_takes_any_number_of_images(tmp_path: Path, opset: int) -> None:
-    fixed = detector(tmp_path, batch=4, opset=opset)
+    fixed = detector(tmp_path, batch=4, opset=opset, insists_on_batch=True)
+    assert fixed.fixed_batch == 4
     frames = random_frames(4)
     expected = run(network(detector(tmp_path, opset=opset), candidates=20), frames)
     for count in range(1, 5):

@@ -66,13 +66,17 @@ def test_configs_say_what_clients_and_triton_need(model_file: Path, tmp_path: Pa
     network = read_config(tmp_path / "r" / "tiny_network")
     # A version of another size may stand beside this one while it replaces it.
     assert list(network.input[0].dims) == [-1, -1, 3]
+    # Requests of several shapes are taken together.
+    assert network.input[0].allow_ragged_batch
     assert list(network.output[0].dims) == [-1, 6]
     assert network.dynamic_batching.max_queue_delay_microseconds == 0
     assert (tmp_path / "r" / "tiny" / "1" / "labels.txt").read_text().split() == list(LABELS)
 
 
 def test_a_fixed_batch_limits_every_model(tmp_path: Path) -> None:
-    model_file = save_tiny_detector(tmp_path / "tiny.onnx", tiny_detector(batch=1))
+    model_file = save_tiny_detector(
+        tmp_path / "tiny.onnx", tiny_detector(batch=1, insists_on_batch=True)
+    )
     build(model_file, tmp_path / "r")
     for name in model_names("tiny").all:
         assert read_config(tmp_path / "r" / name).max_batch_size == 1

@@ -41,7 +41,7 @@ def full_batches(detector: Detector) -> list[list[Detections]]:
     results = [detector.detect_batch(batch) for _ in range(FULL_BATCHES // 2)]
     for found in results:
         for name, detections in zip(names, found, strict=True):
-            assert_is_golden(detections, name)
+            assert_is_golden(detections, name, "in_square")
     return results
 
 

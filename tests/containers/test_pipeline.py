@@ -33,7 +33,7 @@ def test_a_stream_and_a_batch_give_the_same(demo: FramewireContainer) -> None:
         together = detector.detect_batch(images)
     for name, one, other in zip(IMAGES, streamed, together, strict=True):
         assert_is_golden(one, name)
-        assert_is_golden(other, name)
+        assert_is_golden(other, name, "in_square")
 
 
 def test_the_asyncio_client_gets_the_same(demo: FramewireContainer) -> None:
@@ -70,7 +70,7 @@ def test_a_bad_image_in_a_batch_harms_no_neighbour(demo: FramewireContainer, bls
     assert [result.ok for result in bad] == [False, False]
     assert [len(result) for result in bad] == [0, 0]
     for name, result in zip(names, results, strict=True):
-        assert_is_golden(result, name)
+        assert_is_golden(result, name, "in_square")
 
 
 def test_the_command_line_client_prints_boxes(demo: FramewireContainer) -> None:

@@ -136,9 +136,11 @@ def bench(repository: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[s
 
 def test_the_last_lines_are_the_targets(bench: tuple[str, Path]) -> None:
     lines = bench[0].splitlines()
-    *_, one_a, one_b, two_a, two_b, three, four, five, six, p_one, p_two, peers = lines
+    *_, one_a, one_b, two_a, two_b, three, four, five, six, p_one, p_two, peers, r1 = lines
     for number, line in zip(
-        ("1a", "1b", "2a", "3", "4", "5"), (one_a, one_b, two_a, three, four, five), strict=True
+        ("1a", "1b", "2a", "3", "4", "5", "r1"),
+        (one_a, one_b, two_a, three, four, five, r1),
+        strict=True,
     ):
         match = TARGET_LINE.fullmatch(line)
         assert match, line
@@ -199,7 +201,7 @@ def test_the_report_is_one_file_that_says_everything(bench: tuple[str, Path]) ->
     report = (out / "report.html").read_text()
     assert not re.search(r"(?:src|href)=|https?://|<script|@import", report)
     # Without bfloat16 one match has no rounds to draw.
-    assert report.count("<svg") == 8 + ("target p1: not measured" not in bench[0])
+    assert report.count("<svg") == 9 + ("target p1: not measured" not in bench[0])
     for said in ("cores to use", "usual recipe", "sweet spot, batch size", "knee, requests in"):
         assert said in report
         assert said in printed

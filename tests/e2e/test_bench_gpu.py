@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from builder.benchmark.repositories import gpu_pipeline
+from builder.benchmark.repositories import gpu_pipeline, whole_frames_pipeline
 from builder.benchmark.running import find_running, listening_triton
 from builder.benchmark.serving import measured_server
 from builder.cli import main
@@ -68,11 +68,12 @@ def bench(out: Path, *options: str, path: Path | None = None) -> subprocess.Comp
 
 def test_the_network_in_torch_finds_the_same_boxes_in_the_served_pipeline(tmp_path: Path) -> None:
     image = IMAGES[1].read_bytes()
-    in_torch = gpu_pipeline(
-        REPOSITORY, read_manifest(REPOSITORY, "codes"), BASELINES, tmp_path / "gpu", device="cpu"
-    )
+    manifest = read_manifest(REPOSITORY, "codes")
+    in_torch = gpu_pipeline(REPOSITORY, manifest, BASELINES, tmp_path / "gpu", device="cpu")
+    # Torch's frames are all of one size.
+    whole = whole_frames_pipeline(REPOSITORY, manifest, tmp_path / "whole")
     answers = []
-    for served in (REPOSITORY, in_torch):
+    for served in (whole, in_torch):
         with measured_server(served) as server, Detector(server.target.grpc_url) as client:
             answers.append(client.detect(image))
     ours, torchs = answers

@@ -12,8 +12,10 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from tritonclient.grpc import InferenceServerClient
 
 from tests.conftest import ROOT
+from tests.e2e.packets import send
 from tests.e2e.wire import infer, rows
 from tests.serving import (
     Serving,
@@ -30,9 +32,12 @@ GOLDEN = json.loads((SAMPLES / "golden.json").read_text())
 IMAGES = {entry["file"]: entry for entry in GOLDEN["images"]}
 
 
-def golden_rows(name: str) -> np.ndarray:
-    """Detections of ultralytics: [n, 6] of x1, y1, x2, y2, score, class."""
-    found = IMAGES[name]["detections"]
+def golden_rows(name: str, frames: str = "detections") -> np.ndarray:
+    """Detections of ultralytics: [n, 6] of x1, y1, x2, y2, score, class.
+
+    ``detections`` are those of ``predict`` with its defaults, ``in_square`` those in whole frames.
+    """
+    found = IMAGES[name][frames]
     return np.array([[*each["box"], each["score"], each["class"]] for each in found]).reshape(-1, 6)
 
 
@@ -64,6 +69,55 @@ def test_served_detections_are_those_of_ultralytics(server: Serving, model: str,
     assert_same_detections(rows(answer), golden_rows(name))
 
 
+@pytest.mark.parametrize("name", [name for name in IMAGES if name.endswith(".jpg")])
+def test_a_stream_of_such_frames_has_the_same(server: Serving, name: str) -> None:
+    with InferenceServerClient(server.url) as client:
+        packet = (SAMPLES / name).read_bytes()
+        options = {"start": True, "end": True, "codec": "mjpeg"}
+        answer = send(client, "codes_stream", f"{name}", packet, **options)
+    assert_same_detections(rows(answer), golden_rows(name))
+
+
+@pytest.mark.parametrize("model", ["codes", "codes_bls"])
+def test_images_of_several_sizes_in_one_request_are_seen_in_whole_frames(
+    server: Serving, model: str
+) -> None:
+    """As ``predict`` has it for a list of images that are not all of one size."""
+    names = list(IMAGES)[:12]
+    answer = infer(server.url, model, [(SAMPLES / name).read_bytes() for name in names])
+    for index, name in enumerate(names):
+        assert_same_detections(rows(answer, index), golden_rows(name, "in_square"))
+
+
+@pytest.mark.parametrize("model", ["codes", "codes_bls"])
+def test_images_of_one_size_in_one_request_are_one_batch_of_the_smallest_frames(
+    server: Serving, model: str
+) -> None:
+    before = runs_of_network(server)
+    answer = infer(server.url, model, [(SAMPLES / "warehouse.jpg").read_bytes()] * 5)
+    for index in range(5):
+        assert_same_detections(rows(answer, index), golden_rows("warehouse.jpg"))
+    assert tuple(runs_of_network(server) - before) == (5, 1)
+
+
+def runs_of_network(server: Serving) -> np.ndarray:
+    """Frames that the network has run, and runs."""
+    with InferenceServerClient(server.url) as client:
+        (model,) = client.get_inference_statistics("codes_network").model_stats
+    return np.array([model.inference_count, model.execution_count])
+
+
+@pytest.mark.parametrize("bls", [False, True])
+def test_requests_of_all_shapes_at_once_each_get_their_own(server: Serving, bls: bool) -> None:
+    names = list(IMAGES) * 3
+    with Detector(server.url, "codes", bls=bls) as detector:
+        images = ((SAMPLES / name).read_bytes() for name in names)
+        for name, detections in zip(
+            names, detector.detect_stream(images, in_flight=16), strict=True
+        ):
+            assert_is_golden(detections, name)
+
+
 def test_ensemble_and_bls_agree_to_the_bit(server: Serving) -> None:
     for name in IMAGES:
         data = (SAMPLES / name).read_bytes()
@@ -80,14 +134,14 @@ def test_the_client_finds_the_only_label_names_and_sizes(server: Serving) -> Non
         assert_is_golden(detector.detect((SAMPLES / "warehouse.jpg").read_bytes()), "warehouse.jpg")
 
 
-def assert_is_golden(detections: Detections, name: str) -> None:
+def assert_is_golden(detections: Detections, name: str, frames: str = "detections") -> None:
     assert (detections.width, detections.height) == (
         IMAGES[name]["width"],
         IMAGES[name]["height"],
     )
     served = [[*each.box_xyxy, each.score, each.class_index] for each in detections]
-    assert_same_detections(np.array(served).reshape(-1, 6), golden_rows(name))
-    labels = {each["class"]: each["label"] for each in IMAGES[name]["detections"]}
+    assert_same_detections(np.array(served).reshape(-1, 6), golden_rows(name, frames))
+    labels = {each["class"]: each["label"] for each in IMAGES[name][frames]}
     assert {each.class_index: each.label for each in detections} == labels
 
 
@@ -105,7 +159,7 @@ def test_a_batch_in_one_call_with_a_bad_image_in_the_middle(server: Serving, bls
     assert len(bad) == 0
     for name, result in zip(names, results, strict=True):
         assert result.ok
-        assert_is_golden(result, name)
+        assert_is_golden(result, name, "in_square")
 
 
 def test_the_asyncio_client_gets_the_same(server: Serving) -> None:

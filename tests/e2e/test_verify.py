@@ -72,7 +72,7 @@ def test_the_demo_pipeline_finds_what_its_detector_finds(server: Serving) -> Non
     )
     assert done.returncode == 0, done.stderr
     result = json.loads(done.stdout)
-    assert result["images"] == 15
+    assert result["images"] == 19
     assert [route["route"] for route in result["routes"]] == ["ensemble", "bls"]
     for route in result["routes"]:
         agreement = route["agreement"]

@@ -23,7 +23,7 @@ from builder.gateway.frames import (
     read_frame,
     stream_from_query,
 )
-from decode import DecodeLimits, decode_image
+from decode import DecodeLimits, decode_image, upright_size
 from exif import orientation_of
 from formats import format_of, refused_format
 from frames import FrameFormat, load_frame
@@ -73,6 +73,7 @@ from unreadable import UnreadableImageError
 # Small, so that what is found is a fault of a parser and not the time that pixels take.
 LIMITS = DecodeLimits(max_bytes=2**16, max_pixels=2**16)
 WANTED = FrameFormat(64, 48, LIMITS)
+RECTANGLES = FrameFormat(64, 48, LIMITS, stride=16)
 LABELS = ("red", "green", "blue")
 DEFAULTS = ThresholdDefaults(
     Thresholds(conf=0.25, iou=0.7, max_det=5, class_agnostic=False, suppressed=False), len(LABELS)
@@ -165,6 +166,8 @@ def _decode(data: bytes) -> None:
         assert decoded.bgr.ndim == 3
         assert decoded.width * decoded.height <= LIMITS.max_pixels
         assert damaged or not decoded.damaged
+        # What the shape of its frame is made for.
+        assert upright_size(data, LIMITS) == (decoded.width, decoded.height)
     frame = np.empty(WANTED.shape, np.uint8)
     loaded = load_frame(data, frame, WANTED, DamagedImages.ACCEPT)
     assert (loaded.status in READ_STATUSES) == (loaded.size != (0, 0))
@@ -311,13 +314,12 @@ def _parts(data: bytes) -> list[bytes]:
 
 
 def _stream(codec: Codec, data: bytes) -> None:
-    stream = Stream(codec, WANTED, lambda _: None)
-    frame = np.empty(WANTED.shape, np.uint8)
+    stream = Stream(codec, RECTANGLES, lambda _: None)
     for number, packet in enumerate([*_parts(data), b""]):
         with suppress(RefusedPacketError):
             damaged = DamagedImages.ACCEPT if number % 2 else None
             with guarded():
-                answer = stream.push(packet, number, frame, damaged)
+                answer = stream.push(packet, number, damaged)
             assert (answer.index >= 0) == (answer.status in READ_STATUSES)
         if codec is not Codec.MJPEG:
             with suppress(NotAnnexBError):

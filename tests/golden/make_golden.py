@@ -100,6 +100,31 @@ def letterbox_cases() -> list[dict]:
     return cases
 
 
+def rectangle_cases() -> list[dict]:
+    """The smallest rectangles that ultralytics pads the same images to, and where they lie."""
+    cases = []
+    for case in letterbox_cases():
+        height, width = case["source"]
+        for stride in (32, 64):
+            params = LetterBox(case["frame"], auto=True, stride=stride).get_params(
+                {"img": np.empty((height, width, 3), np.uint8)}
+            )
+            resized = [params["new_unpad"][1], params["new_unpad"][0]]
+            padding = [params[side] for side in ("top", "bottom", "left", "right")]
+            frame = [resized[0] + sum(padding[:2]), resized[1] + sum(padding[2:])]
+            cases.append(
+                {
+                    "source": case["source"],
+                    "largest": case["frame"],
+                    "stride": stride,
+                    "frame": frame,
+                    "resized": resized,
+                    "padding": padding,
+                }
+            )
+    return cases
+
+
 def main() -> None:
     """Write both files."""
     arrays = {
@@ -114,7 +139,14 @@ def main() -> None:
         "torchvision": torchvision.__version__,
     }
     (HERE / "letterbox.json").write_text(
-        json.dumps({"versions": versions, "cases": letterbox_cases()}) + "\n"
+        json.dumps(
+            {
+                "versions": versions,
+                "cases": letterbox_cases(),
+                "rectangles": rectangle_cases(),
+            }
+        )
+        + "\n"
     )
 
 

@@ -153,7 +153,7 @@ def _build(repository: Path, file: Path, build: Build) -> Detector:
 def _row(url: str, repository: Path, file: Path, build: Build, detector: Detector) -> Row:
     manifest = read_manifest(repository, build.name)
     noisy = LARGEST_OF_NOISY.get(build.source)
-    compared = _compared(url, manifest, Reference(file, detector), noisy)
+    compared = _compared(url, manifest, Reference(file, detector, manifest.shape), noisy)
     network = repository / model_names(build.name).network / str(manifest.version) / NETWORK_FILE
     report = compile_network(network, COMPUTE_CAPABILITIES, max_batch=MAX_BATCH)
     problems = [*_disagreements(build, detector, compared), *_missed_squares(url, build)]

@@ -14,12 +14,14 @@ from letterbox import (
     Letterbox,
     draw_letterboxed,
     plan_letterbox,
+    smallest_rectangle,
 )
 from nms import to_source_pixels
 from tests import images
 from tests.conftest import ROOT
 
-GOLDEN = json.loads((ROOT / "tests" / "golden" / "letterbox.json").read_text())["cases"]
+WRITTEN = json.loads((ROOT / "tests" / "golden" / "letterbox.json").read_text())
+GOLDEN, RECTANGLES = WRITTEN["cases"], WRITTEN["rectangles"]
 
 
 def drawn(image: np.ndarray, frame: np.ndarray, placement: str = CENTRE) -> Letterbox:
@@ -40,6 +42,30 @@ def test_sizes_and_padding_are_those_of_ultralytics(frame: tuple[int, int]) -> N
         bottom = frame[0] - box.top - box.resized_height
         right = frame[1] - box.left - box.resized_width
         assert [box.top, bottom, box.left, right] == case["padding"], case
+
+
+def test_the_smallest_rectangles_are_those_of_ultralytics() -> None:
+    assert len(RECTANGLES) > 300
+    for case in RECTANGLES:
+        (height, width), (largest_height, largest_width) = case["source"], case["largest"]
+        frame = smallest_rectangle(
+            width, height, largest_width, largest_height, stride=case["stride"]
+        )
+        assert list(frame) == case["frame"][::-1], case
+        box = plan_letterbox(width, height, largest_width, largest_height, drawn=frame)
+        assert [box.resized_height, box.resized_width] == case["resized"], case
+        bottom = frame[1] - box.top - box.resized_height
+        right = frame[0] - box.left - box.resized_width
+        assert [box.top, bottom, box.left, right] == case["padding"], case
+
+
+def test_an_image_that_is_not_what_its_frame_was_made_for_is_drawn_smaller() -> None:
+    image = np.full((1000, 100, 3), 7, np.uint8)
+    frame = np.empty((64, 640, 3), np.uint8)
+    box = plan_letterbox(100, 1000, 640, 640, drawn=(640, 64))
+    draw_letterboxed(image, frame, box)
+    assert (box.resized_width, box.resized_height) == (6, 64)
+    assert (frame == 7).all(axis=2).sum() == 6 * 64
 
 
 def test_boxes_come_back_where_ultralytics_puts_them() -> None:

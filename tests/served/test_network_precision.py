@@ -22,7 +22,7 @@ sys.path[:0] = {[str(SERVED_MODELS / name) for name in ("network", "shared")]}
 import numpy as np
 import openvino as ov
 from runtime import Network, computes_bfloat16
-network = Network(sys.argv[1], 1, sys.argv[2])
+network = Network(sys.argv[1], 1, (640, 640), sys.argv[2])
 frame = np.random.default_rng(0).integers(0, 256, network.grey_frame.shape, np.uint8)
 print(json.dumps({{
     "boxes": network.infer(frame, alone=True)[0].tolist(),

@@ -196,6 +196,8 @@ class PipelineParameter(str, enum.Enum):
     MAX_DET = "max_det"
     CLASS_AGNOSTIC = "class_agnostic"  # "true" or "false"
     DAMAGED = "damaged"  # a DamagedImages; not in pipelines of builders that did not know it
+    # "rect": frames are the smallest rectangles within the input's size; "square": all are whole.
+    SHAPE = "shape"
     # Only of NAME_stream.
     MAX_STREAMS = "max_streams"  # open at once
     MAX_STREAM_PIXELS = "max_stream_pixels"  # of a frame

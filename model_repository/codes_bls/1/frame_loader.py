@@ -13,14 +13,16 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 import cv2
-import numpy as np
 
 from cores import allowed_cores
+from decode import upright_size
+from frame_batch import FrameBatch
 from frames import FrameFormat, LoadedFrame, frame_format, load_frame
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    import numpy as np
     from contract import DamagedImages
     from numpy.typing import NDArray
 
@@ -51,27 +53,37 @@ class FrameLoader:
         )
 
     def load(
-        self, images: Sequence[bytes], damaged: Sequence[DamagedImages | None] | None = None
-    ) -> tuple[NDArray[np.uint8], list[LoadedFrame | Exception]]:
-        """Decode the images of a batch.
+        self,
+        requests: Sequence[Sequence[bytes]],
+        damaged: Sequence[DamagedImages | None] | None = None,
+    ) -> tuple[FrameBatch, list[LoadedFrame | Exception]]:
+        """Decode the images of several requests.
 
         Args:
-            images: a file each.
-            damaged: of each, what becomes of it if it is damaged, as :func:`frames.load_frame` has
-                it; None leaves all of it to what is wanted.
+            requests: the images of each, a file each; a request's frames have one shape.
+            damaged: of each image, what becomes of it if it is damaged, as
+                :func:`frames.load_frame` has it; None leaves all of it to what is wanted.
 
         Returns:
-            frames uint8 ``[n, height, width, 3]``, and what became of each image: what could not be
-            decoded is told by its status; an exception is a fault of ours.
+            The frames, and what became of each image: what could not be decoded is told by its
+            status; an exception is a fault of ours.
         """
-        work = _Batch(images, damaged or [None] * len(images), self._wanted)
+        images = [image for request in requests for image in request]
+        frames = FrameBatch([(self._shape(request), len(request)) for request in requests])
+        work = _Batch(images, damaged or [None] * len(images), self._wanted, frames.frames())
         if not images:  # every request was refused for something else
-            return work.frames, work.loaded
+            return frames, work.loaded
         for _ in range(self._threads(len(images)) - 1):
             self._helpers.submit(work.run)
         work.run()
         work.done.wait()
-        return work.frames, work.loaded
+        return frames, work.loaded
+
+    def _shape(self, images: Sequence[bytes]) -> tuple[int, int, int]:
+        wanted = self._wanted
+        if not wanted.stride:
+            return wanted.shape
+        return wanted.shape_for([_size(image, wanted) for image in images])
 
     def _threads(self, images: int) -> int:
         if self._fixed:
@@ -93,13 +105,24 @@ def frame_loader_from_settings(settings: Mapping[str, str]) -> FrameLoader:
     )
 
 
+def _size(image: bytes, wanted: FrameFormat) -> tuple[int, int] | None:
+    try:
+        return upright_size(image, wanted.limits)
+    except Exception:  # noqa: BLE001 - whoever decodes it meets the fault again, and tells it
+        return None
+
+
 class _Batch:
     """Images that several threads take one after the other."""
 
     def __init__(
-        self, images: Sequence[bytes], damaged: Sequence[DamagedImages | None], wanted: FrameFormat
+        self,
+        images: Sequence[bytes],
+        damaged: Sequence[DamagedImages | None],
+        wanted: FrameFormat,
+        frames: Sequence[NDArray[np.uint8]],
     ) -> None:
-        self.frames = np.empty((len(images), *wanted.shape), np.uint8)
+        self._frames = frames
         self.loaded: list[LoadedFrame | Exception] = [ValueError("not loaded")] * len(images)
         self.done = threading.Event()
         self._images = images
@@ -114,7 +137,7 @@ class _Batch:
         for index in self._next:
             try:
                 self.loaded[index] = load_frame(
-                    self._images[index], self.frames[index], self._wanted, self._damaged[index]
+                    self._images[index], self._frames[index], self._wanted, self._damaged[index]
                 )
             except Exception as error:  # noqa: BLE001 - the fault of one image must not cost others
                 self.loaded[index] = error

@@ -14,10 +14,9 @@ from triton_requests import failure, image_bytes, refusal
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    import numpy as np
     from contract import DamagedImages
-    from numpy.typing import NDArray
 
+    from frame_batch import FrameBatch
     from frame_loader import FrameLoader
 
 
@@ -27,12 +26,12 @@ class RequestRows:
 
     Attributes:
         number: of the request in the call.
-        rows: of the batch that are its own.
+        index: of its frames among those of the requests that have any.
         loaded: what became of its images.
     """
 
     number: int
-    rows: slice
+    index: int
     loaded: list[LoadedFrame]
 
     @property
@@ -56,7 +55,7 @@ class ImageBatch:
     def __init__(self, requests: Sequence[Any], answers: list[Any], step: str) -> None:
         self.answers = answers
         self._step = step
-        self._images: list[bytes] = []
+        self._images: list[list[bytes]] = []
         self._damaged: list[DamagedImages | None] = []
         self._rows: dict[int, slice] = {}
         self.loaded: list[LoadedFrame | Exception] = []
@@ -72,15 +71,16 @@ class ImageBatch:
             except Exception as error:  # noqa: BLE001 - raising would fail its neighbours too
                 answers[number] = failure(error, step)
                 continue
-            self._rows[number] = slice(len(self._images), len(self._images) + len(images))
-            self._images += images
+            first = len(self._damaged)
+            self._rows[number] = slice(first, first + len(images))
+            self._images.append(images)
             self._damaged += [damaged] * len(images)
 
-    def load(self, loader: FrameLoader) -> NDArray[np.uint8]:
+    def load(self, loader: FrameLoader) -> FrameBatch:
         """Decode the images; refuse the requests whose only image is unreadable.
 
         Returns:
-            uint8 ``[n, height, width, 3]``, the frames of all requests.
+            The frames of all requests, by their index.
         """
         frames, self.loaded = loader.load(self._images, self._damaged)
         for number, rows in self._rows.items():
@@ -94,6 +94,6 @@ class ImageBatch:
 
     def unanswered(self) -> Iterator[RequestRows]:
         """Yield the requests that are still to be answered."""
-        for number, rows in self._rows.items():
+        for index, (number, rows) in enumerate(self._rows.items()):
             if self.answers[number] is None:
-                yield RequestRows(number, rows, cast("list[LoadedFrame]", self.loaded[rows]))
+                yield RequestRows(number, index, cast("list[LoadedFrame]", self.loaded[rows]))

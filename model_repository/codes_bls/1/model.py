@@ -8,6 +8,8 @@ comes alone waits for no other. Those that nobody waits for any more cost no fur
 from __future__ import annotations
 
 import time
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -38,9 +40,12 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from frame_batch import FrameBatch
     from nms import Thresholds
 
 STEP = "pipeline"
+# Batches of frames of different shapes that wait for the network at once.
+MOST_BATCHES = 8
 
 
 class TritonPythonModel:
@@ -54,6 +59,8 @@ class TritonPythonModel:
             settings["network_model"], int(args["model_version"]), float(settings["network_wait_s"])
         )
         self._loader = frame_loader_from_settings(settings)
+        # Made with the first batch that is not alone.
+        self._callers = ThreadPoolExecutor(MOST_BATCHES, thread_name_prefix="network")
         self._metrics = ProcessMetrics(args, IMAGE_COUNTERS + DETECTION_COUNTERS)
 
     def execute(self, requests: list[Any]) -> list[Any]:
@@ -82,6 +89,7 @@ class TritonPythonModel:
     def finalize(self) -> None:
         """End the threads."""
         self._loader.close()
+        self._callers.shutdown()
         self._metrics.close()
 
     def _thresholds(self, number: int, requests: Sequence[Any], answers: list[Any]) -> Thresholds:
@@ -94,30 +102,51 @@ class TritonPythonModel:
         return self._defaults.thresholds
 
     def _candidates(
-        self, requests: Sequence[Any], batch: ImageBatch, frames: NDArray[np.uint8]
+        self, requests: Sequence[Any], batch: ImageBatch, frames: FrameBatch
     ) -> dict[int, NDArray[np.float32]]:
-        """Run the network for the requests that still need it; if it fails, answer them.
+        """Run the network for the requests that still need it; where it fails, answer them.
+
+        Requests whose frames have one shape are a batch of the network's, and all batches are under
+        way at once.
 
         Returns:
             By the requests' numbers float32 ``[n, K, 6]``, of those that have a readable image.
         """
-        waiting = [each for each in batch.unanswered() if each.has_image]
-        if not waiting:
-            return {}
+        batches: dict[tuple[int, ...], list[RequestRows]] = {}
+        for each in batch.unanswered():
+            if each.has_image:
+                batches.setdefault(frames.shape_of(each.index), []).append(each)
+        # In this thread where there is but one.
+        run = self._callers.map if len(batches) > 1 else map
+        found: dict[int, NDArray[np.float32]] = {}
+        for candidates in run(partial(self._run, requests, batch, frames), batches.values()):
+            found |= candidates
+        return found
+
+    def _run(
+        self,
+        requests: Sequence[Any],
+        batch: ImageBatch,
+        frames: FrameBatch,
+        waiting: Sequence[RequestRows],
+    ) -> dict[int, NDArray[np.float32]]:
+        """Run the frames of requests that have one shape."""
+        together = frames.by_shape[frames.shape_of(waiting[0].index)]
         # Of what was refused, or given up, nothing is run.
-        needed = np.concatenate([np.arange(len(frames))[each.rows] for each in waiting])
-        if len(needed) < len(frames):
-            frames = frames[needed]
+        rows = [frames.rows_of(each.index) for each in waiting]
+        needed = np.concatenate([np.arange(each.start, each.stop) for each in rows])
+        if len(needed) < len(together):
+            together = together[needed]
         # A run of the network for several requests bears the id and the trace of the first.
         first = requests[waiting[0].number]
         try:
-            found = self._network.candidates(frames, first.request_id(), first.trace())
+            found = self._network.candidates(together, first.request_id(), first.trace())
         except NetworkUnavailableError:
             sentence = "the network takes no requests at the moment: try again"
             answers = [unavailable(sentence) for _ in waiting]
         except NetworkError as error:
             answers = [failure(error, "network") for _ in waiting]
-        except Exception as error:  # noqa: BLE001 - likewise
+        except Exception as error:  # noqa: BLE001 - raising would fail its neighbours too
             answers = [failure(error, STEP) for _ in waiting]
         else:
             ends = np.cumsum([len(each.loaded) for each in waiting])

@@ -121,6 +121,30 @@ def decode_image(
     return _decode_with_opencv(data, file_format, limits)
 
 
+def upright_size(data: bytes, limits: DecodeLimits) -> tuple[int, int] | None:
+    """Return width and height that :func:`decode_image` would give an image, from its headers.
+
+    None where it would refuse the image before decoding it.
+    """
+    try:
+        file_format = None if len(data) > limits.max_bytes else format_of(data)
+        if file_format is None:
+            return None
+        if file_format == "JPEG":
+            jpeg = read_header(data)
+            width, height, exif = jpeg.width, jpeg.height, jpeg.exif
+        elif file_format == "PNG":
+            png = read_png(data)
+            width, height, exif = png.width, png.height, png.exif
+        else:
+            width, height, exif = _header(data, file_format)
+        _check_size(width, height, limits)
+        turned = orientation_of(exif) in QUARTER_TURNED
+    except UnreadableImageError:
+        return None
+    return (height, width) if turned else (width, height)
+
+
 def _check_size(width: int, height: int, limits: DecodeLimits) -> None:
     if width < 1 or height < 1:
         raise corrupt(f"its size is {width}x{height}")

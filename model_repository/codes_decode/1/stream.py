@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from contract import GEOMETRY, Codec, ImageStatus, resolve_shape
 
+from decode import upright_size
 from frames import FrameFormat, load_frame
 from later import must_be_installed
 from letterbox import PAD_VALUE, draw_letterboxed
@@ -39,6 +40,7 @@ class PacketAnswer:
     """What became of a packet.
 
     Attributes:
+        frame: uint8 ``[height, width, 3]``; nothing but padding where there is none.
         status: ``OK``; of a JPEG also ``DAMAGED``; or why there is nothing in the frame but
             padding.
         geometry: float32 ``[6]``; zeros when there is no frame.
@@ -48,6 +50,7 @@ class PacketAnswer:
         decode_s: how long decoding took.
     """
 
+    frame: NDArray[np.uint8]
     status: ImageStatus
     geometry: NDArray[np.float32]
     size: tuple[int, int]
@@ -77,6 +80,8 @@ class Stream:
         self._orientation = orientation
         self._wanted = wanted
         self._frames = 0
+        # Of the frames, once there was one.
+        self._shape = wanted.shape
         self._decoder: VideoDecoder | None = None
         if codec is not Codec.MJPEG:
             from video_decoder import VideoDecoder  # noqa: PLC0415 - see above
@@ -87,15 +92,13 @@ class Stream:
         self,
         packet: bytes,
         timestamp: int,
-        frame: NDArray[np.uint8],
         damaged: DamagedImages | None = None,
     ) -> PacketAnswer:
-        """Decode a packet and letterbox what comes out into ``frame``.
+        """Decode a packet and letterbox what comes out.
 
         Args:
             packet: one access unit; empty to take out a frame that is held back.
             timestamp: of the packet, or -1.
-            frame: uint8, of the shape that is wanted, overwritten whole.
             damaged: what becomes of a damaged JPEG; None leaves it to the pipeline.
 
         Raises:
@@ -103,14 +106,13 @@ class Stream:
         """
         began = time.perf_counter()
         if self._decoder is None:
-            return self._push_jpeg(packet, timestamp, frame, damaged)
+            return self._push_jpeg(packet, timestamp, damaged)
         decoded = self._decoder.decode(packet, timestamp)
         if isinstance(decoded, ImageStatus):
-            frame[:] = PAD_VALUE
-            return _nothing(decoded, time.perf_counter() - began)
+            return self._nothing(decoded, time.perf_counter() - began)
         bgr = self._orientation.upright(self._decoder.bgr_pixels(decoded.frame))
         decode_s = time.perf_counter() - began
-        return self._drawn(bgr, decoded.timestamp, frame, decode_s)
+        return self._drawn(bgr, decoded.timestamp, decode_s)
 
     def close(self) -> None:
         """Let go of the decoder."""
@@ -121,33 +123,46 @@ class Stream:
         self,
         bgr: NDArray[np.uint8],
         timestamp: int,
-        frame: NDArray[np.uint8],
         decode_s: float,
     ) -> PacketAnswer:
         height, width = bgr.shape[:2]
-        box = self._wanted.plan(width, height)
+        frame = self._frame_for((width, height))
+        box = self._wanted.plan(width, height, frame.shape)
         draw_letterboxed(bgr, frame, box)
         return PacketAnswer(
-            ImageStatus.OK, box.geometry(), (width, height), self._next_index(), timestamp, decode_s
+            frame,
+            ImageStatus.OK,
+            box.geometry(),
+            (width, height),
+            self._next_index(),
+            timestamp,
+            decode_s,
         )
+
+    def _frame_for(self, size: tuple[int, int] | None) -> NDArray[np.uint8]:
+        """Return memory for the frame of a picture of this width and height."""
+        if size is not None:
+            self._shape = self._wanted.shape_for([size])
+        return np.empty(self._shape, np.uint8)
 
     def _push_jpeg(
         self,
         packet: bytes,
         timestamp: int,
-        frame: NDArray[np.uint8],
         damaged: DamagedImages | None,
     ) -> PacketAnswer:
         if not packet:
-            frame[:] = PAD_VALUE
-            return _nothing(ImageStatus.WAITING_FOR_KEY_FRAME, 0.0)
+            return self._nothing(ImageStatus.WAITING_FOR_KEY_FRAME, 0.0)
+        is_rectangle = self._wanted.stride > 0
+        size = upright_size(packet, self._wanted.limits) if is_rectangle else None
+        frame = self._frame_for(size)
         loaded = load_frame(packet, frame, self._wanted, damaged)
         if loaded.status is ImageStatus.TOO_MANY_PIXELS:
             raise RefusedPacketError(loaded.reason)
         if not loaded.readable or loaded.file_format != "jpeg":
-            frame[:] = PAD_VALUE
-            return _nothing(ImageStatus.CORRUPT_PACKET, loaded.decode_s)
+            return self._nothing(ImageStatus.CORRUPT_PACKET, loaded.decode_s)
         return PacketAnswer(
+            frame,
             loaded.status,
             loaded.geometry,
             loaded.size,
@@ -155,6 +170,12 @@ class Stream:
             timestamp,
             loaded.decode_s,
         )
+
+    def _nothing(self, status: ImageStatus, decode_s: float) -> PacketAnswer:
+        frame = self._frame_for(None)
+        frame[:] = PAD_VALUE
+        geometry = np.zeros(resolve_shape(GEOMETRY), np.float32)
+        return PacketAnswer(frame, status, geometry, (0, 0), NO_FRAME, NO_TIMESTAMP, decode_s)
 
     def _next_index(self) -> int:
         self._frames += 1
@@ -167,8 +188,3 @@ class Stream:
                 f"the stream's frames are {sequence.width}x{sequence.height} where at most {limit} "
                 "pixels are allowed"
             )
-
-
-def _nothing(status: ImageStatus, decode_s: float) -> PacketAnswer:
-    geometry = np.zeros(resolve_shape(GEOMETRY), np.float32)
-    return PacketAnswer(status, geometry, (0, 0), NO_FRAME, NO_TIMESTAMP, decode_s)

@@ -51,7 +51,7 @@ class TritonPythonModel:
                 continue
             try:
                 tensors: dict[Tensor, NDArray[Any]] = {
-                    FRAME: frames[request.rows],
+                    FRAME: frames.of_request(request.index),
                     TICKET: own,
                     **frame_tensors(request.loaded),
                 }

@@ -11,10 +11,10 @@ from builder.benchmark.repositories import link_pipeline
 from builder.detectors.onnx_file import sha256_of
 from builder.pipelines.manifest import Manifest, read_manifest
 from builder.pipelines.repository import build_pipeline
-from builder.settings import BuildSettings, Precision
+from builder.settings import BuildSettings, Precision, Shape
 
 # The one place to change it.
-OUR_SETTINGS: dict[str, Any] = {"precision": Precision.FP32}
+OUR_SETTINGS: dict[str, Any] = {"precision": Precision.BF16, "shape": Shape.RECT}
 
 
 @dataclass(frozen=True)

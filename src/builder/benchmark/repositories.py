@@ -7,6 +7,7 @@ import shutil
 from dataclasses import replace
 from pathlib import Path
 
+import onnx
 from tritonclient.grpc import model_config_pb2 as pb
 
 from builder.errors import BenchmarkError
@@ -15,7 +16,7 @@ from builder.pipelines.manifest import Manifest, pipelines, read_manifest
 from builder.pipelines.model_configs import NETWORK_FILE, PLAN_FILE
 from builder.pipelines.pipeline_models import models_in
 from builder.pipelines.repository import SETTINGS_FILE
-from builder.settings import Decoder, Precision, Runtime
+from builder.settings import Decoder, Precision, Runtime, Shape
 from builder.tuning.parameters import OF_FLOAT32, present_choice
 from builder.tuning.retuning import stage_retuned
 from thin_client.contract import model_names
@@ -121,6 +122,8 @@ def gpu_pipeline(
     names = model_names(manifest.name)
     for model in models_in(repository, manifest.name):
         shutil.copytree(repository / model, folder / model)
+    # Torch's program is made for one shape.
+    _make_frames_whole(folder, manifest)
     _run_in_python(folder / names.network, processes=GPU_PROCESSES)
     version = folder / names.network / str(manifest.version)
     (version / PLAN_FILE).unlink(missing_ok=True)
@@ -156,6 +159,31 @@ def pipeline_in(precision: Precision, repository: Path, manifest: Manifest, fold
     return stage_retuned(
         repository, manifest, replace(present_choice(manifest), precision=precision), folder
     )
+
+
+def whole_frames_pipeline(repository: Path, manifest: Manifest, folder: Path) -> Path:
+    """Make a repository that holds a copy of a pipeline with frames of one size; return it.
+
+    As ``build --shape square`` makes it: the network's file says which size.
+    """
+    for model in models_in(repository, manifest.name):
+        shutil.copytree(repository / model, folder / model)
+    _make_frames_whole(folder, manifest)
+    return folder
+
+
+def _make_frames_whole(models: Path, manifest: Manifest) -> None:
+    names, version = model_names(manifest.name), str(manifest.version)
+    for model in (names.preprocess, names.bls, names.decode):
+        file = models / model / version / SETTINGS_FILE
+        if file.is_file():
+            settings = {**json.loads(file.read_text()), "shape": Shape.SQUARE.value}
+            file.write_text(json.dumps(settings))
+    onnx_file = models / names.network / version / NETWORK_FILE
+    network = onnx.load(onnx_file)
+    dims = network.graph.input[0].type.tensor_type.shape.dim
+    dims[1].dim_value, dims[2].dim_value = manifest.height, manifest.width
+    onnx.save(network, onnx_file)
 
 
 def usual_recipe(baselines: Path, folder: Path) -> Path:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from builder.benchmark.sample import Ratio, Rounds, Sample, ratio
-from builder.settings import Decoder
+from builder.settings import Decoder, Shape
 
 ENSEMBLE, BLS = "ensemble", "BLS"
 USUAL = "usual recipe"
@@ -33,6 +33,11 @@ def decoded(contestant: str, decoder: Decoder, *, alone: bool = False) -> str:
     """
     lonely = (", 1 core" if contestant == DECODE else ", 1 in flight") if alone else ""
     return f"{contestant}, {decoder.value}{lonely}"
+
+
+def shaped(variant: str, shape: Shape) -> str:
+    """Return the name of a variant whose frames have this shape."""
+    return f"{variant}, {shape.value}"
 
 
 @dataclass(frozen=True)
@@ -183,6 +188,19 @@ def advantages(rounds: Rounds) -> tuple[Advantage, ...]:
         for name, theirs in rounds.items()
         if name not in {ENSEMBLE, BLS}
     )
+
+
+def rect_target(rounds: Rounds, why_not: str = "") -> Target:
+    """Return target r1 from rounds with rectangles and whole frames, 1080p JPEGs."""
+    if not rounds:
+        meaning = "throughput of the smallest rectangles over whole frames"
+        return Target("r1", meaning, 1.5, False, None, why_not)
+    best, whole = (
+        fastest(rounds, *(shaped(variant, shape) for variant in (ENSEMBLE, BLS)))
+        for shape in (Shape.RECT, Shape.SQUARE)
+    )
+    found = ratio(_throughput(rounds[best]), _throughput(rounds[whole]))
+    return Target("r1", f"throughput of {best} over {whole}", 1.5, False, found)
 
 
 def batching_targets(rounds: Rounds) -> tuple[Target, ...]:

@@ -9,6 +9,7 @@ from builder.benchmark.batching_match import batching_match
 from builder.benchmark.network_match import network_match
 from builder.benchmark.peers_match import peers_match
 from builder.benchmark.precision_match import precision_match
+from builder.benchmark.rect_match import rect_match
 from builder.benchmark.repositories import BASELINES
 from builder.benchmark.soak import SHORTEST_MIN, SoakNetwork
 from builder.benchmark.stub_match import stub_match
@@ -22,6 +23,7 @@ MATCHES = {
     "batching": batching_match,
     "peers": peers_match,
     "precision": precision_match,
+    "rect": rect_match,
 }
 
 

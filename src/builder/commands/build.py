@@ -137,7 +137,7 @@ def _build(
     )
     print(
         f"built {settings.name} in {arguments.repository}: version {spec.version}, "
-        f"{detector.head.value} head, {detector.width}x{detector.height}, "
+        f"{detector.head.value} head, {detector.width}x{detector.height} {spec.shape.value}, "
         f"{len(detector.labels)} classes, {spec.settings.precision.value}, batches up to "
         f"{spec.max_batch}",
         flush=True,

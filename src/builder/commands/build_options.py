@@ -19,6 +19,7 @@ from builder.settings import (
     Nms,
     Precision,
     Runtime,
+    Shape,
 )
 from thin_client.contract import DamagedImages
 
@@ -126,6 +127,13 @@ def add_pipeline_options(parser: argparse.ArgumentParser) -> None:
         "damaged",
         DamagedImages,
         "what becomes of damaged JPEGs; accepted, what could be decoded is looked at",
+    )
+    parser.add_argument(
+        "--shape",
+        type=_choice(Shape),
+        metavar="|".join(each.value for each in Shape),
+        help="of frames: the smallest rectangle for each picture, or all of them whole (as the "
+        "detector's own tool has it: rect for ultralytics' YOLO where the network takes it)",
     )
     _add_choice(parser, "execution_provider", ExecutionProvider, "of --runtime onnxruntime")
     parser.add_argument(

@@ -100,7 +100,7 @@ def _verification(arguments: argparse.Namespace) -> Verification:
             size=size,
             labels=_labels(repository, manifest),
         )
-        reference = Reference(model_file, detector)
+        reference = Reference(model_file, detector, manifest.shape)
         url = arguments.url or stack.enter_context(
             served(repository, manifest.name, manifest.runtime)
         )

@@ -14,6 +14,7 @@ from builder.detectors.head_layouts import Recognition
 from builder.detectors.heads import Head, InputConvention, grid_cells
 from builder.detectors.metadata import class_names, image_size, one_line, stride
 from builder.detectors.onnx_file import load_onnx, metadata_of, onnx_opset, sha256_of
+from builder.detectors.open_sizes import open_sizes
 from builder.detectors.recognition import recognise
 from builder.errors import LabelsError, ModelFileError
 from builder.settings import NmsDefaults, Precision
@@ -35,7 +36,7 @@ class Detector:
     """An ONNX detector and what its shapes and metadata say.
 
     Attributes:
-        model: the ONNX model as it was read.
+        model: the ONNX model as it was read; its sizes and its batch opened, where they can be.
         head: how its output is to be read.
         labels: class names, in class order.
         labels_are_names: whether somebody gave them; else they are class_0, class_1, ...
@@ -50,6 +51,10 @@ class Detector:
         precision: of its weights.
         reason: what gave its head away, in words.
         sha256: of the file.
+        stride: of its coarsest feature map, in pixels: sides of frames are multiples of it.
+        least_side: the shortest side that frames may have; None when it takes one size only.
+        one_size: why it does, in words.
+        one_batch: why it takes one batch only, in words.
     """
 
     model: onnx.ModelProto
@@ -67,6 +72,10 @@ class Detector:
     reason: str
     sha256: str
     nms: NmsNode | None = None
+    stride: int = DEFAULT_STRIDE
+    least_side: int | None = None
+    one_size: str = ""
+    one_batch: str = ""
 
 
 def read_detector(
@@ -107,7 +116,7 @@ def read_detector(
         metadata=metadata,
     )
     _check_rows(path, found, width, height)
-    return Detector(
+    detector = Detector(
         model=model,
         head=found.head,
         labels=_labels(
@@ -130,7 +139,9 @@ def read_detector(
         reason=found.reason,
         sha256=sha256_of(path),
         nms=found.nms,
+        stride=stride(metadata, DEFAULT_STRIDE),
     )
+    return open_sizes(detector)
 
 
 def _check_kind(path: Path, model: onnx.ModelProto, metadata: dict[str, str]) -> None:

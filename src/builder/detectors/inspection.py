@@ -9,12 +9,13 @@ from pathlib import Path
 import onnx
 
 from builder.detectors.detector import Detector, read_detector
+from builder.detectors.frame_shapes import takes_rectangles, why_one_size
 from builder.detectors.graph_facts import dims_of, image_input
 from builder.detectors.heads import Head
 from builder.detectors.onnx_file import load_onnx, metadata_of, sha256_of
 from builder.errors import BuilderError
 from builder.network_graph import candidate_rows, network_graph
-from builder.settings import PREDICT_DEFAULTS, BuildSettings, NmsDefaults
+from builder.settings import PREDICT_DEFAULTS, BuildSettings, NmsDefaults, Shape
 from builder.trial.network_trial import Trial, try_network
 
 # Of pipelines that are built only to see whether they can be.
@@ -43,6 +44,10 @@ class DetectorFacts:
         width: of the input, in pixels.
         height: of the input, in pixels.
         batch: the only batch size it takes, or None for any.
+        one_batch: why it takes only that, in words.
+        shape: of the frames that a pipeline of it gets by default: ``rect`` or ``square``.
+        one_size: why frames have to be of one size, in words; nothing where they need not.
+        stride: sides of frames are multiples of it, pixels.
         boxes: it gives for an image; None where nobody can tell.
         labels: class names, in class order.
         labels_are_names: whether somebody gave them.
@@ -61,6 +66,10 @@ class DetectorFacts:
     width: int
     height: int
     batch: int | None
+    one_batch: str
+    shape: str
+    one_size: str
+    stride: int
     boxes: int | None
     labels: tuple[str, ...]
     labels_are_names: bool
@@ -172,6 +181,10 @@ def _detector_facts(detector: Detector, tried_name: str | None = None) -> Detect
         width=detector.width,
         height=detector.height,
         batch=detector.fixed_batch,
+        one_batch=detector.one_batch,
+        shape=(Shape.RECT if takes_rectangles(detector, settings) else Shape.SQUARE).value,
+        one_size=why_one_size(detector, settings),
+        stride=detector.stride,
         boxes=detector.boxes,
         labels=detector.labels,
         labels_are_names=detector.labels_are_names,

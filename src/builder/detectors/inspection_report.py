@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from builder.detectors.inspection import DetectorFacts, Inspection, TensorFacts
+from builder.settings import Shape
 from builder.trial.trial_report import batch_line, trial_line
 
 # More class names than these are only counted.
@@ -55,7 +56,8 @@ def _detector_rows(detector: DetectorFacts | None) -> list[tuple[str, str]]:
         ("head", f"{detector.head.value}: {detector.reason}"),
         ("pixels", f"{detector.channels.upper()}, {low} to {high}, placed {detector.placement}"),
         ("size", f"{detector.width}x{detector.height}"),
-        ("batch", "any" if detector.batch is None else f"{detector.batch} at a time"),
+        ("frames", _frames(detector)),
+        ("batch", _batch(detector)),
         ("boxes", f"{detector.boxes or 'a changing number'} for an image"),
         (
             "classes",
@@ -74,6 +76,21 @@ def _trial_rows(detector: DetectorFacts) -> list[tuple[str, str]]:
     limit = batch_line(detector.trial)
     rows = [("tried", trial_line(detector.trial, detector.defaults.conf or 0))]
     return [*rows, ("batches", limit)] if limit else rows
+
+
+def _frames(detector: DetectorFacts) -> str:
+    if detector.one_size:
+        return f"all of one size: {detector.one_size}"
+    if detector.shape == Shape.RECT.value:
+        return f"the smallest rectangle for each picture, sides multiples of {detector.stride}"
+    return "all of one size; --shape rect makes them the smallest rectangles"
+
+
+def _batch(detector: DetectorFacts) -> str:
+    if detector.batch is None:
+        return "any"
+    why = f": {detector.one_batch}" if detector.one_batch else ""
+    return f"{detector.batch} at a time, so requests are not taken together{why}"
 
 
 def _overlaps(detector: DetectorFacts) -> str:

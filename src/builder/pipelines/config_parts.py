@@ -6,12 +6,11 @@ from collections.abc import Sequence
 
 from tritonclient.grpc import model_config_pb2 as pb
 
-from builder.pipelines.pipeline_spec import PipelineSpec
+from builder.pipelines.pipeline_spec import OPEN, PipelineSpec
 from thin_client.contract import DET_CLASSES, Tensor
 
 KSERVE_TO_TRITON = {"BYTES": "TYPE_STRING"}
 LABELS_FILE = "labels.txt"
-OPEN = -1
 
 
 def public_model_config(
@@ -49,6 +48,16 @@ def step_config(
     for tensor in outputs:
         config.output.add(name=tensor.name, data_type=data_type(tensor), dims=open_dims(tensor))
     config.version_policy.specific.versions.append(spec.version)
+    return config
+
+
+def ragged(config: pb.ModelConfig, tensor: Tensor) -> pb.ModelConfig:
+    """Have Triton take requests together although this input of theirs differs in shape.
+
+    Only for models in Python, which see every request for itself.
+    """
+    for value in config.input:
+        value.allow_ragged_batch |= value.name == tensor.name
     return config
 
 

@@ -16,7 +16,7 @@ from builder.errors import InvalidPipelineError, RepositoryError
 from builder.network_graph import candidate_rows
 from builder.pipelines.config_files import CONFIG_FILE, named_versions, read_config, version_folders
 from builder.pipelines.pipeline_spec import PipelineSpec
-from builder.settings import PIPELINE_NAME, Decoder, Nms, Precision, Runtime
+from builder.settings import PIPELINE_NAME, Decoder, Nms, Precision, Runtime, Shape
 from builder.trial.load_wait import LEAST_WAIT_S
 from thin_client.contract import DamagedImages
 
@@ -56,6 +56,7 @@ class Manifest:
         fixed_batch: the only batch size of the detector's own graph; None when any will do.
         load_wait_s: seconds that whoever starts it waits for it to load: ten times what loading and
             a batch took when it was built, and at least 120.
+        shape: of the frames.
     """
 
     name: str
@@ -85,6 +86,7 @@ class Manifest:
     stream: bool = False
     fixed_batch: int | None = None
     load_wait_s: int = LEAST_WAIT_S
+    shape: Shape = Shape.SQUARE
 
 
 def manifest_of(spec: PipelineSpec, source: Path) -> Manifest:
@@ -117,6 +119,7 @@ def manifest_of(spec: PipelineSpec, source: Path) -> Manifest:
         stream=settings.stream,
         fixed_batch=detector.fixed_batch,
         load_wait_s=spec.load_wait_s,
+        shape=spec.shape,
     )
 
 
@@ -151,6 +154,7 @@ def read_manifest(repository: Path, name: str, version: int | None = None) -> Ma
                 "nms": Nms(known["nms"]),
                 "decoder": Decoder(known["decoder"]),
                 "damaged": DamagedImages(known["damaged"]),
+                "shape": Shape(known["shape"]),
             }
         )
         # Paths are made of both.

@@ -18,6 +18,7 @@ from builder.pipelines.config_parts import (
     bounded_batching,
     in_python,
     public_model_config,
+    ragged,
     step,
     step_config,
 )
@@ -72,7 +73,7 @@ def network_config(spec: PipelineSpec) -> pb.ModelConfig:
     """Config of ``NAME_network``: frames to candidates, in the runtime of the settings."""
     config = step_config(spec, spec.names.network, [FRAME], [CANDIDATES])
     if spec.settings.runtime is Runtime.PYTHON:
-        in_python(config)
+        ragged(in_python(config), FRAME)
     else:
         # These runtimes check the shapes of the file against the config.
         for value, tensor in ((config.input[0], FRAME), (config.output[0], CANDIDATES)):
@@ -103,7 +104,10 @@ def version_settings(spec: PipelineSpec) -> dict[str, dict[str, str]]:
         },
     }
     if spec.settings.runtime is Runtime.PYTHON:
-        settings[names.network] = {"precision": spec.settings.precision.value}
+        settings[names.network] = {
+            "precision": spec.settings.precision.value,
+            **_size_settings(spec),
+        }
     return settings
 
 
@@ -114,6 +118,7 @@ def public_parameters(spec: PipelineSpec) -> dict[str, str]:
         PipelineParameter.VERSION.value: __version__,
         PipelineParameter.HEAD.value: spec.detector.head.value,
         PipelineParameter.DAMAGED.value: spec.settings.damaged.value,
+        PipelineParameter.SHAPE.value: spec.shape.value,
         **_size_settings(spec),
         **_threshold_settings(spec),
     }
@@ -145,6 +150,9 @@ def frame_settings(spec: PipelineSpec) -> dict[str, str]:
     """Return what a model that makes frames must know."""
     return {
         **_size_settings(spec),
+        "shape": spec.shape.value,
+        "stride": str(spec.detector.stride),
+        "least_side": str(spec.detector.least_side or 0),
         "placement": spec.detector.input.placement.value,
         "decoder": spec.settings.decoder.value,
         "damaged": spec.settings.damaged.value,

@@ -5,12 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from builder.detectors.detector import Detector
+from builder.detectors.frame_shapes import takes_rectangles
 from builder.network_graph import candidate_rows, in_graph_nms
 from builder.pipelines.pipeline_models import models_of
-from builder.settings import BuildSettings, Nms, Runtime
+from builder.settings import BuildSettings, Nms, Runtime, Shape
 from builder.trial.load_wait import wait_after
 from builder.trial.network_trial import Trial
 from thin_client.contract import ModelNames, Tensor, model_names, resolve_shape
+
+# A dim that may be anything, in Triton's configs.
+OPEN = -1
 
 
 @dataclass(frozen=True)
@@ -70,12 +74,19 @@ class PipelineSpec:
         in_graph = in_graph_nms(self.detector, self.settings)
         return Nms.GRAPH.value if in_graph else Nms.PYTHON.value
 
+    @property
+    def shape(self) -> Shape:
+        """Of the frames."""
+        rectangles = takes_rectangles(self.detector, self.settings)
+        return Shape.RECT if rectangles else Shape.SQUARE
+
     def dims(self, tensor: Tensor) -> tuple[int, ...]:
         """Return the dims of a contract tensor in this pipeline."""
+        whole = self.shape is Shape.SQUARE
         return resolve_shape(
             tensor,
-            width=self.detector.width,
-            height=self.detector.height,
+            width=self.detector.width if whole else OPEN,
+            height=self.detector.height if whole else OPEN,
             candidates=candidate_rows(self.detector, self.settings),
             max_det=self.max_det,
         )

@@ -58,6 +58,7 @@ DECODE_FILES = (
 )
 PREPROCESS_FILES = (
     *DECODE_FILES,
+    "preprocess/frame_batch.py",
     "preprocess/frame_loader.py",
     "preprocess/image_batch.py",
     "preprocess/image_counts.py",

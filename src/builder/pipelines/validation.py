@@ -10,10 +10,9 @@ from tritonclient.grpc import model_config_pb2 as pb
 
 from builder.errors import InvalidPipelineError
 from builder.pipelines.config_files import read_config
-from builder.pipelines.config_parts import OPEN
 from builder.pipelines.model_configs import NETWORK_FILE
 from builder.pipelines.pipeline_configs import pipeline_configs
-from builder.pipelines.pipeline_spec import PipelineSpec
+from builder.pipelines.pipeline_spec import OPEN, PipelineSpec
 from thin_client.contract import ModelNames
 
 

@@ -38,7 +38,11 @@ def main() -> None:
     from runtime import Network  # type: ignore[import-not-found] # noqa: PLC0415
 
     cores = allowed_cores()
-    networks = [Network(Path(file), cores, precision) for file, precision in arguments.network]
+    settings = json.loads((arguments.code / "settings.json").read_text())
+    largest = int(settings["input_height"]), int(settings["input_width"])
+    networks = [
+        Network(Path(file), cores, largest, precision) for file, precision in arguments.network
+    ]
     if remarks := [network.remark for network in networks if network.remark]:
         print(json.dumps({"remark": remarks[0]}))
         return

@@ -12,7 +12,9 @@ from builder.surgery.finite import finite_scores, without_nan
 from builder.surgery.graph_builder import GraphBuilder
 
 
-def best_candidates(build: GraphBuilder, head: GraphBoxes, count: int) -> str:
+def best_candidates(
+    build: GraphBuilder, head: GraphBoxes, count: int, *, any_size: bool = False
+) -> str:
     """Return ``[N, count, 6]``: x1, y1, x2, y2, score, class of the best boxes, best first.
 
     1. The best class of each box gives its score, as ultralytics' ``predict`` has it.
@@ -23,10 +25,12 @@ def best_candidates(build: GraphBuilder, head: GraphBoxes, count: int) -> str:
         build: of the graph that holds the boxes.
         head: what the graph gives.
         count: boxes kept; not more than there are.
+        any_size: whether there may be fewer after all; then rows that score 0 follow.
     """
     best = build.unsqueeze(build.reduce_max(head.scores, "best_score", axis=2), "best", -1)
     best = finite_scores(build, best, head.boxes, short="best")
-    top_scores, places = build.top_k(build.squeeze(best, "best_by_box", 2), count, "top")
+    best_by_box = build.squeeze(best, "best_by_box", 2)
+    top_scores, places = _top(build, best_by_box, count, any_size=any_size)
     boxes = build.gather_rows(head.boxes, places, "boxes", columns=4)
     scores = build.gather_rows(head.scores, places, "scores", columns=head.classes)
     scores = without_nan(build, scores, short="scores")
@@ -34,7 +38,9 @@ def best_candidates(build: GraphBuilder, head: GraphBoxes, count: int) -> str:
     return _columns(build, boxes, head, top_scores, build.float32(best_class, "class"))
 
 
-def best_box_classes(build: GraphBuilder, head: GraphBoxes, count: int) -> str:
+def best_box_classes(
+    build: GraphBuilder, head: GraphBoxes, count: int, *, any_size: bool = False
+) -> str:
     """Return ``[N, count, 6]`` in which a box comes once for each class it scores well in.
 
     So ultralytics' ``val`` counts detections, and so EfficientNMS does (multi-label).
@@ -42,7 +48,7 @@ def best_box_classes(build: GraphBuilder, head: GraphBoxes, count: int) -> str:
     flat = build.constant("flat", [0, -1])
     scores = finite_scores(build, head.scores, head.boxes, short="class_scores")
     pairs = build.node("Reshape", [scores, flat], "pairs")
-    top_scores, places = build.top_k(pairs, count, "top")
+    top_scores, places = _top(build, pairs, count, any_size=any_size)
     classes = build.constant("classes", head.classes)
     box_places = build.node("Div", [places, classes], "box_places")
     first_pair = build.node("Mul", [box_places, classes], "first_pair")
@@ -50,6 +56,10 @@ def best_box_classes(build: GraphBuilder, head: GraphBoxes, count: int) -> str:
     boxes = build.gather_rows(head.boxes, box_places, "boxes", columns=4)
     column = build.unsqueeze(class_index, "class_column", -1)
     return _columns(build, boxes, head, top_scores, build.float32(column, "class"))
+
+
+def _top(build: GraphBuilder, scores: str, count: int, *, any_size: bool) -> tuple[str, str]:
+    return (build.top_k_of_any if any_size else build.top_k)(scores, count, "top")
 
 
 def best_rows(build: GraphBuilder, head: GraphRows, count: int) -> str:

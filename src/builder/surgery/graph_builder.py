@@ -102,6 +102,29 @@ class GraphBuilder:
         )
         return values, places
 
+    def top_k_of_any(self, scores: str, count: int, short: str) -> tuple[str, str]:
+        """As :meth:`top_k` where there may be fewer than ``count``: those that are not score 0.
+
+        Their place is the last that there is.
+        """
+        shape = self.node("Shape", [scores], f"{short}_shape")
+        images = self.slice(shape, f"{short}_images", 0, 1, axis=0)
+        there = self.slice(shape, f"{short}_there", 1, 2, axis=0)
+        missing = [images, self.constant(f"{short}_missing", [count])]
+        rest_shape = self.node("Concat", missing, f"{short}_rest_shape", axis=0)
+        # Less than any score, also than those of a graph whose scores are none.
+        lowest = np.full((1, 1), np.finfo(np.float32).min, np.float32)
+        nothing = self.constant(f"{short}_nothing", lowest)
+        rest = self.node("Expand", [nothing, rest_shape], f"{short}_rest")
+        padded = self.node("Concat", [scores, rest], f"{short}_padded", axis=1)
+        values, places = self.top_k(padded, count, short)
+        last = self.node("Sub", [there, self.constant(f"{short}_one", [1])], f"{short}_last")
+        # Min takes no integers before opset 12.
+        is_there = self.node("Less", [places, there], f"{short}_is_there")
+        zero = self.scalar(f"{short}_zero_score", 0.0)
+        scores_there = self.node("Where", [is_there, values, zero], f"{short}_scores")
+        return scores_there, self.node("Where", [is_there, places, last], f"{short}_held")
+
     def gather_rows(self, rows: str, places: str, short: str, columns: int) -> str:
         """Pick rows: ``[N, A, columns]`` at ``[N, K]`` gives ``[N, K, columns]``.
 

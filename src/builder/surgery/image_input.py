@@ -19,7 +19,13 @@ PREFIX = "framewire_input/"
 
 
 def take_uint8_frames(
-    model: onnx.ModelProto, *, tensor_name: str, height: int, width: int, scale: float, bgr: bool
+    model: onnx.ModelProto,
+    *,
+    tensor_name: str,
+    height: int | str,
+    width: int | str,
+    scale: float,
+    bgr: bool,
 ) -> None:
     """Replace the network's only input, in place.
 
@@ -27,15 +33,15 @@ def take_uint8_frames(
        ``tensor_name``; its batch is open.
     2. The frame is cast to the type the network had, transposed to NCHW, its channels are reversed
        (BGR to RGB) unless the network wants them so, and it is divided by ``scale``.
-    3. A height or width that the graph left open is fixed.
+    3. A height or width that the graph left open is fixed, unless a name is given for it.
 
     The cast comes first: TensorRT does nothing else to uint8.
 
     Args:
         model: changed in place.
         tensor_name: of the new input.
-        height: in pixels.
-        width: in pixels.
+        height: in pixels, or a name where any will do.
+        width: likewise.
         scale: a pixel of this value becomes 1: 255 for networks trained on 0 to 1.
         bgr: whether the network's first channel is blue.
     """

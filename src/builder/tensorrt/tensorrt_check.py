@@ -217,9 +217,12 @@ def _profile(
     """Return a shape for each batch, with the model's image size in place of other open dims."""
     sizes = [int(size) for size in re.findall(r"\d+", metadata_of(model).get("imgsz", ""))]
     height, width = (sizes * 2)[:2] if sizes else (IMAGE_SIZE, IMAGE_SIZE)
+    # A detector's images have their channels first, a network step's frames last.
+    first = 1 if shape[-1] == 3 else 2
+    places = {first: height, first + 1: width}
     return [
         tuple(
-            {0: batch, 2: height, 3: width}.get(axis, IMAGE_SIZE) if size == -1 else size
+            ({0: batch} | places).get(axis, IMAGE_SIZE) if size == -1 else size
             for axis, size in enumerate(shape)
         )
         for batch in batches

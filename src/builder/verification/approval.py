@@ -48,7 +48,7 @@ def approval(
     files = image_files(images)
 
     def approve(staged: Path, spec: PipelineSpec) -> None:
-        reference = Reference(model_file, spec.detector)
+        reference = Reference(model_file, spec.detector, spec.shape)
         manifest = read_manifest(staged, spec.settings.name)
         with served(staged, manifest.name, manifest.runtime) as url:
             verification = verify_pipeline(

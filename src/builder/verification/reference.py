@@ -12,6 +12,7 @@ from builder.detectors.detector import Detector
 from builder.detectors.heads import Head
 from builder.detectors.onnx_file import first_line
 from builder.errors import VerificationError
+from builder.settings import Shape
 from builder.verification.found import Found, Thresholds
 from builder.verification.head_reading import RawBoxes, read_head
 from builder.verification.nms_graphs import cut_before_nms, read_finished
@@ -26,19 +27,24 @@ class Reference:
     Args:
         model_file: the ONNX file a pipeline was built from.
         detector: the same, as :func:`builder.detectors.detector.read_detector` reads it.
+        shape: of the frames it sees. Rectangles of an export for one size are seen by the same
+            graph with open sizes, which :mod:`builder.detectors.open_sizes` compared with it.
 
     Raises:
         VerificationError: ONNX Runtime is not installed or does not take the model.
     """
 
-    def __init__(self, model_file: Path, detector: Detector) -> None:
+    def __init__(self, model_file: Path, detector: Detector, shape: Shape = Shape.SQUARE) -> None:
         self._name = model_file.name
         self._detector = detector
         self._nms = cut_before_nms(detector.model) if detector.head is Head.NMS else None
-        self._session = _session(
-            model_file.name,
-            str(model_file) if self._nms is None else self._nms.model.SerializeToString(),
-        )
+        self._stride = detector.stride if shape is Shape.RECT else None
+        model: str | bytes = str(model_file)
+        if self._nms is not None:
+            model = self._nms.model.SerializeToString()
+        elif shape is Shape.RECT:
+            model = detector.model.SerializeToString()
+        self._session = _session(model_file.name, model)
         self._input = self._session.get_inputs()[0]
 
     def look(self, encoded: bytes) -> tuple[RawBoxes, Placed] | None:
@@ -47,7 +53,14 @@ class Reference:
         if picture is None:
             return None
         detector = self._detector
-        placed = place(picture, detector.width, detector.height, detector.input.placement)
+        placed = place(
+            picture,
+            detector.width,
+            detector.height,
+            detector.input.placement,
+            stride=self._stride,
+            least_side=detector.least_side or 0,
+        )
         return self.run(placed.frame), placed
 
     def run(self, frame: NDArray[np.generic]) -> RawBoxes:
@@ -56,8 +69,9 @@ class Reference:
         tensor: NDArray[Any] = network_input(frame, detector.input)
         if self._input.type == "tensor(float16)":
             tensor = tensor.astype(np.float16)
-        if detector.fixed_batch is not None:
-            tensor = np.repeat(tensor, detector.fixed_batch, 0)
+        batch = self._input.shape[0]
+        if isinstance(batch, int):
+            tensor = np.repeat(tensor, batch, 0)
         outputs = self._session.run(None, {self._input.name: tensor})
         if self._nms is not None:
             return self._nms.read(*outputs, width=detector.width, height=detector.height)

@@ -48,13 +48,25 @@ def decode(encoded: bytes) -> NDArray[np.uint8] | None:
     return None if picture is None else np.asarray(picture, np.uint8)
 
 
-def place(picture: NDArray[np.uint8], width: int, height: int, placement: Placement) -> Placed:
+def place(
+    picture: NDArray[np.uint8],
+    width: int,
+    height: int,
+    placement: Placement,
+    *,
+    stride: int | None = None,
+    least_side: int = 0,
+) -> Placed:
     """Fit a picture into a frame of ``width`` x ``height`` pixels.
 
     * Centred: ultralytics' ``LetterBox(auto=False)``, new size ``round(size * ratio)``, padding
       ``round(rest / 2 - 0.1)`` on the left and ``round(rest / 2 + 0.1)`` on the right.
     * Top left: YOLOX's ``preproc``, new size ``int(size * ratio)``.
     * Stretched: ultralytics' ``LetterBox(scale_fill=True)``, as its RT-DETR has it.
+
+    With a stride the frame is cut to the smallest rectangle, a whole number of strides, as
+    ``LetterBox(auto=True)`` does it: what is to be padded is the rest that strides leave. No side
+    of it is shorter than ``least_side``.
     """
     cv2 = needed("cv2")
     source_height, source_width = picture.shape[:2]
@@ -67,6 +79,10 @@ def place(picture: NDArray[np.uint8], width: int, height: int, placement: Placem
         new_width, new_height = round(source_width * ratio), round(source_height * ratio)
     new_width, new_height = max(new_width, 1), max(new_height, 1)
     spare_x, spare_y = width - new_width, height - new_height
+    if stride is not None:
+        spare_x, spare_y = spare_x % stride, spare_y % stride
+        spare_x = max(spare_x, min(least_side, width) - new_width)
+        spare_y = max(spare_y, min(least_side, height) - new_height)
     left = top = 0
     if placement is Placement.CENTRE:
         left, top = round(spare_x / 2 - 0.1), round(spare_y / 2 - 0.1)

@@ -40,8 +40,10 @@ def test_an_unreadable_image_is_a_sentence(tmp_path: Path) -> None:
 def test_only_jpegs_of_a_folder_are_taken() -> None:
     assert {file.name for file in jpeg_files([str(SAMPLES / "golden")])} == {
         "cat.jpg",
+        "cinema.jpg",
         "grey.jpg",
         "odd.jpg",
+        "phone.jpg",
         "wide.jpg",
     }
 

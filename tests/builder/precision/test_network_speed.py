@@ -9,14 +9,15 @@ import pytest
 from builder.errors import PrecisionError
 from builder.pipelines.repository import build_pipeline
 from builder.precision.network_speed import measure_speed
-from builder.settings import BuildSettings, Precision
+from builder.settings import BuildSettings, Precision, Shape
 from tests.tiny_detector import save_tiny_detector, tiny_detector
 
 
 def network(folder: Path, size: int) -> Path:
     """The folder of a network step for frames of this size."""
     model = save_tiny_detector(folder / "tiny.onnx", tiny_detector(size, size))
-    build_pipeline(model, folder / "r", BuildSettings("tiny"), replace=True)
+    settings = BuildSettings("tiny", shape=Shape.SQUARE)
+    build_pipeline(model, folder / "r", settings, replace=True)
     return folder / "r" / "tiny_network" / "1"
 
 

@@ -21,7 +21,9 @@ def manifest(tmp_path_factory: pytest.TempPathFactory) -> Manifest:
 
 
 def built(folder: Path, *, batch: int | str = "batch", **options: object) -> Manifest:
-    model = save_tiny_detector(folder / "tiny.onnx", tiny_detector(batch=batch))
+    insists = batch != "batch"
+    detector = tiny_detector(batch=batch, insists_on_batch=insists)
+    model = save_tiny_detector(folder / "tiny.onnx", detector)
     build_pipeline(model, folder / "r", BuildSettings("tiny", **options))
     return read_manifest(folder / "r", "tiny")
 

@@ -12,6 +12,7 @@ from onnx import TensorProto
 
 from builder.detectors.detector import read_detector
 from builder.errors import VerificationError
+from builder.settings import Shape
 from builder.verification.found import Found, Thresholds
 from builder.verification.head_reading import RawBoxes
 from builder.verification.reference import Reference, choose
@@ -27,16 +28,20 @@ PREDICT = Thresholds(conf=0.25, iou=0.7, max_det=300)
 
 
 @pytest.fixture(scope="module")
-def reference() -> Reference:
-    return Reference(CODES, read_detector(CODES))
+def references() -> dict[Shape, Reference]:
+    detector = read_detector(CODES)
+    return {shape: Reference(CODES, detector, shape) for shape in Shape}
 
 
+@pytest.mark.parametrize(("shape", "frames"), [("rect", "detections"), ("square", "in_square")])
 @pytest.mark.parametrize("image", GOLDEN["images"], ids=lambda image: image["file"])
-def test_it_finds_what_ultralytics_found(reference: Reference, image: dict) -> None:
-    seen = reference.look((SAMPLES / image["file"]).read_bytes())
+def test_it_finds_what_ultralytics_found(
+    references: dict[Shape, Reference], image: dict, shape: str, frames: str
+) -> None:
+    seen = references[Shape(shape)].look((SAMPLES / image["file"]).read_bytes())
     assert seen is not None
     found = choose(*seen, PREDICT)
-    detections = image["detections"]
+    detections = image[frames]
     assert (seen[1].width, seen[1].height) == (image["width"], image["height"])
     assert found.classes.tolist() == [each["class"] for each in detections]
     boxes = np.array([each["box"] for each in detections]).reshape(-1, 4)
@@ -74,8 +79,8 @@ def test_it_runs_any_export(tmp_path: Path, model: onnx.ModelProto) -> None:
 
 
 @pytest.mark.parametrize("encoded", [b"", b"no picture", b"\xff\xd8\xff\xe0"])
-def test_what_is_no_picture_is_none(reference: Reference, encoded: bytes) -> None:
-    assert reference.look(encoded) is None
+def test_what_is_no_picture_is_none(references: dict[Shape, Reference], encoded: bytes) -> None:
+    assert references[Shape.RECT].look(encoded) is None
 
 
 def test_a_model_that_onnx_runtime_refuses_is_refused_in_one_sentence(tmp_path: Path) -> None:

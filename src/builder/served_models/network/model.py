@@ -37,8 +37,11 @@ class TritonPythonModel:
     def initialize(self, args: dict[str, str]) -> None:
         """Compile the network for this processor, run it, start the threads."""
         cores = allowed_cores()
-        precision = version_settings(args)["precision"]
-        self._network = Network(version_folder(args) / "model.onnx", cores, precision)
+        settings = version_settings(args)
+        largest = int(settings["input_height"]), int(settings["input_width"])
+        self._network = Network(
+            version_folder(args) / "model.onnx", cores, largest, settings["precision"]
+        )
         if self._network.remark:
             pb_utils.Logger.log_warn(f"{args['model_name']}: {self._network.remark}")
         self._runs = FrameRuns(self._network, cores)

@@ -40,8 +40,10 @@ class Network:
 
     Args:
         onnx_file: a network as the builder writes it: uint8 ``[n, height, width, 3]`` in, float32
-            ``[n, K, 6]`` out.
+            ``[n, K, 6]`` out. Where it leaves height and width open, OpenVINO makes what it needs
+            for a size with the first frame that has it, and keeps it.
         cores: that it may keep busy.
+        largest: height and width of the largest frame, where the file leaves them open.
         precision: of the build's settings. ``bf16`` is computed in bfloat16 where the processor
             does, and everything else in what the file says.
 
@@ -52,7 +54,10 @@ class Network:
         RuntimeError: OpenVINO cannot read or compile the file.
     """
 
-    def __init__(self, onnx_file: Path, cores: int, precision: str = "fp32") -> None:
+    def __init__(
+        self, onnx_file: Path, cores: int, largest: tuple[int, int], precision: str = "fp32"
+    ) -> None:
+        self._largest = largest
         core = ov.Core()
         model = core.read_model(onnx_file)
         arithmetic, self.remark = _arithmetic(core, precision)
@@ -67,10 +72,13 @@ class Network:
 
     @property
     def grey_frame(self) -> NDArray[np.uint8]:
-        """Return uint8 ``[1, height, width, 3]``, all padding."""
-        _, height, width, channels = self._alone.input(0).get_partial_shape()
-        shape = (1, height.get_length(), width.get_length(), channels.get_length())
-        return np.full(shape, 114, np.uint8)
+        """Return uint8 ``[1, height, width, 3]``, all padding, of the largest size."""
+        sides = list(self._alone.input(0).get_partial_shape())[1:3]
+        largest = [
+            side.get_length() if side.is_static else most
+            for side, most in zip(sides, self._largest, strict=True)
+        ]
+        return np.full((1, *largest, 3), 114, np.uint8)
 
     @property
     def no_candidates(self) -> NDArray[np.float32]:

@@ -21,16 +21,25 @@ from contract import (
 
 from decode import DecodeLimits, decode_image
 from formats import format_of
-from letterbox import CENTRE, PAD_VALUE, Letterbox, draw_letterboxed, plan_letterbox
+from letterbox import (
+    CENTRE,
+    PAD_VALUE,
+    Letterbox,
+    draw_letterboxed,
+    plan_letterbox,
+    smallest_rectangle,
+)
 from unreadable import UnreadableImageError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
     from numpy.typing import NDArray
 
 # How a JPEG much larger than the frame is decoded: every pixel of it, or as few as are drawn.
 EXACT, SCALED = "exact", "scaled"
+# What the settings call frames that are the smallest rectangles.
+RECTANGLES = "rect"
 UNKNOWN_FORMAT = "unknown"
 
 
@@ -45,6 +54,9 @@ class FrameFormat:
         placement: of an image in its frame, see :func:`letterbox.plan_letterbox`.
         decoder: ``exact`` or ``scaled``, see :func:`decode.decode_image`.
         damaged: what becomes of damaged JPEGs when a request does not say.
+        stride: of the network, pixels, where frames are the smallest rectangles of it; 0 where all
+            frames are ``width`` by ``height``.
+        least_side: of such a rectangle, pixels.
     """
 
     width: int
@@ -53,15 +65,39 @@ class FrameFormat:
     placement: str = CENTRE
     decoder: str = EXACT
     damaged: DamagedImages = DamagedImages.REFUSE
+    stride: int = 0
+    least_side: int = 0
 
     @property
     def shape(self) -> tuple[int, int, int]:
-        """Of a frame."""
+        """Of the largest frame."""
         return self.height, self.width, 3
 
-    def plan(self, width: int, height: int) -> Letterbox:
-        """Return where an upright image of this size comes to lie."""
-        return plan_letterbox(width, height, self.width, self.height, self.placement)
+    def shape_for(self, sizes: Collection[tuple[int, int] | None]) -> tuple[int, int, int]:
+        """Return the shape of the frames of images that have to have the same one.
+
+        As ultralytics' ``predict`` has it for a list of images: the smallest rectangle where they
+        are all of one size, else the largest frame.
+
+        Args:
+            sizes: width and height of each upright image; None of one that cannot be read.
+        """
+        different = set(sizes) - {None}
+        if not self.stride or len(different) != 1:
+            return self.shape
+        width, height = smallest_rectangle(
+            *different.pop(),  # type: ignore[misc]
+            self.width,
+            self.height,
+            stride=self.stride,
+            least_side=self.least_side,
+        )
+        return height, width, 3
+
+    def plan(self, width: int, height: int, shape: tuple[int, ...] | None = None) -> Letterbox:
+        """Return where an upright image of this size comes to lie, by default in a whole frame."""
+        drawn = None if shape is None else (shape[1], shape[0])
+        return plan_letterbox(width, height, self.width, self.height, self.placement, drawn=drawn)
 
     def drawn_size(self, width: int, height: int) -> tuple[int, int]:
         """Return how large it comes to be, width and height."""
@@ -81,6 +117,8 @@ def frame_format(settings: Mapping[str, str]) -> FrameFormat:
         placement=settings["placement"],
         decoder=settings["decoder"],
         damaged=DamagedImages(settings["damaged"]),
+        stride=int(settings["stride"]) if settings["shape"] == RECTANGLES else 0,
+        least_side=int(settings["least_side"]),
     )
 
 
@@ -123,7 +161,8 @@ def load_frame(
 
     Args:
         data: one image file.
-        frame: uint8, of the shape that is wanted, overwritten whole.
+        frame: uint8 ``[height, width, 3]``, of the largest shape or the image's own smallest one;
+            overwritten whole.
         wanted: what the frame is to be like.
         damaged: what becomes of a damaged JPEG; None leaves it to ``wanted``.
     """
@@ -146,7 +185,7 @@ def load_frame(
             decode_s,
         )
     decode_s = time.perf_counter() - began
-    box = wanted.plan(image.width, image.height)
+    box = wanted.plan(image.width, image.height, frame.shape)
     draw_letterboxed(image.bgr, frame, box)
     status = ImageStatus.DAMAGED if image.damaged else ImageStatus.OK
     return LoadedFrame(

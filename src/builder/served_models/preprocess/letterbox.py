@@ -54,8 +54,13 @@ def plan_letterbox(
     frame_width: int,
     frame_height: int,
     placement: str = CENTRE,
+    *,
+    drawn: tuple[int, int] | None = None,
 ) -> Letterbox:
     """Fit a source image into a frame.
+
+    ``drawn`` is the width and height of the frame that it is drawn in, where that is only a part of
+    the frame that it is fitted into; an image that is too large for it becomes smaller.
 
     ``centre``: aspect ratio kept, enlarged if it is smaller. The new size is ``round(size *
     ratio)``, at least 1, and the padding on the left and at the top ``round(padding / 2 - 0.1)``:
@@ -68,6 +73,10 @@ def plan_letterbox(
     ``stretch``: the whole frame, as ultralytics' ``LetterBox`` with ``scale_fill``.
     """
     ratio = min(frame_height / source_height, frame_width / source_width)
+    if drawn is not None and drawn != (frame_width, frame_height):
+        frame_width, frame_height = drawn
+        if not _fits(source_width * ratio, frame_width, source_height * ratio, frame_height):
+            ratio = min(frame_height / source_height, frame_width / source_width)
     left = top = 0
     if placement == STRETCH:
         width, height = frame_width, frame_height
@@ -80,6 +89,33 @@ def plan_letterbox(
     if placement == TOP_LEFT:
         gains = ratio, ratio
     return Letterbox(source_width, source_height, width, height, left, top, *gains)
+
+
+def smallest_rectangle(
+    source_width: int,
+    source_height: int,
+    frame_width: int,
+    frame_height: int,
+    *,
+    stride: int,
+    least_side: int = 0,
+) -> tuple[int, int]:
+    """Return width and height of the smallest frame for an image that is fitted into a larger one.
+
+    The image keeps the size that it has in the larger one, and what it leaves of each side is cut
+    off in whole strides, as in ultralytics' ``LetterBox`` with ``auto``. No side is shorter than
+    ``least_side``.
+    """
+    ratio = min(frame_height / source_height, frame_width / source_width)
+    sides = []
+    for source, frame in ((source_width, frame_width), (source_height, frame_height)):
+        spare = frame - max(round(source * ratio), 1)
+        sides.append(max(frame - spare // stride * stride, min(least_side, frame)))
+    return sides[0], sides[1]
+
+
+def _fits(width: float, frame_width: int, height: float, frame_height: int) -> bool:
+    return round(width) <= frame_width and round(height) <= frame_height
 
 
 def draw_letterboxed(image: NDArray[np.uint8], frame: NDArray[np.uint8], box: Letterbox) -> None:

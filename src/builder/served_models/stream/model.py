@@ -82,8 +82,7 @@ class TritonPythonModel:
         ones refer to it, and goes no further.
         """
         begun = time.monotonic()
-        frames = np.empty((len(requests), *self._wanted.shape), np.uint8)
-        read = list(self._threads.map(self._read, requests, frames))
+        read = list(self._threads.map(self._read, requests))
         answers = [None if isinstance(made, dict) else made for made, _ in read]
         end_late(requests, answers, begun)
         handed_on = [number for number, answer in enumerate(answers) if answer is None]
@@ -103,7 +102,7 @@ class TritonPythonModel:
         self._streams.end()
         self._metrics.close()
 
-    def _read(self, request: Any, frame: NDArray[np.uint8]) -> tuple[Any, CountedPacket]:
+    def _read(self, request: Any) -> tuple[Any, CountedPacket]:
         """Return a dict of the tensors to hand on, or an answer where there are none."""
         codec, size, status, decode_s = UNKNOWN_CODEC, 0, FAILED, 0.0
         packet = None
@@ -115,9 +114,9 @@ class TritonPythonModel:
                 self._metrics.add({Series(STREAMS_OPENED): 1})
             with self._streams.using(packet.stream) as stream:
                 codec = stream.codec.value
-                answer = stream.push(packet.data, packet.timestamp, frame, packet.damaged)
+                answer = stream.push(packet.data, packet.timestamp, packet.damaged)
             status, decode_s = answer.status.name.lower(), answer.decode_s
-            made = _tensors(answer, frame)
+            made = _tensors(answer)
         except RefusedPacketError as error:
             status = REFUSED
             made = unavailable(str(error)) if error.elsewhere else refusal(str(error))
@@ -149,9 +148,9 @@ def _response(tensors: dict[Tensor, NDArray[Any]]) -> Any:
         return failure(error, STEP)
 
 
-def _tensors(answer: PacketAnswer, frame: NDArray[np.uint8]) -> dict[Tensor, NDArray[Any]]:
+def _tensors(answer: PacketAnswer) -> dict[Tensor, NDArray[Any]]:
     return {
-        FRAME: frame[None],
+        FRAME: answer.frame[None],
         GEOMETRY: answer.geometry[None],
         IMAGE_STATUS: np.array([[answer.status]], np.int32),
         IMAGE_SIZE: np.array([answer.size], np.int32),
