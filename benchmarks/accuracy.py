@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 from openvino.properties import hint
 
 from builder.detectors.detector import Detector, read_detector
+from builder.detectors.frame_shapes import framing_of
 from builder.network_graph import network_graph
 from builder.precision.calibration import calibration_files, int8_network
 from builder.settings import BuildSettings, Runtime, Shape
@@ -58,10 +59,12 @@ def open_vino(
     calibrate: Sequence[Path] = (),
 ) -> Run:
     """Return the network step that the builder makes, with as many candidates as it can give."""
-    settings = BuildSettings("accuracy", candidates=MOST_CANDIDATES, precision=precision)
+    settings = BuildSettings(
+        "accuracy", candidates=MOST_CANDIDATES, precision=precision, shape=Shape.SQUARE
+    )
     graph = network_graph(detector, settings.with_defaults(detector.defaults))
     if calibrate:
-        graph = int8_network(graph, calibrate, detector.input.placement, Runtime.PYTHON)
+        graph = int8_network(graph, calibrate, framing_of(detector, Shape.SQUARE), Runtime.PYTHON)
     model = ov.Core().compile_model(
         ov.Core().read_model(graph.SerializeToString()),
         "CPU",
@@ -94,7 +97,7 @@ def whole(detector: Detector, run: Run) -> Look:
     """Decode in full, letterbox in uint8: as ultralytics does and as is served."""
 
     def look(encoded: bytes) -> Answer:
-        placed = place(decode(encoded), detector.width, detector.height, detector.input.placement)
+        placed = place(decode(encoded), framing_of(detector, Shape.SQUARE))
         return run(placed.frame), placed
 
     return look
@@ -105,7 +108,7 @@ def in_floats(detector: Detector, run: Run) -> Look:
 
     def look(encoded: bytes) -> Answer:
         picture = decode(encoded)
-        placed = place(picture, detector.width, detector.height, detector.input.placement)
+        placed = place(picture, framing_of(detector, Shape.SQUARE))
         size = round(placed.width * placed.gain_x), round(placed.height * placed.gain_y)
         frame = placed.frame.astype(np.float32)
         frame[placed.top : placed.top + size[1], placed.left : placed.left + size[0]] = cv2.resize(
@@ -122,7 +125,7 @@ def shrunk(detector: Detector, run: Run, shrink: Callable[[bytes], NDArray[np.ui
     def look(encoded: bytes) -> Answer:
         height, width = decode(encoded).shape[:2]
         small = shrink(encoded)
-        placed = place(small, detector.width, detector.height, detector.input.placement)
+        placed = place(small, framing_of(detector, Shape.SQUARE))
         return run(placed.frame), replace(
             placed,
             width=width,

@@ -22,6 +22,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from builder.detectors.detector import read_detector
+from builder.detectors.frame_shapes import framing_of
+from builder.settings import Shape
 from builder.verification.evaluation import mean_average_precision
 from builder.verification.found import Thresholds
 from builder.verification.ground_truth import read_ground_truth
@@ -158,7 +160,7 @@ def main() -> None:
     def looked_at(seen: list[NDArray[np.uint8]]) -> tuple[float, float]:
         found = []
         for picture in seen:
-            placed = place(picture, detector.width, detector.height, detector.input.placement)
+            placed = place(picture, framing_of(detector, Shape.SQUARE))
             shrunk = picture.shape[1] / width
             whole = replace(
                 placed,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -15,17 +14,15 @@ from builder.benchmark.comparison import (
     play_rounds,
     working_folder,
 )
+from builder.benchmark.labelled_images import labelled_files, lost_map
 from builder.benchmark.repositories import pipeline_in
 from builder.benchmark.serving import measured_server
-from builder.errors import PrecisionError, TuningError, VerificationError
+from builder.errors import PrecisionError, TuningError
 from builder.pipelines.manifest import Manifest
 from builder.pipelines.model_configs import NETWORK_FILE
-from builder.precision.map_loss import map50_95
 from builder.precision.network_speed import measure_speed
 from builder.settings import Precision
 from builder.tuning.retuning import check_retunable
-from builder.verification.images import image_files
-from builder.verification.optional import needed
 from thin_client.contract import model_names
 
 CONCURRENCY = 8
@@ -39,16 +36,9 @@ def precision_match(setup: Setup) -> Match:
     """
     manifest = setup.manifest
     title = f"The pipeline's own network in two precisions, {CONCURRENCY} in flight"
-    if why_not := _missing(setup):
+    if why_not := no_bfloat16(setup):
         return Match(title, {}, {}, t.precision_targets(None, None, why_not, ""))
-    why_not_lost = "" if setup.labelled else "name images that have labels with --labelled"
-    files: Sequence[Path] = ()
-    if setup.labelled:
-        try:
-            needed("pycocotools.coco")
-            files = image_files(setup.labelled)
-        except VerificationError as reason:
-            why_not_lost = str(reason)
+    files, why_not_lost = labelled_files(setup)
     with ExitStack() as stack:
         folder = working_folder(stack)
         data = image_data(setup.images, folder / "images.json")
@@ -67,20 +57,14 @@ def precision_match(setup: Setup) -> Match:
             for name, server in servers.items()
         }
         rounds = play_rounds(setup, "precision", contestants)
-        lost = None
-        if files:
-            setup.progress(f"precision: what is found in {len(files)} labelled images")
-            float32, bfloat16 = (
-                map50_95(servers[name].target.grpc_url, manifest, setup.repository, files)
-                for name in CONTESTANTS
-            )
-            lost = float32 - bfloat16
+        urls = [servers[name].target.grpc_url for name in CONTESTANTS]
+        lost = lost_map(setup, "precision", files, urls)
         return Match(
             title, rounds, match.profiles, t.precision_targets(rounds, lost, "", why_not_lost)
         )
 
 
-def _missing(setup: Setup) -> str:
+def no_bfloat16(setup: Setup) -> str:
     """Return why bfloat16 cannot be measured here, or nothing."""
     folder = _network_folder(setup.repository, setup.manifest)
     file = folder / NETWORK_FILE

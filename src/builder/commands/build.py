@@ -18,6 +18,7 @@ from builder.commands.build_options import (
 from builder.commands.load import connections, load_everywhere
 from builder.commands.options import Commands
 from builder.detectors.detector import Detector, read_detector
+from builder.detectors.frame_shapes import framing_of
 from builder.detectors.labels import read_labels
 from builder.detectors.source_model import onnx_of
 from builder.errors import SettingsError
@@ -190,8 +191,8 @@ def _quantization(arguments: argparse.Namespace) -> Quantize | None:
 
     def quantize(network: onnx.ModelProto, spec: PipelineSpec) -> onnx.ModelProto:
         print(f"calibrating int8 with {len(files)} images", flush=True)
-        placement = spec.detector.input.placement
-        return int8_network(network, files, placement, spec.settings.runtime)
+        framing = framing_of(spec.detector, spec.shape)
+        return int8_network(network, files, framing, spec.settings.runtime)
 
     return quantize
 

@@ -2,13 +2,43 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
+
 from builder.detectors.detector import Detector
-from builder.detectors.heads import Head
+from builder.detectors.heads import Head, Placement
 from builder.errors import SettingsError
 from builder.settings import BuildSettings, ExecutionProvider, Runtime, Shape
 
 # Those of ultralytics, whose ``predict`` letterboxes to the smallest rectangle.
 RECTANGLE_HEADS = frozenset({Head.YOLOV8, Head.END2END})
+
+
+@dataclass(frozen=True)
+class Framing:
+    """How pictures become a network's frames.
+
+    Attributes:
+        width: of the largest frame, pixels.
+        height: of the largest frame, pixels.
+        placement: of a picture in its frame.
+        stride: sides of frames are whole numbers of it, and no longer than the picture needs; None
+            when all frames are of the largest size.
+        least_side: no side of a frame is shorter, pixels.
+    """
+
+    width: int
+    height: int
+    placement: Placement
+    stride: int | None = None
+    least_side: int = 0
+
+
+def framing_of(detector: Detector, shape: Shape) -> Framing:
+    """Return how a detector's frames are made of pictures."""
+    whole = Framing(detector.width, detector.height, detector.input.placement)
+    if shape is Shape.SQUARE:
+        return whole
+    return replace(whole, stride=detector.stride, least_side=detector.least_side or 0)
 
 
 def takes_rectangles(detector: Detector, settings: BuildSettings) -> bool:

@@ -6,9 +6,7 @@ size and several batches, and through the smallest frames.
 
 from __future__ import annotations
 
-import os
-import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -21,14 +19,21 @@ from builder.detectors.graph_facts import dims_of, image_input
 from builder.detectors.heads import Head, Placement
 from builder.surgery.open_shapes import open_shapes
 from builder.surgery.size_probe import UnopenableError
+from builder.trial.graph_runtime import (
+    ONNXRUNTIME,
+    OPENVINO,
+    GraphRunError,
+    LoadedGraph,
+    is_installed,
+)
 
 if TYPE_CHECKING:
     from builder.detectors.detector import Detector
 
-    Run = Callable[[NDArray[Any]], list[NDArray[Any]]]
-
 # Heads whose boxes are pixels, whatever the size of the frame.
 SIZED_HEADS = frozenset({Head.YOLOV8, Head.END2END, Head.YOLOV5})
+# ONNX's own evaluator would take minutes.
+RUNTIMES = (ONNXRUNTIME, OPENVINO)
 EXPORT_HINT = "export it with dynamic=True"
 # Of the numbers that a graph returns: how many may differ, and by how much of the largest. Other
 # batches are summed up in another order, and of two rows that are nearly equal either may be first.
@@ -87,12 +92,10 @@ def _sizes(detector: Detector) -> Sizes:
     as_it_is = Sizes(detector.model, detector.fixed_batch, None, one_size, "")
     if one_size and dims[0] is None:
         return as_it_is
-    try:
-        runner = _runner()
-    except ImportError:
+    if not any(is_installed(runtime) for runtime in RUNTIMES):
         why = "neither onnxruntime nor openvino is installed here to try others"
         return as_it_is._replace(one_size=one_size or why, one_batch=why if dims[0] else "")
-    trial = _Trial(detector, dims, runner)
+    trial = _Trial(detector, dims)
     for with_sizes in (False,) if one_size else (True, False):
         try:
             sizes = trial.sizes(with_sizes=with_sizes)
@@ -118,12 +121,9 @@ def _needs_one_size(detector: Detector) -> str:
 class _Trial:
     """Runs of one detector, as it came and opened."""
 
-    def __init__(
-        self, detector: Detector, dims: Sequence[int | None], runner: Callable[..., Run]
-    ) -> None:
+    def __init__(self, detector: Detector, dims: Sequence[int | None]) -> None:
         self._detector = detector
         self._given = dims
-        self._runner = runner
         self._base = (dims[0] or 1, 3, detector.height, detector.width)
         kind = image_input(detector.model)[0].type.tensor_type.elem_type
         self._dtype = helper.tensor_dtype_to_np_dtype(kind)
@@ -142,49 +142,46 @@ class _Trial:
             model = onnx.ModelProto()
             model.CopyFrom(self._detector.model)
             open_shapes(model, self._base, sizes=closed)
-        run = self._running(model)
+        graph = _loaded(model)
         one_batch = ""
         if model is not self._detector.model:
-            one_batch = self._compare(run, with_sizes=with_sizes)
+            one_batch = self._compare(graph, with_sizes=with_sizes)
         fixed_batch = batch if one_batch else None
         if not with_sizes:
             return Sizes(model, fixed_batch, None, "", one_batch)
-        least = self._least_side(run, fixed_batch or 1)
+        least = self._least_side(graph, fixed_batch or 1)
         return Sizes(model, fixed_batch, least, "", one_batch)
 
-    def _running(self, model: onnx.ModelProto) -> Run:
-        try:
-            return self._runner(model)
-        except Exception as error:
-            raise UnopenableError("no runtime here takes it with open sizes") from error
-
-    def _compare(self, run: Run, *, with_sizes: bool) -> str:
+    def _compare(self, graph: LoadedGraph, *, with_sizes: bool) -> str:
         """Compare with the graph as it came; return why only its own batch will do, or nothing."""
-        original = self._running(self._detector.model)
+        original = _loaded(self._detector.model)
         batch = self._base[0]
         images = self._noise(2 * batch + 1, *self._base[2:])
         # A graph that takes one batch only is fed with copies.
-        expected = [
-            [output[:1] for output in original(np.repeat(image[None], batch, 0))]
-            for image in images
-        ]
         try:
-            _check_equal(run(np.repeat(images[:1], batch, 0)), [expected[0]] * batch)
-        except Exception as error:
+            expected = [
+                [output[:1] for output in original.run(np.repeat(image[None], batch, 0))]
+                for image in images
+            ]
+        except GraphRunError as error:
+            raise UnopenableError("it does not run as it came") from error
+        try:
+            _check_equal(graph.run(np.repeat(images[:1], batch, 0)), [expected[0]] * batch)
+        except (GraphRunError, _UnequalError) as error:
             raise UnopenableError("opened, it does not find what it found before") from error
         if self._given[0] is None:
             return ""
         try:
-            _check_equal(run(images), expected)
-            _check_equal(run(images[:1]), expected[:1])
-        except Exception as error:
+            _check_equal(graph.run(images), expected)
+            _check_equal(graph.run(images[:1]), expected[:1])
+        except (GraphRunError, _UnequalError) as error:
             why = "it mixes the images of a batch when it is opened to several"
             if with_sizes:
                 return f"{why}; {EXPORT_HINT}"
             raise UnopenableError(why) from error
         return ""
 
-    def _least_side(self, run: Run, batch: int) -> int:
+    def _least_side(self, graph: LoadedGraph, batch: int) -> int:
         """Return the shortest side that a frame may have whose other side is the longest.
 
         Raises:
@@ -195,15 +192,15 @@ class _Trial:
         while side < min(whole):
             frames = [(whole[0], side), (side, whole[1])]
             frames += [(whole[0], whole[1] - side), (whole[0] - side, whole[1])]
-            if all(self._runs(run, batch, *frame) for frame in frames):
+            if all(self._runs(graph, batch, *frame) for frame in frames):
                 return side
             side *= 2
         raise UnopenableError("it does not run at other sizes than its own")
 
-    def _runs(self, run: Run, batch: int, height: int, width: int) -> bool:
+    def _runs(self, graph: LoadedGraph, batch: int, height: int, width: int) -> bool:
         try:
-            outputs = run(self._noise(batch, height, width))
-        except Exception:  # noqa: BLE001 - whatever a runtime raises where sizes do not fit
+            outputs = graph.run(self._noise(batch, height, width))
+        except GraphRunError:
             return False
         first, detector = outputs[0], self._detector
         boxes = first.shape[-1] if detector.head is Head.YOLOV8 else first.shape[1]
@@ -218,54 +215,21 @@ class _Trial:
         return self._random.random((batch, 3, height, width), np.float32).astype(self._dtype)
 
 
+def _loaded(model: onnx.ModelProto) -> LoadedGraph:
+    try:
+        return LoadedGraph(model, RUNTIMES)
+    except GraphRunError as error:
+        raise UnopenableError("no runtime here takes it with open sizes") from error
+
+
 def _check_equal(outputs: list[NDArray[Any]], expected: list[list[NDArray[Any]]]) -> None:
     for place, output in enumerate(outputs):
         wanted = np.concatenate([each[place] for each in expected]).astype(np.float64)
         if output.shape != wanted.shape:
             raise _UnequalError
         bound = TOLERANCE * max(float(np.abs(wanted).max(initial=0)), 1e-6)
-        if np.mean(np.abs(output - wanted) > bound) > MOST_DIFFERENT:
+        # What is not finite is refused when the network is tried.
+        with np.errstate(invalid="ignore"):
+            different = np.abs(output - wanted) > bound
+        if np.mean(different) > MOST_DIFFERENT:
             raise _UnequalError
-
-
-def _runner() -> Callable[[onnx.ModelProto], Run]:
-    """Return what runs a graph, on whichever runtime is installed.
-
-    Raises:
-        ImportError: none is.
-    """
-    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
-    try:
-        import onnxruntime  # noqa: PLC0415 - an extra
-    except ImportError:
-        return _openvino_runner()
-
-    def run_with_onnxruntime(model: onnx.ModelProto) -> Run:
-        options = onnxruntime.SessionOptions()
-        options.log_severity_level = 4
-        session = onnxruntime.InferenceSession(
-            model.SerializeToString(), options, providers=["CPUExecutionProvider"]
-        )
-        name = session.get_inputs()[0].name
-        return lambda images: session.run(None, {name: images})
-
-    return run_with_onnxruntime
-
-
-def _openvino_runner() -> Callable[[onnx.ModelProto], Run]:
-    # With this package OpenVINO tells Intel that it was imported.
-    sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
-    import openvino as ov  # noqa: PLC0415 - an extra
-
-    def run_with_openvino(model: onnx.ModelProto) -> Run:
-        core = ov.Core()
-        network = core.read_model(model.SerializeToString())
-        compiled = core.compile_model(network, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
-
-        def run(images: NDArray[Any]) -> list[NDArray[Any]]:
-            results = compiled({0: images})
-            return [np.array(results[output]) for output in compiled.outputs]
-
-        return run
-
-    return run_with_openvino

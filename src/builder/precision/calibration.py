@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib.util
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,13 +14,13 @@ import onnx
 from numpy.typing import NDArray
 from onnx import TensorProto, helper
 
-from builder.detectors.graph_facts import dims_of, image_input
+from builder.detectors.frame_shapes import Framing
 from builder.detectors.heads import Placement
 from builder.errors import PrecisionError
 from builder.pipelines.manifest import Manifest
 from builder.pipelines.model_configs import NETWORK_FILE
 from builder.pipelines.repository import SETTINGS_FILE
-from builder.settings import Runtime
+from builder.settings import Runtime, Shape
 from builder.surgery.int8_layers import Int8Layers, int8_layers
 from builder.surgery.quantize import to_int8
 from builder.surgery.unused import remove_unused
@@ -64,7 +64,7 @@ def calibration_files(images: Sequence[str]) -> list[Path]:
 def int8_network(
     network: onnx.ModelProto,
     files: Sequence[Path],
-    placement: Placement,
+    framing: Framing,
     runtime: Runtime,
 ) -> onnx.ModelProto:
     """Return a network step in int8; the same images make the same file.
@@ -72,7 +72,7 @@ def int8_network(
     Args:
         network: the step in float32: uint8 frames ``[n, height, width, 3]`` in.
         files: images like those that will be served.
-        placement: of an image in the frame.
+        framing: how images become frames.
         runtime: that will compute it.
 
     Raises:
@@ -86,13 +86,7 @@ def int8_network(
             "the network has no convolutions with constant weights between its first and its head, "
             "so nothing of it can be int8: leave --precision int8 out"
         )
-    _, height, width, _ = dims_of(image_input(model)[0])
-    if width is None or height is None:
-        raise PrecisionError(
-            "the network leaves its size open, and int8 is calibrated for one size: build it with "
-            "--size"
-        )
-    largest = _largest(model, layers, [_frame(file, width, height, placement) for file in files])
+    largest = _largest(model, layers, (_frame(file, framing) for file in files))
     to_int8(model, layers, largest, unsigned=runtime is Runtime.PYTHON)
     remove_unused(model)
     onnx.checker.check_model(model)
@@ -118,14 +112,20 @@ def int8_of_version(
     names, version = model_names(manifest.name), str(manifest.version)
     settings = json.loads((repository / names.preprocess / version / SETTINGS_FILE).read_text())
     network = onnx.load(repository / names.network / version / NETWORK_FILE)
-    placement = Placement(settings["placement"])
-    onnx.save(
-        int8_network(network, files, placement, manifest.runtime), folder / f"int8_{NETWORK_FILE}"
+    rectangles = manifest.shape is Shape.RECT
+    framing = Framing(
+        manifest.width,
+        manifest.height,
+        Placement(settings["placement"]),
+        stride=int(settings["stride"]) if rectangles else None,
+        least_side=int(settings["least_side"]) if rectangles else 0,
     )
-    return folder / f"int8_{NETWORK_FILE}"
+    int8_file = folder / f"int8_{NETWORK_FILE}"
+    onnx.save(int8_network(network, files, framing, manifest.runtime), int8_file)
+    return int8_file
 
 
-def _frame(file: Path, width: int, height: int, placement: Placement) -> NDArray[Any]:
+def _frame(file: Path, framing: Framing) -> NDArray[Any]:
     # Needs OpenCV, which a build without calibration does not.
     from builder.verification.source_image import decode, place  # noqa: PLC0415
 
@@ -139,11 +139,11 @@ def _frame(file: Path, width: int, height: int, placement: Placement) -> NDArray
         raise PrecisionError(
             f"{file.name} is no picture that OpenCV reads: leave it out of --calibrate"
         )
-    return place(picture, width, height, placement).frame[None]
+    return place(picture, framing).frame[None]
 
 
 def _largest(
-    model: onnx.ModelProto, layers: Int8Layers, frames: Sequence[NDArray[Any]]
+    model: onnx.ModelProto, layers: Int8Layers, frames: Iterable[NDArray[Any]]
 ) -> Mapping[str, float]:
     """Return the largest magnitude that each tensor had in any frame."""
     watched = onnx.ModelProto()

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from builder.detectors.detector import Detector
+from builder.detectors.frame_shapes import framing_of
 from builder.detectors.heads import Head
 from builder.detectors.onnx_file import first_line
 from builder.errors import VerificationError
@@ -38,7 +39,7 @@ class Reference:
         self._name = model_file.name
         self._detector = detector
         self._nms = cut_before_nms(detector.model) if detector.head is Head.NMS else None
-        self._stride = detector.stride if shape is Shape.RECT else None
+        self._framing = framing_of(detector, shape)
         model: str | bytes = str(model_file)
         if self._nms is not None:
             model = self._nms.model.SerializeToString()
@@ -52,15 +53,7 @@ class Reference:
         picture = decode(encoded)
         if picture is None:
             return None
-        detector = self._detector
-        placed = place(
-            picture,
-            detector.width,
-            detector.height,
-            detector.input.placement,
-            stride=self._stride,
-            least_side=detector.least_side or 0,
-        )
+        placed = place(picture, self._framing)
         return self.run(placed.frame), placed
 
     def run(self, frame: NDArray[np.generic]) -> RawBoxes:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from builder.detectors.frame_shapes import Framing
 from builder.detectors.heads import InputConvention, Placement
 from builder.verification.optional import needed
 
@@ -48,16 +49,8 @@ def decode(encoded: bytes) -> NDArray[np.uint8] | None:
     return None if picture is None else np.asarray(picture, np.uint8)
 
 
-def place(
-    picture: NDArray[np.uint8],
-    width: int,
-    height: int,
-    placement: Placement,
-    *,
-    stride: int | None = None,
-    least_side: int = 0,
-) -> Placed:
-    """Fit a picture into a frame of ``width`` x ``height`` pixels.
+def place(picture: NDArray[np.uint8], framing: Framing) -> Placed:
+    """Fit a picture into its frame.
 
     * Centred: ultralytics' ``LetterBox(auto=False)``, new size ``round(size * ratio)``, padding
       ``round(rest / 2 - 0.1)`` on the left and ``round(rest / 2 + 0.1)`` on the right.
@@ -70,6 +63,7 @@ def place(
     """
     cv2 = needed("cv2")
     source_height, source_width = picture.shape[:2]
+    width, height, placement = framing.width, framing.height, framing.placement
     ratio = min(height / source_height, width / source_width)
     if placement is Placement.STRETCH:
         new_width, new_height = width, height
@@ -79,10 +73,10 @@ def place(
         new_width, new_height = round(source_width * ratio), round(source_height * ratio)
     new_width, new_height = max(new_width, 1), max(new_height, 1)
     spare_x, spare_y = width - new_width, height - new_height
-    if stride is not None:
-        spare_x, spare_y = spare_x % stride, spare_y % stride
-        spare_x = max(spare_x, min(least_side, width) - new_width)
-        spare_y = max(spare_y, min(least_side, height) - new_height)
+    if framing.stride is not None:
+        spare_x, spare_y = spare_x % framing.stride, spare_y % framing.stride
+        spare_x = max(spare_x, min(framing.least_side, width) - new_width)
+        spare_y = max(spare_y, min(framing.least_side, height) - new_height)
     left = top = 0
     if placement is Placement.CENTRE:
         left, top = round(spare_x / 2 - 0.1), round(spare_y / 2 - 0.1)

@@ -9,7 +9,6 @@ import pytest
 from builder.benchmark.memory import MemorySample, growth, process_memory_mb
 from builder.errors import BenchmarkError
 
-
 # Pages that are mapped, not allocated: what an allocator keeps of a temporary copy is not ours to
 # say. Each line that is read is answered with one, so that nothing is measured in between.
 TAKES_PAGES = """

@@ -17,6 +17,7 @@ from openvino.properties import hint
 
 from builder.cli import main
 from builder.detectors.detector import read_detector
+from builder.detectors.frame_shapes import Framing
 from builder.detectors.heads import Placement
 from builder.errors import PrecisionError
 from builder.network_graph import network_graph
@@ -33,6 +34,7 @@ from tests.tiny_detector import save_tiny_detector
 
 CODES = ROOT / "samples" / "code_detector" / "codes.onnx"
 PICTURES = [ROOT / "samples" / name for name in ("desk.jpg", "labels.jpg", "shelf.jpg")]
+WHOLE = Framing(640, 640, Placement.CENTRE)
 CONFIDENT = 0.25
 
 
@@ -45,19 +47,19 @@ def network() -> onnx.ModelProto:
 
 @pytest.fixture(scope="module")
 def for_openvino(network: onnx.ModelProto) -> onnx.ModelProto:
-    return int8_network(network, PICTURES, Placement.CENTRE, Runtime.PYTHON)
+    return int8_network(network, PICTURES, WHOLE, Runtime.PYTHON)
 
 
 @pytest.fixture(scope="module")
 def for_tensorrt(network: onnx.ModelProto) -> onnx.ModelProto:
-    return int8_network(network, PICTURES, Placement.CENTRE, Runtime.TENSORRT)
+    return int8_network(network, PICTURES, WHOLE, Runtime.TENSORRT)
 
 
 @pytest.fixture(scope="module")
 def frame() -> NDArray[Any]:
     picture = decode(PICTURES[1].read_bytes())
     assert picture is not None
-    return place(picture, 640, 640, Placement.CENTRE).frame[None]
+    return place(picture, WHOLE).frame[None]
 
 
 def in_onnxruntime(model: onnx.ModelProto, frame: NDArray[Any]) -> NDArray[np.float32]:
@@ -177,7 +179,7 @@ def test_tensorrt_compiles_it(for_tensorrt: onnx.ModelProto, tmp_path: Path) -> 
 def test_the_same_images_make_the_same_file(
     network: onnx.ModelProto, for_openvino: onnx.ModelProto
 ) -> None:
-    again = int8_network(network, PICTURES, Placement.CENTRE, Runtime.PYTHON)
+    again = int8_network(network, PICTURES, WHOLE, Runtime.PYTHON)
     assert again.SerializeToString() == for_openvino.SerializeToString()
 
 
@@ -225,7 +227,7 @@ def test_what_cannot_be_done_is_a_sentence(
 def test_a_file_that_is_no_picture_is_named(tmp_path: Path, network: onnx.ModelProto) -> None:
     (tmp_path / "none.jpg").write_bytes(b"no picture")
     with pytest.raises(PrecisionError, match=r"none\.jpg is no picture"):
-        int8_network(network, [tmp_path / "none.jpg"], Placement.CENTRE, Runtime.PYTHON)
+        int8_network(network, [tmp_path / "none.jpg"], WHOLE, Runtime.PYTHON)
 
 
 def test_an_operator_set_without_scales_for_channels_is_refused(network: onnx.ModelProto) -> None:
