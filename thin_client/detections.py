@@ -152,7 +152,7 @@ class Detections:
         }
 
     def to_supervision(self) -> Any:
-        """Return ``supervision.Detections`` of the same boxes, for its annotators, zones and counts.
+        """Return ``supervision.Detections`` of the same boxes, for its annotators and zones.
 
         ``xyxy`` float32 [n, 4], ``confidence`` float32 [n], ``class_id`` int [n],
         ``data["class_name"]`` [n], and ``tracker_id`` int [n] where the stream is tracked. As those
@@ -166,8 +166,7 @@ class Detections:
             supervision = importlib.import_module("supervision")
         except ImportError as error:
             raise SupervisionMissing(
-                "to_supervision needs supervision, which is not installed:"
-                " pip install supervision"
+                "to_supervision needs supervision, which is not installed: pip install supervision"
             ) from error
         found = supervision.Detections(
             # Copies: these arrays look into the bytes of the answer, and cannot be written.
