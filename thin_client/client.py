@@ -259,6 +259,20 @@ class Detector(Closing):
             say=say,
         )
 
+    def stream_link(self) -> tuple[Link, Pings]:
+        """Return what several streams over this connection share: the link, measured, and pings.
+
+        To be given to each ``video_stream``; the pings are to be closed after them.
+        """
+        from thin_client.streaming import pings, target  # noqa: PLC0415
+
+        pipeline = self._connect(self._budget()).latest
+        images = target.make_target(
+            self._channel, self._stub, self._connection, pipeline, {}, streams=False
+        )
+        link = target.measured(images)
+        return link, pings.Pings(self._stub, self._connection.metadata)
+
     def report(self) -> ServerReport:
         """Return the server's version, the pipeline's config and the statistics of its models."""
         budget = self._budget()

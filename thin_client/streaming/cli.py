@@ -34,7 +34,9 @@ def stream(detector: Detector, args: argparse.Namespace, parameters: RequestPara
     )
     if len(args.source) != 1 or args.sources or args.metrics_port is not None:
         if not args.source and not args.sources:
-            raise SourceUnreadable("there is nothing to stream: name a source, or a file (--sources)")
+            raise SourceUnreadable(
+                "there is nothing to stream: name a source, or a file (--sources)"
+            )
         from thin_client.streaming.many.command import detect_in_streams  # noqa: PLC0415
 
         return detect_in_streams(

@@ -11,7 +11,7 @@ from tritonclient.grpc import service_pb2
 
 from thin_client.closing import Closing
 
-__all__ = ["PING_S", "PINGED_FOR_S", "Pings"]
+__all__ = ["PINGED_FOR_S", "PING_S", "Pings"]
 
 PING_S = 0.1
 # A ping that takes longer is no answer any more.

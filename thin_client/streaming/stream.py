@@ -29,6 +29,7 @@ from thin_client.streaming.planning import Planning
 from thin_client.streaming.reading import Reader
 from thin_client.streaming.session import STALLED_S, Session
 from thin_client.streaming.source import VideoSource
+from thin_client.streaming.state import SILENT_S, State
 from thin_client.streaming.target import Target, measured, wait_until_ready
 from thin_client.streaming.thinning import SAME_RATE
 from thin_client.streaming.units import Unit
@@ -133,6 +134,7 @@ class VideoStream(Closing):
         self._ledger = Ledger()
         self._results: queue.Queue[StreamResult | Exception | None] = queue.Queue()
         self._stopped = threading.Event()
+        self._away: str | None = None  # why the server does not answer
         self._again: list[Unit] = []
         self._encoder: Encoder | None = None
         self._encoder_is_of_use = True
@@ -155,8 +157,8 @@ class VideoStream(Closing):
             threading.Thread(target=work, name=name, daemon=True)
             for name, work in (("framewire-source", self._read), ("framewire-send", self._send))
         ]
-        self._own_pings = Pings(images.stub, images.connection.metadata) if pings is None else None
-        self._pings = pings or self._own_pings
+        self._pings = pings or Pings(images.stub, images.connection.metadata)
+        self._has_own_pings = pings is None
         for thread in self._threads:
             thread.start()
         self._pings.listen(self)
@@ -170,6 +172,18 @@ class VideoStream(Closing):
     def sample_aspect_ratio(self) -> Fraction:
         """Width to height of a pixel; 1 where it is square or the source does not say."""
         return self._reader.about.sample_aspect_ratio
+
+    @property
+    def state(self) -> tuple[State, str]:
+        """How the stream is, and why where it does not go on."""
+        if self._away is not None:
+            return State.WAITING, self._away
+        if self._reader.away is not None:
+            return State.WAITING, self._reader.away
+        silent_s = time.monotonic() - self._reader.read_at
+        if self._reader.live and silent_s > SILENT_S:
+            return State.STALLED, f"nothing has come for {silent_s:.0f} s"
+        return State.STREAMING, ""
 
     def statistics(self, *, whole: bool = False) -> StreamStatistics:
         """Return how the stream is doing: over the last seconds, or over all of it."""
@@ -187,13 +201,19 @@ class VideoStream(Closing):
     def _dropped(self) -> int:
         return self._inbox.dropped + self._ledger.lost
 
+    def stop(self) -> None:
+        """Have whoever iterates get no more; returns at once. ``close`` lets go of everything."""
+        self._stopped.set()
+        self._inbox.end()
+        self._results.put(None)
+
     def close(self) -> None:
         """End the stream; what is under way is not waited for."""
         self._stopped.set()
         self._inbox.end()
         self._pings.leave(self)
-        if self._own_pings is not None:
-            self._own_pings.close()
+        if self._has_own_pings:
+            self._pings.close()
         for thread in self._threads:
             if thread is not threading.current_thread():
                 thread.join(timeout=5.0)
@@ -359,6 +379,7 @@ class VideoStream(Closing):
         with self._lock:
             self._control.lost()
             self._ledger.interrupted({unit.timestamp_us for unit in again or ()})
+        self._away = reason
         self._again = again or []
         if again is None:
             self._inbox.need_key()
@@ -372,6 +393,7 @@ class VideoStream(Closing):
         )
         if targets is not None:
             self._session.retarget(targets)
+            self._away = None
             away_s = time.monotonic() - began
             missed = self.statistics().dropped - dropped
             what = f"{len(again)} sent once more" if again else f"{missed} dropped"
