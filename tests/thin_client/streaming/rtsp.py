@@ -78,9 +78,7 @@ class Camera:
         self._codec, self._fps, self._said_fps = codec, fps, said_fps
         self._transports, self.network = transports, network or Network()
         self._units = [nal_units(unit) for unit in units]
-        self._sets = {
-            kind(nal, codec): nal for unit in sets_of or units for nal in nal_units(unit)
-        }
+        self._sets = {kind(nal, codec): nal for unit in sets_of or units for nal in nal_units(unit)}
         self._listener = socket.create_server(("127.0.0.1", port))
         self.port = self._listener.getsockname()[1]
         self.url = f"rtsp://127.0.0.1:{self.port}/live"

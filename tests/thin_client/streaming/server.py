@@ -81,6 +81,7 @@ class FakeStreams(FakeTriton):
         super().__init__()
         self.settings = Settings()
         self.packets: list[Packet] = []
+        self.peers: list[str] = []  # of the calls of ModelStreamInfer
         self.probe_bytes = 0
         self.ready = True
         if streams:
@@ -108,6 +109,7 @@ class FakeStreams(FakeTriton):
         self, requests: Iterator[Any], context: grpc.ServicerContext
     ) -> Iterator[Any]:
         self._enter("ModelStreamInfer", context)
+        self.peers.append(context.peer())
         open_streams: dict[str, tuple[bool, list[int]]] = {}
         decoded: dict[str, int] = {}  # packets of each stream
         for request in requests:
@@ -171,8 +173,7 @@ def as_packet(request: Any) -> Packet:
         arrived=time.monotonic(),
         classes=parameters["classes"].string_param,
         parameters={
-            name: value.string_param or str(value.int64_param)
-            for name, value in parameters.items()
+            name: value.string_param or str(value.int64_param) for name, value in parameters.items()
         },
         outputs=tuple(output.name for output in request.outputs),
     )
