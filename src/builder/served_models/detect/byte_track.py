@@ -86,6 +86,8 @@ class ByteTracker:
         self._hits = np.empty(0, np.intp)
         self._first_seen = np.empty(0, np.intp)
         self._last_seen = np.empty(0, np.intp)
+        # Lost for longer than the buffer, once.
+        self._too_old = np.empty(0, bool)
 
     def __len__(self) -> int:
         """Return how many tracks there are, the lost ones too."""
@@ -132,11 +134,14 @@ class ByteTracker:
         self._begin(left[scores[left] >= max(settings.high, begin)], seen)
         kept = np.ones(len(self), bool)
         kept[: len(gone)] = ~gone
-        # A frame later than its name says, as in the authors' code, where a track that is too old
-        # stays among the lost for one more association.
-        old = ~self._tracked & (self._frame - self._last_seen > settings.buffer + 1)
-        old[missed] = False
-        kept &= ~old
+        # As in the authors' code: a track that is too old is there for one more association, and
+        # when it was found by that it has no second chance.
+        lost = ~self._tracked
+        lost[missed] = False
+        too_old = lost & (self._frame - self._last_seen > settings.buffer)
+        kept &= ~(too_old & self._too_old)
+        kept[missed] &= ~self._too_old[missed]
+        self._too_old |= too_old
         kept &= ~self._duplicates(kept)
         ids = np.where(self._shown(), self._ids, NO_TRACK)
         found = seen.track >= 0
@@ -227,6 +232,7 @@ class ByteTracker:
         self._hits = np.append(self._hits, np.ones(count, np.intp))
         self._first_seen = np.append(self._first_seen, np.full(count, self._frame))
         self._last_seen = np.append(self._last_seen, np.full(count, self._frame))
+        self._too_old = np.append(self._too_old, np.zeros(count, bool))
 
     def _shown(self) -> NDArray[np.bool_]:
         enough = self._confirmed
@@ -263,6 +269,7 @@ class ByteTracker:
             "_hits",
             "_first_seen",
             "_last_seen",
+            "_too_old",
         ):
             setattr(self, name, getattr(self, name)[kept])
 
