@@ -51,6 +51,9 @@ class TrackSettings:
     min_hits: int = PUBLISHED_HITS
 
 
+DEFAULTS = TrackSettings()
+
+
 @dataclass(frozen=True)
 class ShownTracks:
     """Tracks as they are shown.
@@ -69,10 +72,14 @@ class ShownTracks:
 
 
 class ByteTracker:
-    """Tracks the boxes of one stream."""
+    """Tracks the boxes of one stream.
 
-    def __init__(self, settings: TrackSettings = TrackSettings()) -> None:
-        self._settings = settings
+    Args:
+        settings: of it; those of ultralytics by default.
+    """
+
+    def __init__(self, settings: TrackSettings = DEFAULTS) -> None:
+        self.settings = settings
         self._frame = 0
         self._looks = 0
         self._last_id = 0
@@ -92,6 +99,16 @@ class ByteTracker:
     def __len__(self) -> int:
         """Return how many tracks there are, the lost ones too."""
         return len(self._ids)
+
+    @property
+    def begun(self) -> int:
+        """How many tracks there have been."""
+        return self._last_id
+
+    def end(self) -> None:
+        """End all tracks; the next look begins as the first one did, with ids of its own."""
+        self._keep(np.zeros(len(self), bool))
+        self._looks = 0
 
     def look(
         self,
@@ -113,7 +130,7 @@ class ByteTracker:
         """
         self._frame += 1
         self._looks += 1
-        settings = self._settings
+        settings = self.settings
         real = (boxes_xyxy[:, 2:] > boxes_xyxy[:, :2]).all(axis=1)
         high = np.flatnonzero(real & (scores >= settings.high))
         low = np.flatnonzero(real & (scores > settings.low) & (scores < settings.high))
@@ -163,7 +180,7 @@ class ByteTracker:
         place = self._motion.place
         inside = ((place[:, :2] >= 0) & (place[:, :2] <= (width, height))).all(axis=1)
         sound = np.isfinite(place).all(axis=1) & (place[:, 2:] > 0).all(axis=1)
-        fresh = self._tracked | (self._frame - self._last_seen <= self._settings.buffer)
+        fresh = self._tracked | (self._frame - self._last_seen <= self.settings.buffer)
         self._keep(inside & sound & fresh)
         shown = self._shown()
         boxes = xyah_to_xyxy(self._motion.place[shown])
@@ -221,7 +238,7 @@ class ByteTracker:
     def _begin(self, boxes: Indices, seen: _Seen) -> None:
         count = len(boxes)
         seen.track[boxes] = np.arange(len(self), len(self) + count)
-        at_once = self._looks == 1 or self._settings.min_hits < PUBLISHED_HITS
+        at_once = self._looks == 1 or self.settings.min_hits < PUBLISHED_HITS
         self._motion = self._motion.joined(Motion.begin(xyxy_to_xyah(seen.boxes_xyxy[boxes])))
         self._ids = np.append(self._ids, self._last_id + 1 + np.arange(count))
         self._last_id += count
@@ -236,8 +253,8 @@ class ByteTracker:
 
     def _shown(self) -> NDArray[np.bool_]:
         enough = self._confirmed
-        if self._settings.min_hits > PUBLISHED_HITS:
-            enough = self._hits >= self._settings.min_hits
+        if self.settings.min_hits > PUBLISHED_HITS:
+            enough = self._hits >= self.settings.min_hits
         return self._tracked & enough
 
     def _duplicates(self, kept: NDArray[np.bool_]) -> NDArray[np.bool_]:
