@@ -65,7 +65,7 @@ MICROSECONDS = 1_000_000
 
 def stream_config(spec: PipelineSpec) -> pb.ModelConfig:
     """Config of ``NAME_stream``: decode and detect, a packet at a time."""
-    obeyed = (*STREAM_OPTIONS, DETECT_FPS)
+    obeyed: tuple[str, ...] = (*STREAM_OPTIONS, DETECT_FPS)
     if spec.settings.track is not Track.OFF:
         obeyed += TRACK_PARAMETERS
     parameters = {

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 Pairs = list[tuple[int, int]]
 
 
-def assign(costs: NDArray[np.floating], limit: float) -> Pairs:
+def assign(costs: NDArray[np.float32] | NDArray[np.float64], limit: float) -> Pairs:
     """Return the pairs (row, column) of least cost, where to leave one out costs ``limit``.
 
     The same as ``lap.lapjv(costs, extend_cost=True, cost_limit=limit)``, with which ByteTrack is

@@ -255,7 +255,8 @@ class ByteTracker:
         enough = self._confirmed
         if self.settings.min_hits > PUBLISHED_HITS:
             enough = self._hits >= self.settings.min_hits
-        return self._tracked & enough
+        shown: NDArray[np.bool_] = self._tracked & enough
+        return shown
 
     def _duplicates(self, kept: NDArray[np.bool_]) -> NDArray[np.bool_]:
         """Return which tracks are the younger ones of two, one tracked and one lost."""

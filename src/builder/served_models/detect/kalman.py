@@ -104,7 +104,7 @@ class Motion:
         self.place_variance = self.place_variance - place_gain * self.place_variance
 
 
-def xyxy_to_xyah(boxes_xyxy: NDArray[np.floating]) -> Floats:
+def xyxy_to_xyah(boxes_xyxy: NDArray[np.float32]) -> Floats:
     """Return (centre x, centre y, width over height, height) of boxes, float64 ``[n, 4]``."""
     boxes = boxes_xyxy.astype(np.float64)
     size = boxes[:, 2:] - boxes[:, :2]

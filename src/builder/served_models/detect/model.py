@@ -156,7 +156,8 @@ class TritonPythonModel:
                     Series(LOOK_SECONDS): sum(time.monotonic() - each.taken for each in packets),
                 }
             )
-            for stream in {id(packet.stream): packet.stream for packet in packets}.values():
+            streams = [packet.stream for packet in packets if packet.stream is not None]
+            for stream in {id(stream): stream for stream in streams}.values():
                 for packet, answer in self._answers(stream):
                     send_last(packet.sender, answer)
 

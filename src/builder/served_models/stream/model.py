@@ -12,7 +12,7 @@ import dataclasses
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import cv2
 from contract import TICKET
@@ -56,8 +56,7 @@ ENDED, SILENT = "ended", "silent"
 REFUSED, FAILED = "refused", "failed"
 
 
-@dataclasses.dataclass(frozen=True)
-class _Read:
+class _Read(NamedTuple):
     """What became of a packet.
 
     Attributes:
@@ -112,11 +111,11 @@ class TritonPythonModel:
         end_late(requests, answers, begun)
         self._metrics.add(packet_counts(each.counted for each in read))
         waiting = [n for n, answer in enumerate(answers) if answer is None and read[n].waits]
-        for number, answer in enumerate(answers):
-            if answer is None and not read[number].waits:
-                answers[number] = _response(read[number].made, self._tickets.of_nobody())
+        others = [n for n, answer in enumerate(answers) if answer is None and not read[n].waits]
+        for number in others:
+            answers[number] = _response(read[number].made, self._tickets.of_nobody())
         made = [read[number].made for number in waiting]
-        if waiting and (len(waiting) < len(requests) or self._streams.some_chosen):
+        if waiting and (others or self._streams.some_chosen):
             # What waits must not hold up the others, neither of this call nor of the next ones.
             senders = [requests[number].get_response_sender() for number in waiting]
             held = [requests[number] for number in waiting]
