@@ -42,12 +42,14 @@ __all__ = [
     "REQUEST_PARAMETERS",
     "ROTATIONS",
     "STATUS_SENTENCES",
+    "STREAM_FRAME",
     "STREAM_INPUTS",
     "STREAM_OPTIONS",
     "STREAM_OUTPUTS",
     "STREAM_PARAMETERS",
     "STREAM_STATUSES",
     "TICKET",
+    "TRACKING",
     "TRACK_IDS",
     "TRACK_PARAMETERS",
     "Codec",
@@ -116,6 +118,9 @@ GEOMETRY = Tensor("geometry", "FP32", (6,))
 CANDIDATES = Tensor("candidates", "FP32", ("candidates", 6))
 # Which process made a frame, and which of its frames it is: pid, file descriptor, serial, number.
 TICKET = Tensor("ticket", "INT64", (4,))
+# What the decode step says to the detect step of a packet, and its stream's settings of tracking.
+STREAM_FRAME = Tensor("stream_frame", "INT64", (8,))
+TRACKING = Tensor("tracking", "FP32", (4,))
 
 REQUEST_PARAMETERS = ("conf", "iou", "max_det", "classes", "class_agnostic")
 # What came after the fingerprints were fixed: the name of a DamagedImages. It is outside of them,
@@ -139,8 +144,8 @@ ROTATIONS = (0, 90, 180, 270)
 # frame whenever the network has room. Without it, every frame.
 DETECT_FPS = "detect_fps"
 DETECT_FPS_AUTO = "auto"
-# ByteTrack's: scores of the two stages of association (0 to 1), seconds for which a lost track may
-# be found again, and looks that a track must have had before it is shown (from 1).
+# ByteTrack's: scores of the two stages of association (0 to 1), frames for which a lost track may
+# be found again (from 0), and looks that must have found a track before it is shown (from 1).
 TRACK_PARAMETERS = ("track_high", "track_low", "track_buffer", "min_hits")
 
 
@@ -239,7 +244,7 @@ class PipelineParameter(str, enum.Enum):
 
 @dataclass(frozen=True)
 class ModelNames:
-    """Triton's names of the models that make one pipeline: five, and two more where it has streams.
+    """Triton's names of the models of one pipeline: five, and three more where it has streams.
 
     Attributes:
         ensemble: takes images.
@@ -248,7 +253,8 @@ class ModelNames:
         network: a step.
         postprocess: a step.
         stream: takes packets of streams; only in pipelines built for them.
-        decode: its step; likewise.
+        decode: its first step; likewise.
+        detect: its second, which has the network look at frames, and tracks; likewise.
     """
 
     ensemble: str
@@ -258,6 +264,7 @@ class ModelNames:
     postprocess: str
     stream: str
     decode: str
+    detect: str
 
     @property
     def all(self) -> tuple[str, ...]:
@@ -265,9 +272,9 @@ class ModelNames:
         return (self.ensemble, self.bls, self.preprocess, self.network, self.postprocess)
 
     @property
-    def streaming(self) -> tuple[str, str]:
-        """Return the two names that pipelines with streams have besides, the public one first."""
-        return (self.stream, self.decode)
+    def streaming(self) -> tuple[str, str, str]:
+        """Return the three names that pipelines with streams have besides, the public one first."""
+        return (self.stream, self.decode, self.detect)
 
 
 def model_names(pipeline: str) -> ModelNames:
@@ -280,6 +287,7 @@ def model_names(pipeline: str) -> ModelNames:
         postprocess=f"{pipeline}_postprocess",
         stream=f"{pipeline}_stream",
         decode=f"{pipeline}_decode",
+        detect=f"{pipeline}_detect",
     )
 
 

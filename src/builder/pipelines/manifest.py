@@ -16,7 +16,7 @@ from builder.errors import InvalidPipelineError, RepositoryError
 from builder.network_graph import candidate_rows
 from builder.pipelines.config_files import CONFIG_FILE, named_versions, read_config, version_folders
 from builder.pipelines.pipeline_spec import PipelineSpec
-from builder.settings import PIPELINE_NAME, Decoder, Nms, Precision, Runtime, Shape
+from builder.settings import PIPELINE_NAME, Decoder, Nms, Precision, Runtime, Shape, Track
 from builder.trial.load_wait import LEAST_WAIT_S
 from thin_client.contract import DamagedImages
 
@@ -57,6 +57,7 @@ class Manifest:
         load_wait_s: seconds that whoever starts it waits for it to load: ten times what loading and
             a batch took when it was built, and at least 120.
         shape: of the frames.
+        track: which streams have a tracker.
     """
 
     name: str
@@ -87,6 +88,7 @@ class Manifest:
     fixed_batch: int | None = None
     load_wait_s: int = LEAST_WAIT_S
     shape: Shape = Shape.SQUARE
+    track: Track = Track.OFF
 
 
 def manifest_of(spec: PipelineSpec, source: Path) -> Manifest:
@@ -120,6 +122,7 @@ def manifest_of(spec: PipelineSpec, source: Path) -> Manifest:
         fixed_batch=detector.fixed_batch,
         load_wait_s=spec.load_wait_s,
         shape=spec.shape,
+        track=settings.track if settings.stream else Track.OFF,
     )
 
 
@@ -155,6 +158,7 @@ def read_manifest(repository: Path, name: str, version: int | None = None) -> Ma
                 "decoder": Decoder(known["decoder"]),
                 "damaged": DamagedImages(known["damaged"]),
                 "shape": Shape(known["shape"]),
+                "track": Track(known["track"]),
             }
         )
         # Paths are made of both.

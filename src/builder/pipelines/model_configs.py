@@ -96,10 +96,10 @@ def version_settings(spec: PipelineSpec) -> dict[str, dict[str, str]]:
     names = spec.names
     settings = {
         names.preprocess: {**frame_settings(spec), **network_settings(spec)},
-        names.postprocess: _postprocess_settings(spec),
+        names.postprocess: postprocess_settings(spec),
         names.bls: {
             **frame_settings(spec),
-            **_postprocess_settings(spec),
+            **postprocess_settings(spec),
             **network_settings(spec),
         },
     }
@@ -142,7 +142,8 @@ def _threshold_settings(spec: PipelineSpec) -> dict[str, str]:
     }
 
 
-def _postprocess_settings(spec: PipelineSpec) -> dict[str, str]:
+def postprocess_settings(spec: PipelineSpec) -> dict[str, str]:
+    """Return what a model that makes detections of candidates must know."""
     return {**_threshold_settings(spec), "nms": spec.nms_in}
 
 

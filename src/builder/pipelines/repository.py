@@ -79,8 +79,22 @@ HAND_OVER_FILES = (
     "preprocess/frame_tickets.py",
 )
 RETURN_FILES = ("shared/ticket_memory.py", "postprocess/returned_tickets.py")
+DETECT_FILES = (
+    *POSTPROCESS_FILES,
+    *RETURN_FILES,
+    "shared/network_calls.py",
+    "shared/stream_frames.py",
+    "detect/assignment.py",
+    "detect/byte_track.py",
+    "detect/detect_counts.py",
+    "detect/frame_steps.py",
+    "detect/kalman.py",
+    "detect/look_scheduler.py",
+    "detect/stream_answers.py",
+)
 STREAM_FILES = (
     *HAND_OVER_FILES,
+    "shared/stream_frames.py",
     *DECODE_FILES,
     "stream/bits.py",
     "stream/decoder_log.py",
@@ -95,10 +109,12 @@ STREAM_FILES = (
     "stream/h265_pictures.py",
     "stream/h265_sets.py",
     "stream/known_sets.py",
+    "stream/looks.py",
     "stream/nal_units.py",
     "stream/open_streams.py",
     "stream/orientation.py",
     "stream/packet_counts.py",
+    "stream/packet_tensors.py",
     "stream/packets.py",
     "stream/parameter_sets.py",
     "stream/picture_decoder.py",
@@ -224,6 +240,7 @@ def write_pipeline(folder: Path, spec: PipelineSpec, network: onnx.ModelProto) -
     _copy_served(folder / names.bls / version, "pipeline/model.py", *PIPELINE_FILES)
     if spec.settings.stream:
         _copy_served(folder / names.decode / version, "stream/model.py", *STREAM_FILES)
+        _copy_served(folder / names.detect / version, "detect/model.py", *DETECT_FILES)
     onnx.save(network, folder / names.network / version / NETWORK_FILE)
 
 

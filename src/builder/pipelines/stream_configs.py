@@ -4,30 +4,58 @@ from __future__ import annotations
 
 from tritonclient.grpc import model_config_pb2 as pb
 
-from builder.pipelines.config_parts import in_python, public_model_config, step, step_config
+from builder.pipelines.config_parts import (
+    batching,
+    in_python,
+    public_model_config,
+    ragged,
+    step,
+    step_config,
+)
 from builder.pipelines.model_configs import (
     DETECTIONS,
-    POSTPROCESS_INPUTS,
     PREPROCESS_OUTPUTS,
     frame_settings,
     network_settings,
+    postprocess_settings,
     public_parameters,
 )
 from builder.pipelines.pipeline_spec import PipelineSpec
+from builder.settings import Runtime, Track
 from thin_client.contract import (
-    CANDIDATES,
+    DETECT_FPS,
     FRAME,
     FRAME_INDEX,
     FRAME_TIMESTAMP,
+    GEOMETRY,
+    LOOK_OUTPUTS,
+    LOOKED_AT,
     PACKET,
+    STREAM_FRAME,
     STREAM_INPUTS,
     STREAM_OPTIONS,
     STREAM_OUTPUTS,
+    TICKET,
+    TRACK_IDS,
+    TRACK_PARAMETERS,
+    TRACKING,
     PipelineParameter,
     stream_fingerprint,
 )
 
-DECODE_OUTPUTS = (*PREPROCESS_OUTPUTS, FRAME_INDEX, FRAME_TIMESTAMP)
+DECODE_OUTPUTS = (
+    *PREPROCESS_OUTPUTS,
+    STREAM_FRAME,
+    TRACKING,
+    FRAME_INDEX,
+    FRAME_TIMESTAMP,
+    LOOKED_AT,
+)
+DETECT_INPUTS = (FRAME, GEOMETRY, TICKET, STREAM_FRAME, TRACKING)
+DETECT_OUTPUTS = (*DETECTIONS, TRACK_IDS)
+# Looks given away at once at most, where streams have fewer than frames: a network in Python runs
+# its frames one by one, others two batches.
+LOOKS_IN_PYTHON = 4
 # Streams that Triton tells apart in each process. One that the process refuses keeps its place
 # until it was silent for long enough, and one without a place waits without an answer: so there are
 # many more than may be open.
@@ -36,22 +64,29 @@ MICROSECONDS = 1_000_000
 
 
 def stream_config(spec: PipelineSpec) -> pb.ModelConfig:
-    """Config of ``NAME_stream``: decode, network and postprocess, a packet at a time."""
+    """Config of ``NAME_stream``: decode and detect, a packet at a time."""
+    obeyed: tuple[str, ...] = (*STREAM_OPTIONS, DETECT_FPS)
+    if spec.settings.track is not Track.OFF:
+        obeyed += TRACK_PARAMETERS
     parameters = {
         **public_parameters(spec),
         PipelineParameter.CONTRACT.value: stream_fingerprint(),
-        PipelineParameter.STREAM_OPTIONS.value: ",".join(STREAM_OPTIONS),
+        PipelineParameter.STREAM_OPTIONS.value: ",".join(obeyed),
         **_limits(spec),
     }
     names = spec.names
     config = public_model_config(
-        spec, names.stream, STREAM_INPUTS, STREAM_OUTPUTS, parameters, max_batch=1
+        spec,
+        names.stream,
+        STREAM_INPUTS,
+        (*STREAM_OUTPUTS, *LOOK_OUTPUTS),
+        parameters,
+        max_batch=1,
     )
     config.platform = "ensemble"
     steps = config.ensemble_scheduling.step
     steps.append(step(spec, names.decode, [PACKET], DECODE_OUTPUTS))
-    steps.append(step(spec, names.network, [FRAME], [CANDIDATES]))
-    steps.append(step(spec, names.postprocess, POSTPROCESS_INPUTS, DETECTIONS))
+    steps.append(step(spec, names.detect, DETECT_INPUTS, DETECT_OUTPUTS))
     return config
 
 
@@ -71,6 +106,26 @@ def decode_config(spec: PipelineSpec) -> pb.ModelConfig:
     return config
 
 
+def detect_config(spec: PipelineSpec) -> pb.ModelConfig:
+    """Config of ``NAME_detect``: frames of streams to boxes and tracks.
+
+    One process: the tracks of a stream are in one place, and so is who may look next.
+    """
+    config = step_config(spec, spec.names.detect, DETECT_INPUTS, DETECT_OUTPUTS)
+    return batching(ragged(in_python(config), FRAME))
+
+
+def detect_settings(spec: PipelineSpec) -> dict[str, str]:
+    """Return what ``NAME_detect`` reads from its version's folder."""
+    in_python = spec.settings.runtime is Runtime.PYTHON
+    return {
+        **postprocess_settings(spec),
+        **network_settings(spec),
+        **_limits(spec),
+        "looks_in_flight": str(LOOKS_IN_PYTHON if in_python else 2 * spec.max_batch),
+    }
+
+
 def decode_settings(spec: PipelineSpec) -> dict[str, str]:
     """Return what ``NAME_decode`` reads from its version's folder."""
     return {
@@ -78,6 +133,7 @@ def decode_settings(spec: PipelineSpec) -> dict[str, str]:
         **network_settings(spec),
         **_limits(spec),
         "max_stream_memory": str(spec.settings.max_stream_memory),
+        "track": spec.settings.track.value,
     }
 
 

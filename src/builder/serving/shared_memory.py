@@ -18,7 +18,7 @@ from builder.pipelines.config_files import CONFIG_FILE, named_versions, parse_co
 from builder.pipelines.manifest import Manifest, active_version, pipelines, read_manifest
 from builder.pipelines.model_configs import DETECTIONS, POSTPROCESS_INPUTS, PREPROCESS_OUTPUTS
 from builder.pipelines.pipeline_models import has_streams, models_in, wanted_models
-from builder.pipelines.stream_configs import DECODE_OUTPUTS
+from builder.pipelines.stream_configs import DECODE_OUTPUTS, DETECT_INPUTS, DETECT_OUTPUTS
 from thin_client.contract import (
     CANDIDATES,
     FRAME,
@@ -113,6 +113,8 @@ def _pipeline_bytes(
     }
     if has_streams(repository, name):
         tensors[names.decode] = (*STREAM_INPUTS, *DECODE_OUTPUTS)
+        # The frames come once more in the call of the network.
+        tensors[names.detect] = (*DETECT_INPUTS, *DETECT_OUTPUTS, FRAME, CANDIDATES)
     needed = dict.fromkeys(models_in(repository, name), 0)
     for model, passed in tensors.items():
         config = read_config(repository / model)
