@@ -17,13 +17,6 @@ exit codes: 0 all fine; 1 an image or a frame failed or was lost; 2 wrong usage,
 pipeline, the video or the camera cannot be used; 130 interrupted; 141 whoever read the output went
 away"""
 
-_TRACK_HELP = {
-    "track_high": "lowest score of the first stage of association, 0 to 1",
-    "track_low": "of the second stage",
-    "track_buffer": "how long a lost track may be found again",
-    "min_hits": "looks before a track is shown",
-}
-
 
 def parser() -> argparse.ArgumentParser:
     """Return the parser of ``framewire-client``; its namespace names the subcommand ``command``."""
@@ -189,12 +182,11 @@ def _add_stream_options(command: argparse.ArgumentParser) -> None:
         " number, auto (as many as it has room for) or all (default: auto of live sources, where"
         " the pipeline can, else all)",
     )
-    for name, what in _TRACK_HELP.items():
-        whole = name == "min_hits"
+    for name, (kind, metavar, what) in _TRACK_OPTIONS.items():
         command.add_argument(
             f"--{name.replace('_', '-')}",
-            type=_positive_int if whole else float,
-            metavar="N" if whole else "SECONDS" if name == "track_buffer" else "SCORE",
+            type=kind,
+            metavar=metavar,
             help=f"of the tracker: {what} (default: the pipeline's)",
         )
     command.add_argument(
@@ -280,5 +272,21 @@ def _size(text: str) -> tuple[int, int]:
     return int(match[1]), int(match[2])
 
 
+def _score(text: str) -> float:
+    value = float(text)
+    if not 0 <= value <= 1:
+        raise argparse.ArgumentTypeError(f"{text} is not from 0 to 1")
+    return value
+
+
 def _names(text: str) -> list[str]:
     return [name.strip() for name in text.split(",") if name.strip()]
+
+
+# Of the server's tracker: type, what is written, and what it means.
+_TRACK_OPTIONS = {
+    "track_high": (_score, "SCORE", "lowest score of the first stage of association, 0 to 1"),
+    "track_low": (_score, "SCORE", "of the second stage"),
+    "track_buffer": (_count, "FRAMES", "how long a lost track may be found again"),
+    "min_hits": (_positive_int, "N", "looks that must have found a track before it is shown"),
+}

@@ -14,6 +14,8 @@ from thin_client.pipeline import Pipeline
 __all__ = ["ALL_FRAMES", "EVERY_FRAME", "Looks", "TrackOptions", "looks_from"]
 
 ALL_FRAMES = "all"
+# Of those that are whole numbers, the smallest.
+_LEAST = {"track_buffer": 0, "min_hits": 1}
 
 
 class TrackOptions(TypedDict, total=False):
@@ -22,13 +24,13 @@ class TrackOptions(TypedDict, total=False):
     Keys:
         track_high: lowest score of the first stage of association, 0 to 1.
         track_low: of the second stage, 0 to 1.
-        track_buffer: seconds for which a lost track may be found again.
-        min_hits: looks that a track must have had before it is shown, from 1.
+        track_buffer: frames for which a lost track may be found again, from 0.
+        min_hits: looks that must have found a track before it is shown, from 1.
     """
 
     track_high: float | None
     track_low: float | None
-    track_buffer: float | None
+    track_buffer: int | None
     min_hits: int | None
 
 
@@ -59,9 +61,8 @@ class Looks:
         """Return what the packet that begins a stream says; nothing that ``pipeline`` ignores."""
         asked: WireParameters = dict(self.options) if pipeline.tracks else {}
         if self.fewer(pipeline):
-            # As text, because not every Triton release knows floating-point parameters.
             auto = self.detect_fps == DETECT_FPS_AUTO
-            asked[DETECT_FPS] = DETECT_FPS_AUTO if auto else repr(float(self.detect_fps or 0))
+            asked[DETECT_FPS] = DETECT_FPS_AUTO if auto else _text(float(self.detect_fps or 0))
         return asked
 
     def refuse_without(self, streams: Pipeline | None, pipeline: Pipeline) -> None:
@@ -79,10 +80,12 @@ class Looks:
             asked.insert(0, DETECT_FPS)
         for name in asked:
             if streams is None or not (streams.looks if name == DETECT_FPS else streams.tracks):
-                what = "takes no video" if streams is None else "was built without it"
+                sent = "takes no video, or is sent pictures"
+                what = sent if streams is None else "was built without it"
                 raise PipelineNotFound(
                     f"{name} (--{name.replace('_', '-')}) cannot be had: the pipeline"
-                    f" {pipeline.model!r} {what}; build it with 'framewire build --stream --track'"
+                    f" {pipeline.model!r} {what}; build it with 'framewire build --stream'"
+                    f"{'' if name == DETECT_FPS else ' and without --no-track'}"
                 )
 
 
@@ -112,16 +115,20 @@ def looks_from(detect_fps: float | str | None, **options: float | None) -> Looks
         value = options.get(name)
         if value is None:
             continue
-        if name == "min_hits":
-            _check(name, value, value >= 1 and value == int(value), "a whole number from 1")
+        if name in _LEAST:
+            least = _LEAST[name]
+            fits = least <= value < math.inf and value == int(value)
+            _check(name, value, fits, f"a whole number from {least}")
             given.append((name, int(value)))
-            continue
-        if name == "track_buffer":
-            _check(name, value, 0 <= value < math.inf, "seconds, at least 0")
         else:
             _check(name, value, 0 <= value <= 1, "0 to 1")
-        given.append((name, repr(float(value))))
+            given.append((name, _text(value)))
     return Looks(detect_fps, tuple(given))
+
+
+def _text(value: float) -> str:
+    """Return a number without an exponent; not every Triton knows floating-point parameters."""
+    return f"{value:.6f}".rstrip("0").rstrip(".")
 
 
 def _check(name: str, value: float, fits: bool, expected: str) -> None:

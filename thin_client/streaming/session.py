@@ -8,7 +8,7 @@ import time
 import uuid
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import grpc
@@ -87,6 +87,7 @@ class Session:
         self._stream_id = ""
         self._codec: Codec | None = None
         self._orientation = UPRIGHT
+        self._tracked = False
         self._changed = threading.Condition()
         self._unanswered: deque[_Sent] = deque()
         # Whether the last empty packet brought out a frame.
@@ -169,6 +170,7 @@ class Session:
                 self._stream_id = f"client-{uuid.uuid4().hex[:16]}"
                 self._codec, self._orientation = unit.codec, unit.orientation
                 self._target = self._target_of(unit)
+                self._tracked = bool(self._looks.wire(self._target.pipeline))
             if self._kept is not None and not again:
                 self._kept.add(unit)
             self._put(_Sent(self._target, unit, now), self._request(unit, start=start))
@@ -292,7 +294,7 @@ class Session:
                 return None
             answer = read_answer(response.infer_response, pipeline, own_us)
             self._lost_processes = 0
-            return answer
+            return self._with_tracks(answer)
         said = clean_sentence(response.error_message)
         for status, sentence in STATUS_SENTENCES.items():
             if status not in READ_STATUSES and sentence in said and sent.unit is not None:
@@ -305,6 +307,19 @@ class Session:
             raise RequestRefused(f"the server refused the stream: {said}")
         self._broken = said
         return None
+
+    def _with_tracks(self, answer: Answer) -> Answer:
+        """Return an answer without the ids of a stream that nobody tracks, all of which are 0.
+
+        One that is tracked was begun so, or the pipeline tracks all: an id tells.
+        """
+        found = answer.detections
+        if self._tracked or found.track_ids is None:
+            return answer
+        self._tracked = bool(found.track_ids.any())
+        if self._tracked:
+            return answer
+        return replace(answer, detections=replace(found, track_ids=None))
 
     def _why_over(self) -> str:
         error = self._call.error if self._call else None

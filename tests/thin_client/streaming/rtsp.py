@@ -15,6 +15,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from thin_client.contract import Codec
 
@@ -120,8 +121,8 @@ class Camera:
             threading.Thread(target=self._serve, args=(connection,), daemon=True).start()
 
     def _serve(self, connection: socket.socket) -> None:
-        over, over_udp = threading.Event(), False
-        send: Callable[[bytes], object] = lambda _: None
+        over = threading.Event()
+        to_port: int | None = None  # of datagrams
         with (
             contextlib.suppress(OSError),
             connection,
@@ -137,21 +138,17 @@ class Camera:
                 method = line.split()[0].decode()
                 own_port = datagrams.getsockname()[1]
                 connection.sendall(self._answer(method, headers, own_port))
-                if method == "SETUP":
-                    over_udp = "client_port" in headers["transport"]
-                if method == "SETUP" and over_udp:
-                    there = int(re.search(r"client_port=(\d+)", headers["transport"])[1])  # type: ignore[index]
-
-                    def send(packet: bytes, port: int = there) -> None:
-                        datagrams.sendto(packet, ("127.0.0.1", port))
-
+                if found := re.search(r"client_port=(\d+)", headers.get("transport", "")):
+                    to_port = int(found[1])
                 elif method == "SETUP":
-
-                    def send(packet: bytes) -> None:
-                        connection.sendall(b"$\x00" + struct.pack(">H", len(packet)) + packet)
-
+                    to_port = None
                 if method == "PLAY":
-                    self.used.append("UDP" if over_udp else "TCP")
+                    self.used.append("TCP" if to_port is None else "UDP")
+                    send = (
+                        partial(interleave, connection)
+                        if to_port is None
+                        else partial(send_datagram, datagrams, to_port)
+                    )
                     threading.Thread(target=self._play, args=(send, over), daemon=True).start()
         over.set()
 
@@ -216,6 +213,15 @@ class Camera:
                 if self._fps:
                     due = started + number / self._fps + self.network.delay_s(number)
                     self._closed.wait(max(0.0, due - time.monotonic()))
+
+
+def interleave(connection: socket.socket, packet: bytes) -> None:
+    """Send an RTP packet within the connection of RTSP (RFC 2326, 10.12)."""
+    connection.sendall(b"$\x00" + struct.pack(">H", len(packet)) + packet)
+
+
+def send_datagram(datagrams: socket.socket, port: int, packet: bytes) -> None:
+    datagrams.sendto(packet, ("127.0.0.1", port))
 
 
 def rtp(payload: bytes, sequence: int, ticks: int, *, last: bool) -> bytes:

@@ -49,7 +49,7 @@ def every_second(packet: Any) -> bool:
 
 @pytest.mark.parametrize(
     ("asked", "said"),
-    [(None, {"detect_fps": "auto"}), (5, {"detect_fps": "5.0"}), ("all", {})],
+    [(None, {"detect_fps": "auto"}), (5, {"detect_fps": "5"}), ("all", {})],
 )
 def test_a_live_source_leaves_it_to_the_network_unless_told_otherwise(
     serve: SimpleNamespace, camera: Camera, asked: float | str | None, said: dict[str, str]
@@ -79,7 +79,7 @@ def test_a_file_is_looked_at_whole_unless_told_otherwise(
         ) as stream,
     ):
         results = list(stream)
-    tracker = {"track_high": "0.6", "track_low": "0.2", "track_buffer": "2.0", "min_hits": "3"}
+    tracker = {"track_high": "0.6", "track_low": "0.2", "track_buffer": "2", "min_hits": "3"}
     assert begun(serve) == said | tracker
     assert {tuple(result.detections.track_ids.tolist()) for result in results} == {(42,)}  # type: ignore[union-attr]
 
@@ -174,7 +174,7 @@ def test_lines_say_which_frames_were_looked_at_and_which_object_is_which(
     assert ("detections" in lines[1]) == tracks
     assert not any("error" in line for line in lines)
     assert last["statistics"]["looked_at"] == 30
-    assert begun(serve) == {"detect_fps": "15.0", "min_hits": "2"}
+    assert begun(serve) == {"detect_fps": "15", "min_hits": "2"}
 
 
 def test_held_frames_that_nobody_looked_at_are_taken_out(
@@ -213,7 +213,7 @@ def test_a_stream_that_begins_anew_asks_again(serve: SimpleNamespace, camera: Ca
         detector.video_stream(camera.url, detect_fps=5) as stream,
     ):
         next(iter(stream))
-        serve.fake.settings.hang_up = lambda packet: len(serve.fake.packets) > 20
+        serve.fake.settings.hang_up = lambda _: len(serve.fake.packets) > 20
         while not any("detect_fps" in packet.parameters for packet in serve.fake.packets[21:]):
             next(iter(stream))
             if len(serve.fake.packets) > 21:
