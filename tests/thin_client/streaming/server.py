@@ -72,6 +72,9 @@ class Settings:
     # Of a pipeline that spares looks: whether the network sees the frame of such a packet.
     looks: Callable[[Packet], bool] = field(default=lambda _: True)
     tracks: bool = True  # whether the others have the tracker's boxes
+    # The box in the frame of a timestamp; None: as that of FakeTriton.
+    box: Callable[[int], tuple[float, float, float, float]] | None = None
+    size: tuple[int, int] = (107, 207)  # of the frames, where there is such a box
 
 
 class FakeStreams(FakeTriton):
@@ -150,6 +153,8 @@ class FakeStreams(FakeTriton):
                 status = ImageStatus.NOT_LOOKED_AT
             packet.status = status
             answer = stream_answer(status, timestamp)
+            if self.settings.box is not None and status is ImageStatus.OK:
+                replace_box(answer, self.settings.box(timestamp), self.settings.size)
             if packet.model == STREAM:
                 add_looks(answer, packet.outputs, looked_at=looked_at)
             answer.model_version = self.version
@@ -189,6 +194,18 @@ def stream_answer(status: int, timestamp_us: int) -> Any:
         response.outputs.add(name=name, datatype="INT64", shape=[1, 1])
         response.raw_output_contents.append(np.int64(number).tobytes())
     return response
+
+
+def replace_box(
+    response: Any, box: tuple[float, float, float, float], size: tuple[int, int]
+) -> None:
+    for index, output in enumerate(response.outputs):
+        if output.name == "det_boxes":
+            boxes = np.zeros((MAX_DET, 4), np.float32)
+            boxes[0] = box
+            response.raw_output_contents[index] = boxes.tobytes()
+        elif output.name == "image_size":
+            response.raw_output_contents[index] = np.array(size, np.int32).tobytes()
 
 
 def add_looks(response: Any, outputs: tuple[str, ...], *, looked_at: bool) -> None:

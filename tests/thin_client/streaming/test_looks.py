@@ -9,14 +9,17 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import av
+import numpy as np
 import pytest
 
 from tests.thin_client.streaming.rtsp import Camera
 from tests.thin_client.streaming.server import SPARING, STREAM, TRACKING, streaming_server
-from tests.thin_client.streaming.videos import annex_b, write_video
+from tests.thin_client.streaming.videos import HEIGHT, WIDTH, annex_b, write_video
 from thin_client import Detector, InvalidRequestParameter, PipelineNotFound
 from thin_client.cli import main
 from thin_client.contract import ImageStatus
+from thin_client.drawing import color_bgr
 
 
 @pytest.fixture
@@ -218,3 +221,26 @@ def test_a_stream_that_begins_anew_asks_again(serve: SimpleNamespace, camera: Ca
             next(iter(stream))
             if len(serve.fake.packets) > 21:
                 serve.fake.settings.hang_up = lambda _: False
+
+
+def test_an_annotated_video_has_a_trail_behind_what_moves(
+    serve: SimpleNamespace, video: Path, tmp_path: Path
+) -> None:
+    serve.fake.settings.size = (WIDTH, HEIGHT)
+    serve.fake.settings.box = lambda us: (us * 1e-4, 20, us * 1e-4 + 30, 60)
+    last = {}
+    for options in ((), ("--trails",)):
+        out = tmp_path / f"out{len(options)}.avi"
+        asked = ("--every-frame", "--url", serve.url, "--out", str(out), *options)
+        assert main(["stream", str(video), *asked]) == 0
+        with av.open(str(out)) as container:
+            *_, frame = container.decode(video=0)
+            last[options] = frame.to_ndarray(format="bgr24").astype(int)
+    differs = np.abs(last[()] - last[("--trails",)]).max(axis=2) > 80
+    rows, columns = np.nonzero(differs)
+    # The middle of the lower edge was there in the second before the last frame, at 1.97 s.
+    assert 59 <= np.median(rows) <= 61
+    assert 100 <= columns.min() < 130
+    assert 170 < columns.max() <= 215
+    colour = last[("--trails",)][60, 130:180].mean(axis=0)
+    assert np.abs(colour - color_bgr(42)).max() < 40
