@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import socket
 import threading
 from collections import defaultdict
@@ -244,6 +245,21 @@ def test_each_source_has_its_state_in_the_metrics(
     assert abs(frames - 2 * looked_at) <= 1
     assert int(values['framewire_client_bytes_total{source="gate"}']) > 0
     assert float(values['framewire_client_latency_seconds{source="gate",quantile="0.95"}']) > 0
+
+
+def test_no_line_of_any_kind_has_a_password(server: SimpleNamespace) -> None:
+    address = "rtsp://admin:g3h-31m@127.0.0.1:9/live?token=g3h-31m"
+    with client(server.url, address, f"gate={address}", "--sources", "-") as running:
+        for shown in ("rtsp://***@127.0.0.1:9/live?token=***", "gate"):
+            running.until_state(shown, "waiting")
+        running.write(f"remove {address}x")
+        running.write(f"add yard={address}")
+        running.until_state("yard", "waiting")
+        running.write(f"remove {address}")
+        running.until(lambda line: line.get("state") == "removed")
+    said = json.dumps(running.lines) + "".join(running.errors)
+    assert "***" in said
+    assert "g3h" not in said
 
 
 def test_a_server_that_was_away_is_taken_up_by_all(
