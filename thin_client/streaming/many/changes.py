@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import IO
 
 from thin_client.errors import SourceUnreadable
 from thin_client.streaming.many.feeds import Feeds
-from thin_client.streaming.many.names import named_source, sources_in
+from thin_client.streaming.many.names import NamedSource, named_source, sources_in
 
 __all__ = ["follow_file", "follow_input"]
 
@@ -17,7 +17,11 @@ _LOOK_S = 0.5
 
 
 def follow_file(
-    path: Path, feeds: Feeds, stopped: threading.Event, say: Callable[[str], None]
+    path: Path,
+    feeds: Feeds,
+    stopped: threading.Event,
+    say: Callable[[str], None],
+    besides: Sequence[NamedSource] = (),
 ) -> None:
     """Have the sources that stand in a file, and follow it until ``stopped`` is set.
 
@@ -29,6 +33,7 @@ def follow_file(
         feeds: to change.
         stopped: ends it.
         say: called with why the file cannot be used.
+        besides: sources that stay, whatever it says.
     """
     last: tuple[int, int, int] | None = None
     said = ""
@@ -37,7 +42,8 @@ def follow_file(
             status = path.stat()
             now = status.st_mtime_ns, status.st_size, status.st_ino
             if now != last:
-                feeds.become(sources_in(path.read_text(encoding="utf-8").splitlines()))
+                listed = sources_in(path.read_text(encoding="utf-8").splitlines())
+                feeds.become([*listed, *besides])
                 last, said = now, ""
         except (OSError, UnicodeDecodeError, SourceUnreadable) as error:
             why = error.strerror if isinstance(error, OSError) else str(error)

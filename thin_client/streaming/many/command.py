@@ -18,7 +18,7 @@ from thin_client.streaming.many.changes import follow_file, follow_input
 from thin_client.streaming.many.feed import Feed
 from thin_client.streaming.many.feeds import Feeds
 from thin_client.streaming.many.metrics import MetricsEndpoint, metrics_text
-from thin_client.streaming.many.names import sources_in
+from thin_client.streaming.many.names import NamedSource, sources_in
 from thin_client.streaming.many.view import ManyView
 from thin_client.streaming.state import State
 from thin_client.streaming.stream import StreamResult, VideoStream
@@ -73,9 +73,8 @@ def detect_in_streams(
             open_things.enter_context(endpoint)
             view.say(f"metrics on http://127.0.0.1:{endpoint.port}/metrics")
         open_things.enter_context(feeds)
-        for source in first:
-            feeds.add(source)
-        watching = _follow(sources_from, feeds, view, open_things)
+        feeds.become(first)
+        watching = _follow(sources_from, feeds, first, view, open_things)
         while watching() or not feeds.idle:
             feeds.check()
             for feed in feeds.feeds:
@@ -96,6 +95,7 @@ def detect_in_streams(
 def _follow(
     sources_from: str | None,
     feeds: Feeds,
+    besides: Sequence[NamedSource],
     view: ManyView,
     open_things: contextlib.ExitStack,
 ) -> Callable[[], bool]:
@@ -110,7 +110,9 @@ def _follow(
         stopped = threading.Event()
         open_things.callback(stopped.set)
         following = threading.Thread(
-            target=follow_file, args=(Path(sources_from), feeds, stopped, view.say), daemon=True
+            target=follow_file,
+            args=(Path(sources_from), feeds, stopped, view.say, besides),
+            daemon=True,
         )
     following.start()
     return following.is_alive

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, fields
 
 from thin_client.errors import (
     AccessDenied,
+    AmbiguousPipeline,
     ContractMismatch,
     DetectorClosed,
     FramewireError,
-    OutputUnwritable,
+    InvalidRequestParameter,
+    PipelineNotFound,
     PyAVMissing,
     ServerUnreachable,
     SourceUnreadable,
@@ -27,11 +30,12 @@ _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.5, 10.0
 # What is no source's fault, and no better with another one.
 FATAL = (
     AccessDenied,
+    AmbiguousPipeline,
     ContractMismatch,
     DetectorClosed,
-    OutputUnwritable,
+    InvalidRequestParameter,
+    PipelineNotFound,
     PyAVMissing,
-    ServerUnreachable,
 )
 
 
@@ -68,16 +72,20 @@ class Feed:
         take: called with each result, in this source's thread; returns whether more are wanted.
         told: called when the state has become another.
         fatal: called with an error of FATAL, which ends this source.
+        give_up_s: how long the server may be away.
     """
 
     def __init__(
         self,
         source: NamedSource,
+        *,
         open_stream: Callable[[Feed], VideoStream],
         take: Callable[[Feed, VideoStream, StreamResult], bool],
         told: Callable[[Feed], None],
         fatal: Callable[[FramewireError], None],
+        give_up_s: float,
     ) -> None:
+        self._give_up_s = give_up_s
         self.source = source
         self._open_stream = open_stream
         self._take = take
@@ -149,18 +157,21 @@ class Feed:
         self.look()
 
     def _run(self) -> None:
-        pause_s = _FIRST_PAUSE_S
+        pause_s, answered_at = _FIRST_PAUSE_S, time.monotonic()
         self.look()
         while not self._stopped.is_set():
             taken = 0
             try:
                 taken, wanted = self._stream_once()
-            except FATAL as error:
-                if not self._stopped.is_set():
-                    self._become(State.FAILED, str(error))
-                    self._fatal(error)
-                break
             except FramewireError as error:
+                if not isinstance(error, ServerUnreachable):
+                    answered_at = time.monotonic()
+                # A stream has waited for the server by itself; one that is opened has not.
+                if isinstance(error, FATAL) or time.monotonic() - answered_at > self._give_up_s:
+                    if not self._stopped.is_set():
+                        self._become(State.FAILED, str(error))
+                        self._fatal(error)
+                    break
                 if isinstance(error, SourceUnreadable) and "://" not in self.source.address:
                     self._become(State.FAILED, str(error))
                     return
@@ -169,6 +180,7 @@ class Feed:
                 if not self._stopped.is_set() or not wanted:
                     self._become(State.ENDED)
                     return
+                answered_at = time.monotonic()
             pause_s = _FIRST_PAUSE_S if taken else min(_LONGEST_PAUSE_S, 2 * pause_s)
             self._stopped.wait(pause_s)
         if self._state is not State.FAILED:

@@ -91,16 +91,31 @@ class Feeds(Closing):
 
     def add(self, source: NamedSource) -> bool:
         """Begin with a source; return False where one of its name is there and is not over."""
+        return bool(self._add([source]))
+
+    def _add(self, sources: Iterable[NamedSource]) -> list[Feed]:
+        added = []
         with self._lock:
-            there = self._feeds.get(source.name)
-            if there is not None and not there.over:
-                return False
-            feed = Feed(source, self._open, self._take, self._tell, self._fail)
-            # Last, also where its name was there before.
-            self._feeds.pop(source.name, None)
-            self._feeds[source.name] = feed
-        feed.start()
-        return True
+            for source in sources:
+                there = self._feeds.get(source.name)
+                if there is not None and not there.over:
+                    continue
+                feed = Feed(
+                    source,
+                    open_stream=self._open,
+                    take=self._take,
+                    told=self._tell,
+                    fatal=self._fail,
+                    give_up_s=self._options["give_up_s"],
+                )
+                # Last, also where its name was there before.
+                self._feeds.pop(source.name, None)
+                self._feeds[source.name] = feed
+                added.append(feed)
+        # Each has a share of the link, so all are known before the first is opened.
+        for feed in added:
+            feed.start()
+        return added
 
     def remove(self, name: str) -> bool:
         """End a source, called by its name or its address; return whether there was one."""
@@ -121,9 +136,8 @@ class Feeds(Closing):
         for feed in self.feeds:
             if wanted.get(feed.source.name) != feed.source:
                 self.remove(feed.source.name)
-        for source in wanted.values():
-            if all(feed.source != source for feed in self.feeds):
-                self.add(source)
+        there = [feed.source for feed in self.feeds]
+        self._add(source for source in wanted.values() if source not in there)
 
     def close(self) -> None:
         """End all of them."""
