@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -166,10 +167,9 @@ def test_a_slow_network_costs_looks_and_neither_packets_nor_order(server: Servin
 
 
 def streams_side_by_side(
-    server: Serving, settings: Sequence[dict[str, object]], count: int
+    server: Serving, settings: Sequence[dict[str, object]], packets: Sequence[bytes]
 ) -> list[list[Answer]]:
     """Send the same packets to several streams of ``slow``, 30 a second each."""
-    packets = standing(count)
 
     def run(number: int) -> list[Answer]:
         with conversation(server.url) as talk:
@@ -188,7 +188,7 @@ def streams_side_by_side(
 
 
 def test_streams_share_a_slow_network_fairly(server: Serving) -> None:
-    answers = streams_side_by_side(server, [{"detect_fps": "auto"}] * 4, 240)
+    answers = streams_side_by_side(server, [{"detect_fps": "auto"}] * 4, standing(240))
     for of_stream in answers:
         assert [index(answer) for answer in of_stream] == list(range(240))
     looks = [sum(looked(of_stream)) for of_stream in answers]
@@ -198,16 +198,46 @@ def test_streams_share_a_slow_network_fairly(server: Serving) -> None:
 def test_a_stream_that_wants_few_looks_has_them_beside_one_that_wants_all(
     server: Serving,
 ) -> None:
-    few, many = streams_side_by_side(server, [{"detect_fps": 1}, {"detect_fps": "auto"}], 150)
+    wanted = [{"detect_fps": 1}, {"detect_fps": "auto"}]
+    few, many = streams_side_by_side(server, wanted, standing(150))
     assert 4 <= sum(looked(few)) <= 6
     assert sum(looked(many)) > 2 * sum(looked(few))
 
 
 def test_a_stream_of_every_frame_and_one_of_some_are_both_answered(server: Serving) -> None:
-    every, some = streams_side_by_side(server, [{}, {"detect_fps": "auto"}], 45)
+    every, some = streams_side_by_side(server, [{}, {"detect_fps": "auto"}], standing(45))
     assert looked(every) == [1] * 45
     assert [index(answer) for answer in some] == list(range(45))
     assert 2 <= sum(looked(some)) < 45
+
+
+@pytest.mark.parametrize("model", ["slow", "slow_bls"])
+def test_pictures_and_streams_both_have_their_share_of_a_slow_network(
+    server: Serving, model: str
+) -> None:
+    picture = images.encoded(coloured_square("red", size=128), ".png")
+    packets = standing(240)
+    seen = [0]
+    ended = threading.Event()
+
+    def ask() -> None:
+        while not ended.is_set():
+            infer(server.url, model, [picture])
+            seen[0] += 1
+
+    with ThreadPoolExecutor(12) as threads:
+        asking = [threads.submit(ask) for _ in range(12)]
+        time.sleep(1)
+        before = seen[0]
+        answers = streams_side_by_side(server, [{"detect_fps": "auto"}] * 3, packets)
+        pictures = seen[0] - before
+        ended.set()
+        for each in asking:
+            each.result()
+    looks = sum(map(sum, map(looked, answers)))
+    assert [len(of_stream) for of_stream in answers] == [240] * 3
+    # Built to share by halves; 12 requests against two looks would else have six of seven.
+    assert 0.3 <= looks / (looks + pictures) <= 0.7, (looks, pictures)
 
 
 def test_a_stream_that_begins_anew_has_new_tracks(client: InferenceServerClient) -> None:
