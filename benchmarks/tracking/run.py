@@ -5,8 +5,8 @@
 The demo detector looks at every frame once, and the served code is given its candidates for every
 frame, and for 10, 5 and 2 frames a second: the same NMS, tracker and predicted boxes as in the
 detect step. Evaluated by TrackEval (`pip install trackeval`, in an environment of its own: no extra
-of Framewire has it); for MOTA and IDF1 boxes match from an overlap of 0.5 on. Writes DIR/tracking.json and DIR/tracking.svg, and prints the table
-of docs/streaming.md.
+of Framewire has it); for MOTA and IDF1 boxes match from an overlap of 0.5 on. Writes
+DIR/tracking.json and DIR/tracking.svg, and prints the table of docs/streaming.md.
 """
 
 from __future__ import annotations

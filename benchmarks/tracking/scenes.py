@@ -91,18 +91,23 @@ def frames(kind: str, seed: int, seconds: float) -> Iterator[Frame]:
 
 def _background(rng: np.random.Generator) -> Picture:
     file = rng.choice(sorted(str(each) for each in (SAMPLES / "golden").glob("*.jpg")))
-    photograph = cv2.imread(file)
-    assert photograph is not None
+    photograph = _read(Path(file))
     # Blurred, so that no code of the photograph is found.
     wide = cv2.resize(cv2.GaussianBlur(photograph, (0, 0), 9), (WIDTH, HEIGHT))
     return np.asarray(wide, np.uint8)
 
 
+def _read(file: Path) -> Picture:
+    picture = cv2.imread(str(file))
+    if picture is None:
+        raise FileNotFoundError(file)
+    return np.asarray(picture, np.uint8)
+
+
 def _cut_outs() -> list[tuple[int, Picture]]:
     found = []
     for image in json.loads((SAMPLES / "golden.json").read_text())["images"]:
-        picture = cv2.imread(str(SAMPLES / image["file"]))
-        assert picture is not None
+        picture = _read(SAMPLES / image["file"])
         rows, columns = picture.shape[:2]
         for each in image["detections"]:
             left, top, right, bottom = each["box"]
