@@ -103,21 +103,24 @@ def test_few_frames_wait_for_the_network() -> None:
     assert longest <= 6
 
 
-@pytest.mark.parametrize("silent", ["paused", "ended"])
-def test_a_stream_that_sends_no_more_takes_nobodys_room(silent: str) -> None:
-    site = Site(2, most=2)
-    for stream in (0, 1):
+@pytest.mark.parametrize("end", [True, False])
+def test_streams_that_send_no_more_take_nobodys_room(end: bool) -> None:
+    site = Site(3, most=2)
+    for stream in (0, 1, 2):
         site.packet(stream)
-    # Both may look now, and there is no more room.
+    # The first two may look, and there is no more room.
+    assert site.memory[ALLOWED : ALLOWED + 3].tolist() == [1, 1, 0]
     assert site.memory[ROOM] == 0
-    if silent == "ended":
-        site.packet(0, end=True)
-        site.queue and site.done()
-    site.now += 2 * PAUSE_S
+    assert not site.packet(2)
+    if end:
+        for stream in (0, 1):
+            site.packet(stream, wants=False, end=True)
+    else:
+        site.now += 2 * PAUSE_S
     for _ in range(6):
-        if site.packet(1):
+        if site.packet(2):
             site.done()
-    assert site.looks[1] >= 3
+    assert site.looks[2] >= 3
 
 
 def test_a_look_that_never_came_is_not_waited_for() -> None:
