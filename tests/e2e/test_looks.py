@@ -15,7 +15,7 @@ from tritonclient.utils import InferenceServerException
 from builder.pipelines.repository import build_pipeline
 from builder.settings import BuildSettings, Track
 from tests import images, videos
-from tests.e2e.packets import Answer, conversation, index, send, status, timestamp
+from tests.e2e.packets import Answer, Conversation, conversation, index, send, status, timestamp
 from tests.e2e.wire import infer
 from tests.metrics import scrape, total
 from tests.serving import Serving, serving
@@ -30,7 +30,10 @@ NOT_LOOKED_AT = int(ImageStatus.NOT_LOOKED_AT)
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serving]:
-    """``tiny`` tracks who asks, ``all`` everybody, ``none`` nobody; ``slow`` takes its time."""
+    """``tiny`` tracks who asks, ``all`` everybody, ``none`` nobody.
+
+    ``slow`` takes its time, and so does ``single``, which decodes in one process.
+    """
     folder = tmp_path_factory.mktemp("looks")
     model, repository = save_tiny_detector(folder / "tiny.onnx"), folder / "repository"
     for name, track in (
@@ -41,7 +44,10 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serving]:
     ):
         settings = BuildSettings(name, conf=0.6, stream=True, track=track, max_batch=4)
         build_pipeline(model, repository, settings)
+    single = BuildSettings("single", conf=0.6, stream=True, max_batch=4, instances=1)
+    build_pipeline(model, repository, single)
     slow_down(repository, "slow", LOOK_S)
+    slow_down(repository, "single", LOOK_S)
     with serving(repository, "--no-supervise") as running:
         yield running
 
@@ -238,6 +244,37 @@ def test_pictures_and_streams_both_have_their_share_of_a_slow_network(
     assert [len(of_stream) for of_stream in answers] == [240] * 3
     # Built to share by halves; 12 requests against two looks would else have six of seven.
     assert 0.3 <= looks / (looks + pictures) <= 0.7, (looks, pictures)
+
+
+def test_frames_that_are_held_back_hold_up_no_other_stream(server: Serving) -> None:
+    packet = standing(1)[0]
+    answered: list[str] = []
+
+    def receive(talk: Conversation, name: str, count: int) -> None:
+        for _ in range(count):
+            talk.receive()
+            answered.append(name)
+
+    with (
+        conversation(server.url) as some,
+        conversation(server.url) as every,
+        ThreadPoolExecutor(2) as threads,
+    ):
+        some.send("single_stream", "some", packet, start=True, codec="h264", detect_fps=0.01)
+        some.receive()
+        for number in range(4):
+            for stream in range(12):
+                first = {"start": True, "codec": "h264"} if number == 0 else {}
+                every.send("single_stream", f"every {stream}", packet, **first)
+        of_every = threads.submit(receive, every, "every", 48)
+        of_some = threads.submit(receive, some, "some", 10)
+        for _ in range(10):
+            some.send("single_stream", "some", packet)
+        of_some.result()
+        before = answered.count("every")
+        of_every.result()
+    # 48 looks take a second and more, in which four at a time are let into the network.
+    assert before < 24
 
 
 def test_a_stream_that_begins_anew_has_new_tracks(client: InferenceServerClient) -> None:
