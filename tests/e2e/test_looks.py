@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -14,7 +15,7 @@ from tritonclient.utils import InferenceServerException
 from builder.pipelines.repository import build_pipeline
 from builder.settings import BuildSettings, Track
 from tests import images, videos
-from tests.e2e.packets import Answer, conversation, index, send, status, timestamp
+from tests.e2e.packets import Answer, Conversation, conversation, index, send, status, timestamp
 from tests.e2e.wire import infer
 from tests.metrics import scrape, total
 from tests.serving import Serving, serving
@@ -29,7 +30,10 @@ NOT_LOOKED_AT = int(ImageStatus.NOT_LOOKED_AT)
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serving]:
-    """``tiny`` tracks who asks, ``all`` everybody, ``none`` nobody; ``slow`` takes its time."""
+    """``tiny`` tracks who asks, ``all`` everybody, ``none`` nobody.
+
+    ``slow`` takes its time, and so does ``single``, which decodes in one process.
+    """
     folder = tmp_path_factory.mktemp("looks")
     model, repository = save_tiny_detector(folder / "tiny.onnx"), folder / "repository"
     for name, track in (
@@ -40,7 +44,10 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serving]:
     ):
         settings = BuildSettings(name, conf=0.6, stream=True, track=track, max_batch=4)
         build_pipeline(model, repository, settings)
+    single = BuildSettings("single", conf=0.6, stream=True, max_batch=4, instances=1)
+    build_pipeline(model, repository, single)
     slow_down(repository, "slow", LOOK_S)
+    slow_down(repository, "single", LOOK_S)
     with serving(repository, "--no-supervise") as running:
         yield running
 
@@ -166,10 +173,9 @@ def test_a_slow_network_costs_looks_and_neither_packets_nor_order(server: Servin
 
 
 def streams_side_by_side(
-    server: Serving, settings: Sequence[dict[str, object]], count: int
+    server: Serving, settings: Sequence[dict[str, object]], packets: Sequence[bytes]
 ) -> list[list[Answer]]:
     """Send the same packets to several streams of ``slow``, 30 a second each."""
-    packets = standing(count)
 
     def run(number: int) -> list[Answer]:
         with conversation(server.url) as talk:
@@ -188,7 +194,7 @@ def streams_side_by_side(
 
 
 def test_streams_share_a_slow_network_fairly(server: Serving) -> None:
-    answers = streams_side_by_side(server, [{"detect_fps": "auto"}] * 4, 240)
+    answers = streams_side_by_side(server, [{"detect_fps": "auto"}] * 4, standing(240))
     for of_stream in answers:
         assert [index(answer) for answer in of_stream] == list(range(240))
     looks = [sum(looked(of_stream)) for of_stream in answers]
@@ -198,16 +204,77 @@ def test_streams_share_a_slow_network_fairly(server: Serving) -> None:
 def test_a_stream_that_wants_few_looks_has_them_beside_one_that_wants_all(
     server: Serving,
 ) -> None:
-    few, many = streams_side_by_side(server, [{"detect_fps": 1}, {"detect_fps": "auto"}], 150)
+    wanted = [{"detect_fps": 1}, {"detect_fps": "auto"}]
+    few, many = streams_side_by_side(server, wanted, standing(150))
     assert 4 <= sum(looked(few)) <= 6
     assert sum(looked(many)) > 2 * sum(looked(few))
 
 
 def test_a_stream_of_every_frame_and_one_of_some_are_both_answered(server: Serving) -> None:
-    every, some = streams_side_by_side(server, [{}, {"detect_fps": "auto"}], 45)
+    every, some = streams_side_by_side(server, [{}, {"detect_fps": "auto"}], standing(45))
     assert looked(every) == [1] * 45
     assert [index(answer) for answer in some] == list(range(45))
     assert 2 <= sum(looked(some)) < 45
+
+
+@pytest.mark.parametrize("model", ["slow", "slow_bls"])
+def test_pictures_and_streams_both_have_their_share_of_a_slow_network(
+    server: Serving, model: str
+) -> None:
+    picture = images.encoded(coloured_square("red", size=128), ".png")
+    packets = standing(240)
+    seen = [0]
+    ended = threading.Event()
+
+    def ask() -> None:
+        while not ended.is_set():
+            infer(server.url, model, [picture])
+            seen[0] += 1
+
+    with ThreadPoolExecutor(12) as threads:
+        asking = [threads.submit(ask) for _ in range(12)]
+        time.sleep(1)
+        before = seen[0]
+        answers = streams_side_by_side(server, [{"detect_fps": "auto"}] * 3, packets)
+        pictures = seen[0] - before
+        ended.set()
+        for each in asking:
+            each.result()
+    looks = sum(map(sum, map(looked, answers)))
+    assert [len(of_stream) for of_stream in answers] == [240] * 3
+    # Built to share by halves; 12 requests against two looks would else have six of seven.
+    assert 0.3 <= looks / (looks + pictures) <= 0.7, (looks, pictures)
+
+
+def test_frames_that_are_held_back_hold_up_no_other_stream(server: Serving) -> None:
+    packet = standing(1)[0]
+    answered: list[str] = []
+
+    def receive(talk: Conversation, name: str, count: int) -> None:
+        for _ in range(count):
+            talk.receive()
+            answered.append(name)
+
+    with (
+        conversation(server.url) as some,
+        conversation(server.url) as every,
+        ThreadPoolExecutor(2) as threads,
+    ):
+        some.send("single_stream", "some", packet, start=True, codec="h264", detect_fps=0.01)
+        some.receive()
+        for number in range(4):
+            for stream in range(12):
+                first = {"start": True, "codec": "h264"} if number == 0 else {}
+                every.send("single_stream", f"every {stream}", packet, **first)
+        of_every = threads.submit(receive, every, "every", 48)
+        of_some = threads.submit(receive, some, "some", 10)
+        for _ in range(10):
+            some.send("single_stream", "some", packet)
+        of_some.result()
+        before = answered.count("every")
+        of_every.result()
+    # 48 looks take a second and more, in which four at a time are let into the network.
+    assert before < 24
 
 
 def test_a_stream_that_begins_anew_has_new_tracks(client: InferenceServerClient) -> None:

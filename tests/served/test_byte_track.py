@@ -89,6 +89,15 @@ def test_a_low_score_goes_on_with_a_track_and_begins_none() -> None:
     assert look(tracker, (106, 100, 0.05, 0)) == [0]
 
 
+@pytest.mark.parametrize(("step", "expected"), [(18, 1), (24, 0)])
+def test_a_low_score_must_overlap_by_half(step: int, expected: int) -> None:
+    # Of boxes of 60 pixels: (60 - step) / (60 + step) is 0.54 and 0.43.
+    tracker = ByteTracker()
+    look(tracker, (100, 100, 0.9, 0))
+    look(tracker, (100, 100, 0.9, 0))
+    assert look(tracker, (100 + step, 100, 0.15, 0)) == [expected]
+
+
 def test_a_score_below_what_may_begin_goes_on_with_a_track() -> None:
     tracker = ByteTracker()
     look(tracker, (100, 100, 0.9, 0), begin=0.6)
@@ -120,8 +129,11 @@ def test_frames_that_nobody_looked_at_go_on_as_the_tracks_move() -> None:
     assert look(tracker, (100 + 8 * 17, 100, 0.8, 2)) == [1]
 
 
-def test_speed_is_learned_between_looks_that_are_far_apart() -> None:
+@pytest.mark.parametrize("first", [True, False])
+def test_speed_is_learned_between_looks_that_are_far_apart(first: bool) -> None:
     tracker = ByteTracker()
+    if not first:
+        look(tracker)
     look(tracker, (100, 100, 0.9, 0))
     for each in range(1, 5):
         for _ in range(4):
@@ -129,6 +141,20 @@ def test_speed_is_learned_between_looks_that_are_far_apart() -> None:
         assert look(tracker, (100 + 20 * each, 100, 0.9, 0)) == [1]
     centres = [tracker.predict(WIDTH, HEIGHT).boxes_xyxy[0, [0, 2]].mean() for _ in range(4)]
     np.testing.assert_allclose(centres, [184, 188, 192, 196], atol=4)
+
+
+def test_the_second_look_tells_the_speed_whenever_the_first_was() -> None:
+    for looks_before in (0, 1):
+        tracker = ByteTracker()
+        for _ in range(looks_before):
+            look(tracker)
+        look(tracker, (100, 100, 0.9, 0))
+        for _ in range(5):
+            tracker.predict(WIDTH, HEIGHT)
+        assert look(tracker, (120, 100, 0.9, 0)) == [1]
+        one, other = (tracker.predict(WIDTH, HEIGHT).boxes_xyxy[0, 0] for _ in range(2))
+        # Of 3.3 pixels a frame.
+        assert other - one > 1.5
 
 
 def test_a_track_that_leaves_the_picture_ends() -> None:

@@ -95,12 +95,17 @@ def version_settings(spec: PipelineSpec) -> dict[str, dict[str, str]]:
     """Return what each served model that needs to know anything reads from its version's folder."""
     names = spec.names
     settings = {
-        names.preprocess: {**frame_settings(spec), **network_settings(spec)},
+        names.preprocess: {
+            **frame_settings(spec),
+            **network_settings(spec),
+            **_share_settings(spec),
+        },
         names.postprocess: postprocess_settings(spec),
         names.bls: {
             **frame_settings(spec),
             **postprocess_settings(spec),
             **network_settings(spec),
+            **_share_settings(spec),
         },
     }
     if spec.settings.runtime is Runtime.PYTHON:
@@ -171,6 +176,10 @@ def network_settings(spec: PipelineSpec) -> dict[str, str]:
         "network_runtime": spec.settings.runtime.value,
         "network_wait_s": str(spec.load_wait_s),
     }
+
+
+def _share_settings(spec: PipelineSpec) -> dict[str, str]:
+    return {"stream_share": f"{spec.settings.stream_share:g}"} if spec.settings.stream else {}
 
 
 def _public_config(spec: PipelineSpec, name: str) -> pb.ModelConfig:

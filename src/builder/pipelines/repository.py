@@ -71,11 +71,17 @@ POSTPROCESS_FILES = (
     "postprocess/nms.py",
     "postprocess/request_thresholds.py",
 )
-PIPELINE_FILES = ("shared/network_calls.py", *PREPROCESS_FILES, *POSTPROCESS_FILES)
+PIPELINE_FILES = (
+    "shared/network_calls.py",
+    "shared/network_share.py",
+    *PREPROCESS_FILES,
+    *POSTPROCESS_FILES,
+)
 NETWORK_FILES = ("shared/cores.py", "network/frame_runs.py", "network/runtime.py")
 HAND_OVER_FILES = (
     "shared/ticket_memory.py",
     "shared/network_calls.py",
+    "shared/network_share.py",
     "preprocess/frame_tickets.py",
 )
 RETURN_FILES = ("shared/ticket_memory.py", "postprocess/returned_tickets.py")
@@ -83,6 +89,7 @@ DETECT_FILES = (
     *POSTPROCESS_FILES,
     *RETURN_FILES,
     "shared/network_calls.py",
+    "shared/network_share.py",
     "shared/stream_frames.py",
     "detect/assignment.py",
     "detect/byte_track.py",

@@ -122,6 +122,7 @@ def detect_settings(spec: PipelineSpec) -> dict[str, str]:
         **postprocess_settings(spec),
         **network_settings(spec),
         **_limits(spec),
+        "stream_share": f"{spec.settings.stream_share:g}",
         "looks_in_flight": str(LOOKS_IN_PYTHON if in_python else 2 * spec.max_batch),
     }
 

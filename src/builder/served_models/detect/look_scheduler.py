@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from network_share import NetworkShare
+
 # One that the network runs, and one that it finds when it is done.
 FEWEST = 2
 # A look that was not taken for so long is not counted any more: its stream has paused, or has few
@@ -51,11 +53,18 @@ class LookScheduler:
 
     Args:
         most: looks given away at once, at most.
+        share: that streams have of the network beside pictures; None for all of it.
         clock: seconds.
     """
 
-    def __init__(self, most: int, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        most: int,
+        share: NetworkShare | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._most = max(most, FEWEST)
+        self._share = share
         self._clock = clock
         self._streams: dict[Hashable, _Stream] = {}
         self._memories: dict[int, NDArray[np.int64]] = {}
@@ -82,8 +91,14 @@ class LookScheduler:
         if memory is not None:
             self._memories[id(memory)] = memory
         chosen = Note.CHOSEN in frame.notes
+        # Frames of streams whose every one is looked at wait in the network's queue.
+        crowded = Note.REFUSED in frame.notes or self._in_network - self._given > FEWEST
+        if crowded and self._share is not None:
+            self._share.streams_wait()
         if Note.LOOK in frame.notes:
             self._in_network += 1
+            if self._share is not None:
+                self._share.streams_looked(1)
             self._given += chosen
         if chosen and memory is not None and 0 <= frame.place < len(memory) - ALLOWED:
             now = self._clock()
@@ -120,20 +135,21 @@ class LookScheduler:
             stream.allowed is not None and now - stream.allowed < PAUSE_S
             for stream in self._streams.values()
         )
-        room = self.limit - given
-        if room > 0:
-            waiting = [
-                stream
-                for stream in self._streams.values()
-                if stream.wants and stream.allowed is None and now - stream.last_packet < SILENT_S
-            ]
-            waiting.sort(key=lambda stream: stream.last_turn)
-            for stream in waiting[:room]:
-                stream.allowed = stream.last_turn = now
-                stream.memory[ALLOWED + stream.place] = stream.taken + 1
-                room -= 1
+        room = max(self.limit - given, 0)
+        if self._share is not None and not self._share.streams_may:
+            room = 0
+        waiting = [
+            stream
+            for stream in self._streams.values()
+            if stream.wants and stream.allowed is None and now - stream.last_packet < SILENT_S
+        ]
+        waiting.sort(key=lambda stream: stream.last_turn)
+        for stream in waiting[:room]:
+            stream.allowed = stream.last_turn = now
+            stream.memory[ALLOWED + stream.place] = stream.taken + 1
+        room = max(room - len(waiting), 0)
         for memory in self._memories.values():
-            memory[ROOM] = max(room, 0)
+            memory[ROOM] = room
 
 
 def _mean(before: float, new: float) -> float:

@@ -21,6 +21,7 @@ from detections import Rows, row_tensors
 from look_scheduler import LookScheduler
 from metrics import ProcessMetrics, Series
 from network_calls import NetworkCaller, NetworkError, NetworkUnavailableError
+from network_share import share_of_streams
 from request_parameters import BadParameterError
 from request_thresholds import default_thresholds, thresholds_of_request
 from returned_tickets import ReturnedTickets
@@ -66,7 +67,10 @@ class TritonPythonModel:
         self._idle_s = float(settings["stream_idle_s"]) + GRACE_S
         self._most_streams = MOST_STREAMS_FACTOR * int(settings["max_streams"])
         self._tickets = ReturnedTickets()
-        self._scheduler = LookScheduler(int(settings["looks_in_flight"]))
+        share = share_of_streams(
+            settings["network_model"], int(args["model_version"]), float(settings["stream_share"])
+        )
+        self._scheduler = LookScheduler(int(settings["looks_in_flight"]), share)
         self._streams: dict[StreamKey, StreamAnswers] = {}
         self._swept = time.monotonic()
         self._lock = threading.Lock()

@@ -25,9 +25,11 @@ class Note(enum.IntFlag):
     """The stream has fewer looks than frames."""
     WANTS = 16
     """It would like one at its next frame."""
-    TRACKED = 32
+    REFUSED = 32
+    """The frame should have been looked at, and there was no room."""
+    TRACKED = 64
     """The stream has a tracker."""
-    END = 64
+    END = 128
     """The stream ends with this packet."""
 
 

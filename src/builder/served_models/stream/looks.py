@@ -26,9 +26,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 MICROSECONDS = 1e6
-# A frame counts as due when it comes earlier by this part of the time between looks: timestamps
-# are rounded, and cameras not punctual.
-EARLY = 0.1
 MOST_FPS = 1000.0
 MOST_BUFFER, MOST_HITS = 10_000, 1000
 NUMBER = re.compile(r"\s*(\d+(\.\d*)?|\.\d+)\s*", re.ASCII)
@@ -103,6 +100,7 @@ class Looks:
         settings: as given.
         taken: looks so far.
         wants: whether the next frame should be looked at.
+        refused: whether the last one should have been, and there was no room.
     """
 
     def __init__(
@@ -115,6 +113,7 @@ class Looks:
         self.place = place
         self.taken = 0
         self.wants = False
+        self.refused = False
         self.settings = settings
         self._memory = memory
         self._clock = clock
@@ -137,6 +136,7 @@ class Looks:
         due = self._schedule.is_due(now_us)
         look = due and self._has_room()
         self._began = True
+        self.refused = due and not look
         if look:
             self.taken += 1
             self._schedule.looked(now_us)
@@ -148,7 +148,7 @@ class Looks:
         if self.taken < self._memory[ALLOWED + self.place]:
             return True
         # The detect step does not know the stream yet, and cannot allow anything.
-        return not self._began and self._memory[ROOM] > 0
+        return not self._began and bool(self._memory[ROOM] > 0)
 
 
 class Schedule:
@@ -172,19 +172,24 @@ class Schedule:
         self._before_us = now_us
         if self._next_us is None or went_back:
             self._next_us = now_us
-        return now_us >= self._next_us - EARLY * self._period_us
+        return now_us >= self._next_us - self._early_us
 
     def looked(self, now_us: float) -> None:
         """Have the next look due a period after this one was; late ones are not made up for."""
         assert self._next_us is not None  # noqa: S101 - is_due was called
         self._next_us += self._period_us
-        if self._next_us <= now_us - EARLY * self._period_us:
+        if self._next_us <= now_us - self._early_us:
             self._next_us = now_us + self._period_us
 
     def is_next_due(self, now_us: float) -> bool:
         """Return whether the frame after that of this time will be due, as far as can be known."""
         assert self._next_us is not None  # noqa: S101 - is_due was called
-        return now_us + self._gap_us >= self._next_us - EARLY * self._period_us
+        return now_us + self._gap_us >= self._next_us - self._early_us
+
+    @property
+    def _early_us(self) -> float:
+        """How much earlier than due a frame is the nearest one."""
+        return min(self._gap_us, self._period_us) / 2
 
 
 def _fps(value: object) -> float | None:

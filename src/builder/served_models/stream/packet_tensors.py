@@ -53,6 +53,7 @@ def packet_tensors(
         (Note.LOST, status in LOST and bool(packet.data)),
         (Note.CHOSEN, stream.looks.chosen),
         (Note.WANTS, stream.looks.wants),
+        (Note.REFUSED, answer.has_frame and stream.looks.refused),
         (Note.TRACKED, tracked),
         (Note.END, packet.end),
     ):
