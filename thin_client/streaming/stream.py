@@ -152,7 +152,7 @@ class VideoStream(Closing):
         self._reader.decoding = not self.plan.passing
         self._thin_out()
         if opened.live:
-            self._inbox.need_key()
+            self._inbox.begin_at_key()
         self._threads = [
             threading.Thread(target=work, name=name, daemon=True)
             for name, work in (("framewire-source", self._read), ("framewire-send", self._send))
