@@ -51,6 +51,11 @@ TRACKING = np.array([0.25, 0.1, 30, 2], np.float32)
 EVERY = float(FPS)
 RATES = (EVERY, 10.0, 5.0, 2.0)
 OVERLAP = 0.5
+# A file of its own has no page whose style it could take.
+STYLE = (
+    "<style>svg{fill:#333}text{font:11px sans-serif}.grid{stroke:#ddd}"
+    "@media(prefers-color-scheme:dark){svg{background:#fff}}</style>"
+)
 
 
 def candidates(kind: str, seed: int, seconds: float) -> tuple[list[Frame], list[NDArray]]:
@@ -168,7 +173,9 @@ def main() -> None:
         for name, key in (("HOTA", "hota"), ("MOTA", "mota"), ("IDF1", "idf1"))
     ]
     plot = line_plot("Tracking with fewer looks", "looks a second", "per cent", lines)
-    (arguments.out / "tracking.svg").write_text(plot + "\n")
+    plot = plot.replace("<svg ", '<svg xmlns="http://www.w3.org/2000/svg" ', 1)
+    head, _, rest = plot.partition("\n")
+    (arguments.out / "tracking.svg").write_text(f"{head}\n{STYLE}\n{rest}\n")
 
 
 if __name__ == "__main__":

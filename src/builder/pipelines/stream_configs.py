@@ -53,9 +53,10 @@ DECODE_OUTPUTS = (
 )
 DETECT_INPUTS = (FRAME, GEOMETRY, TICKET, STREAM_FRAME, TRACKING)
 DETECT_OUTPUTS = (*DETECTIONS, TRACK_IDS)
-# Looks given away at once at most, where streams have fewer than frames: a network in Python runs
-# its frames one by one, others two batches.
-LOOKS_IN_PYTHON = 4
+# Looks given away at once at most, where streams have fewer than frames: two batches, and to a
+# network in Python, which runs frame by frame, so many. Of six cameras of 1080p on two cores two
+# left it idle for a tenth of the time, and four answered it no more and later.
+LOOKS_IN_PYTHON = 3
 # Streams that Triton tells apart in each process. One that the process refuses keeps its place
 # until it was silent for long enough, and one without a place waits without an answer: so there are
 # many more than may be open.
