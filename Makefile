@@ -102,7 +102,7 @@ check: .venv/.test
 	.venv/bin/ruff format --check
 	.venv/bin/mypy src/builder thin_client
 	@# Served models import their neighbours in the model's folder, so each is checked as one.
-	@set -e; for model in preprocess network postprocess pipeline stream; do \
+	@set -e; for model in preprocess network postprocess pipeline stream detect; do \
 	    echo "mypy $(SERVED)/$$model"; \
 	    MYPYPATH=$(SERVED)/shared:$(SERVED)/preprocess:$(SERVED)/postprocess:$(SERVED)/$$model:thin_client \
 	        .venv/bin/mypy --explicit-package-bases $(SERVED)/$$model/*.py $(SERVED)/shared/*.py; \

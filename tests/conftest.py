@@ -17,6 +17,6 @@ os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 # Served models import each other, and the contract, as the files lie together in a model's folder.
 sys.path[:0] = [
     str(SERVED_MODELS / folder)
-    for folder in ("shared", "preprocess", "network", "postprocess", "stream")
+    for folder in ("shared", "preprocess", "network", "postprocess", "stream", "detect")
 ]
 sys.modules["contract"] = thin_client.contract

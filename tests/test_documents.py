@@ -46,10 +46,10 @@ def methods(of: type) -> set[str]:
 
 
 def test_what_a_detector_for_asyncio_lacks_is_said() -> None:
-    assert methods(Detector) - methods(AsyncDetector) == {"video_stream"}
-    said = "has the same methods for asyncio, but for `video_stream`"
+    assert methods(Detector) - methods(AsyncDetector) == {"video_stream", "stream_link"}
+    said = "has the same methods for asyncio, but for `video_stream` and `stream_link`"
     assert said in flat("thin_client/README.md")
-    assert "But for ``video_stream``" in str(AsyncDetector.__doc__)
+    assert "But for ``video_stream`` and ``stream_link``" in str(AsyncDetector.__doc__)
 
 
 def test_every_method_of_a_detector_is_in_its_table() -> None:

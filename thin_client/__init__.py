@@ -42,6 +42,7 @@ if TYPE_CHECKING:
         ServerOverloaded,
         ServerUnreachable,
         SourceUnreadable,
+        SupervisionMissing,
     )
     from thin_client.parameters import RequestParameters
     from thin_client.pipeline import Pipeline
@@ -49,6 +50,7 @@ if TYPE_CHECKING:
     from thin_client.server_report import ModelStatistics, ServerReport
     from thin_client.streaming.meter import StreamStatistics
     from thin_client.streaming.stream import StreamResult, VideoStream
+    from thin_client.trails import Trails
 
 __version__ = "0.1.0"
 
@@ -85,6 +87,8 @@ __all__ = [
     "SourceUnreadable",
     "StreamResult",
     "StreamStatistics",
+    "SupervisionMissing",
+    "Trails",
     "VideoStream",
     "annotate",
 ]
@@ -102,6 +106,7 @@ _MODULE_OF = {
     "ServerReport": "server_report",
     "StreamResult": "streaming.stream",
     "StreamStatistics": "streaming.meter",
+    "Trails": "trails",
     "VideoStream": "streaming.stream",
     "annotate": "drawing",
 }

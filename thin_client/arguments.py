@@ -48,7 +48,11 @@ def parser() -> argparse.ArgumentParser:
 
     stream = _command(commands, "stream", "stream a video at a rate that the link carries")
     stream.add_argument(
-        "source", metavar="SOURCE", help="video file, rtsp://..., or a camera: /dev/video0 or 0"
+        "source",
+        nargs="*",
+        metavar="[NAME=]SOURCE",
+        help="video file, rtsp://..., or a camera: /dev/video0 or 0; several go over one"
+        " connection, each under its name",
     )
     _add_stream_options(stream)
 
@@ -171,6 +175,42 @@ def _add_stream_options(command: argparse.ArgumentParser) -> None:
     )
     command.add_argument("--fps", type=_positive_float, help="most frames per second")
     command.add_argument(
+        "--detect-fps",
+        type=_detect_fps,
+        metavar="N",
+        help="frames a second that the network looks at, the tracker answers for the others: a"
+        " number, auto (as many as it has room for) or all (default: auto of live sources, where"
+        " the pipeline can, else all)",
+    )
+    for name, (kind, metavar, what) in _TRACK_OPTIONS.items():
+        command.add_argument(
+            f"--{name.replace('_', '-')}",
+            type=kind,
+            metavar=metavar,
+            help=f"of the tracker: {what} (default: the pipeline's)",
+        )
+    command.add_argument(
+        "--trails", action="store_true", help="draw into --out where each object has been lately"
+    )
+    command.add_argument(
+        "--rtsp-transport",
+        choices=("auto", "tcp", "udp"),
+        default="auto",
+        help="how RTSP cameras send (default: auto, UDP where there is no TCP)",
+    )
+    command.add_argument(
+        "--sources",
+        metavar="FILE",
+        help="a source a line, watched for changes; - for lines 'add SOURCE' and 'remove SOURCE' on"
+        " standard input",
+    )
+    command.add_argument(
+        "--metrics-port",
+        type=_port,
+        metavar="PORT",
+        help="serve the state of each source on 127.0.0.1, for Prometheus",
+    )
+    command.add_argument(
         "--every-frame",
         action="store_true",
         help="of a file: drop nothing, however long it takes; what is lost all the same is said",
@@ -184,6 +224,17 @@ def _add_stream_options(command: argparse.ArgumentParser) -> None:
         metavar="SECONDS",
         help="how long the server may be away (default: 300)",
     )
+
+
+def _detect_fps(text: str) -> float | str:
+    return text if text in ("auto", "all") else _positive_float(text)
+
+
+def _port(text: str) -> int:
+    value = int(text)
+    if not 0 <= value < 1 << 16:
+        raise argparse.ArgumentTypeError(f"{text} is no port")
+    return value
 
 
 def _positive_float(text: str) -> float:
@@ -221,5 +272,21 @@ def _size(text: str) -> tuple[int, int]:
     return int(match[1]), int(match[2])
 
 
+def _score(text: str) -> float:
+    value = float(text)
+    if not 0 <= value <= 1:
+        raise argparse.ArgumentTypeError(f"{text} is not from 0 to 1")
+    return value
+
+
 def _names(text: str) -> list[str]:
     return [name.strip() for name in text.split(",") if name.strip()]
+
+
+# Of the server's tracker: type, what is written, and what it means.
+_TRACK_OPTIONS = {
+    "track_high": (_score, "SCORE", "lowest score of the first stage of association, 0 to 1"),
+    "track_low": (_score, "SCORE", "of the second stage"),
+    "track_buffer": (_count, "FRAMES", "how long a lost track may be found again"),
+    "min_hits": (_positive_int, "N", "looks that must have found a track before it is shown"),
+}

@@ -37,7 +37,8 @@ T = TypeVar("T")
 class AsyncDetector:
     """Detector for asyncio: the same arguments, methods and exceptions, awaited.
 
-    But for ``video_stream``, which has threads of its own: iterate over a Detector's in a thread.
+    But for ``video_stream`` and ``stream_link``: streams have threads of their own, so iterate over
+    a Detector's in a thread.
     Belongs to the event loop of its first call. See Detector for what each method does.
     """
 

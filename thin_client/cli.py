@@ -94,23 +94,9 @@ def _run(args: argparse.Namespace) -> bool:
                 size=args.size,
             )
         if args.command == "stream":
-            from thin_client.streaming.command import detect_in_stream  # noqa: PLC0415
+            from thin_client.streaming.cli import stream  # noqa: PLC0415
 
-            return detect_in_stream(
-                detector,
-                args.source,
-                parameters,
-                json_lines=args.json,
-                out=args.out,
-                frames=args.frames,
-                codec=args.codec,
-                quality=args.quality,
-                max_side=args.max_side,
-                fps=args.fps,
-                every_frame=args.every_frame,
-                in_flight=args.in_flight,
-                give_up_s=args.give_up,
-            )
+            return stream(detector, args, parameters)
         return commands.detect_in_video(
             detector,
             args.source,

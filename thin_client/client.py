@@ -30,6 +30,9 @@ from thin_client.wire import EncodedImage
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
+    from thin_client.streaming.link import Link
+    from thin_client.streaming.looks import TrackOptions
+    from thin_client.streaming.pings import Pings
     from thin_client.streaming.stream import VideoStream
 
 __all__ = ["Detector"]
@@ -171,6 +174,11 @@ class Detector(Closing):
         in_flight: int = 16,
         pictures: bool = False,
         give_up_s: float = 300.0,
+        detect_fps: float | str | None = None,
+        tracking: TrackOptions | None = None,
+        link: Link | None = None,
+        pings: Pings | None = None,
+        rtsp_transport: str = "auto",
         say: Callable[[str], None] | None = None,
         **parameters: Unpack[RequestParameters],
     ) -> VideoStream:
@@ -190,6 +198,13 @@ class Detector(Closing):
             in_flight: most frames unanswered at a time.
             pictures: give each result its picture.
             give_up_s: how long the server may be away before the stream ends with an error.
+            detect_fps: how many frames a second the network looks at; the tracker answers for the
+                others. ``auto``: as many as it has room for; ``all``: every frame; None: ``auto``
+                of a live source where the pipeline can, else ``all``.
+            tracking: how the tracker is set, see TrackOptions.
+            link: as it was measured before; None has it measured now.
+            pings: shared with other streams over this link; None: its own.
+            rtsp_transport: ``tcp`` or ``udp``; ``auto``: UDP where a camera has no TCP.
             say: called with a sentence when the stream begins, changes or is interrupted.
             **parameters: for all frames; see RequestParameters.
 
@@ -199,12 +214,16 @@ class Detector(Closing):
         Raises:
             SourceUnreadable: the source cannot be opened.
             PyAVMissing: there is no PyAV.
-            PipelineNotFound: video was asked for and the pipeline takes only pictures.
+            PipelineNotFound: video was asked for and the pipeline takes only pictures; looks a
+                second or a tracker's setting, and it has none.
+            InvalidRequestParameter: one of these has no usable value.
         """
         # Streaming is a fifth of this package, and most programs send pictures.
         from thin_client.streaming import opening, stream, target  # noqa: PLC0415
+        from thin_client.streaming.looks import looks_from  # noqa: PLC0415
         from thin_client.streaming.wishes import wishes_from  # noqa: PLC0415
 
+        looks = looks_from(detect_fps, **(tracking or {}))
         budget = self._budget()
         # Asked again: classes that a stream asks for are looked up when it begins.
         pipeline = self._connect(budget, again=True).latest
@@ -220,6 +239,7 @@ class Detector(Closing):
             input_side=input_side,
         )
         opening.refuse_without_streams(video, wishes, pipeline)
+        looks.refuse_without(None if wishes.stateless else video, pipeline)
         images = target.make_target(
             self._channel, self._stub, self._connection, pipeline, parameters, streams=False
         )
@@ -232,8 +252,26 @@ class Detector(Closing):
             most_in_flight=in_flight,
             pictures=pictures,
             give_up_s=give_up_s,
+            looks=looks,
+            link=link,
+            pings=pings,
+            rtsp_transport=rtsp_transport,
             say=say,
         )
+
+    def stream_link(self) -> tuple[Link, Pings]:
+        """Return what several streams over this connection share: the link, measured, and pings.
+
+        To be given to each ``video_stream``; the pings are to be closed after them.
+        """
+        from thin_client.streaming import pings, target  # noqa: PLC0415
+
+        pipeline = self._connect(self._budget()).latest
+        images = target.make_target(
+            self._channel, self._stub, self._connection, pipeline, {}, streams=False
+        )
+        link = target.measured(images)
+        return link, pings.Pings(self._stub, self._connection.metadata)
 
     def report(self) -> ServerReport:
         """Return the server's version, the pipeline's config and the statistics of its models."""

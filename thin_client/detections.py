@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -10,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from thin_client.contract import READ_STATUSES, STATUS_SENTENCES, ImageStatus
+from thin_client.errors import SupervisionMissing
 
 __all__ = ["Detection", "Detections"]
 
@@ -23,20 +25,27 @@ class Detection:
         class_index: index of the class in the pipeline's labels.
         score: confidence, 0 to 1.
         box_xyxy: left, top, right, bottom in pixels of the source image after EXIF rotation.
+        track_id: which object of its stream it is, from 1; None where nothing tracks, or no track
+            has begun with it yet.
     """
 
     label: str
     class_index: int
     score: float
     box_xyxy: tuple[float, float, float, float]
+    track_id: int | None = None
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the detection as JSON types; scores to 4 decimals, boxes to 2."""
+        """Return the detection as JSON types; scores to 4 decimals, boxes to 2.
+
+        ``track_id`` only where there is one.
+        """
         return {
             "label": self.label,
             "class": self.class_index,
             "score": round(self.score, 4),
             "box": [round(edge, 2) for edge in self.box_xyxy],
+            **({} if self.track_id is None else {"track_id": self.track_id}),
         }
 
 
@@ -54,6 +63,8 @@ class Detections:
         status: ``ImageStatus.OK``; ``ImageStatus.DAMAGED``, where what could be decoded of a
             damaged image was looked at; or why the image has no detections.
         error: why, as a sentence; None when the image was read, whole or in part.
+        track_ids: int64 [n], which object of its stream each is, from 1; 0 where no track has begun
+            with it. None where nothing tracks: of images, and of streams without a tracker.
 
     Raises:
         ValueError: an array has another dtype or shape than stated here.
@@ -67,6 +78,7 @@ class Detections:
     height: int
     status: ImageStatus = ImageStatus.OK
     error: str | None = None
+    track_ids: npt.NDArray[np.int64] | None = None
 
     def __post_init__(self) -> None:
         """Check dtypes and shapes."""
@@ -74,6 +86,8 @@ class Detections:
         _check("boxes_xyxy", self.boxes_xyxy, np.dtype(np.float32), (count, 4))
         _check("scores", self.scores, np.dtype(np.float32), (count,))
         _check("classes", self.classes, np.dtype(np.int32), (count,))
+        if self.track_ids is not None:
+            _check("track_ids", self.track_ids, np.dtype(np.int64), (count,))
         if (self.status in READ_STATUSES) != (self.error is None):
             raise ValueError(f"status {self.status!r} does not go with error {self.error!r}")
 
@@ -111,15 +125,17 @@ class Detections:
 
     def __iter__(self) -> Iterator[Detection]:
         """Yield the detections, best first."""
+        track_ids = [0] * len(self) if self.track_ids is None else self.track_ids.tolist()
         rows = zip(
             self.labels,
             self.classes.tolist(),
             self.scores.tolist(),
             self.boxes_xyxy.tolist(),
+            track_ids,
             strict=True,
         )
-        for label, class_index, score, (x1, y1, x2, y2) in rows:
-            yield Detection(label, class_index, score, (x1, y1, x2, y2))
+        for label, class_index, score, (x1, y1, x2, y2), track_id in rows:
+            yield Detection(label, class_index, score, (x1, y1, x2, y2), track_id or None)
 
     def to_dict(self) -> dict[str, Any]:
         """Return JSON types: width, height and detections; or only error when there is one.
@@ -134,6 +150,33 @@ class Detections:
             **({"damaged": True} if self.damaged else {}),
             "detections": [detection.to_dict() for detection in self],
         }
+
+    def to_supervision(self) -> Any:
+        """Return ``supervision.Detections`` of the same boxes, for its annotators and zones.
+
+        ``xyxy`` float32 [n, 4], ``confidence`` float32 [n], ``class_id`` int [n],
+        ``data["class_name"]`` [n], and ``tracker_id`` int [n] where the stream is tracked. As those
+        of supervision's own trackers, they hold what belongs to a track: a detection with which
+        none has begun is left out then.
+
+        Raises:
+            SupervisionMissing: supervision is not installed.
+        """
+        try:
+            supervision = importlib.import_module("supervision")
+        except ImportError as error:
+            raise SupervisionMissing(
+                "to_supervision needs supervision, which is not installed: pip install supervision"
+            ) from error
+        found = supervision.Detections(
+            # Copies: these arrays look into the bytes of the answer, and cannot be written.
+            xyxy=self.boxes_xyxy.copy(),
+            confidence=self.scores.copy(),
+            class_id=self.classes.astype(int),
+            tracker_id=None if self.track_ids is None else self.track_ids.astype(int),
+            data={"class_name": np.array(self.labels, dtype=str)},
+        )
+        return found if self.track_ids is None else found[self.track_ids > 0]
 
 
 def _check(

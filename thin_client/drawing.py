@@ -12,18 +12,25 @@ import numpy.typing as npt
 from thin_client.detections import Detection, Detections
 from thin_client.errors import OutputUnwritable
 from thin_client.opencv import load_opencv
+from thin_client.trails import Trails
 
 __all__ = ["annotate", "color_bgr", "write_annotated"]
 
 _JPEG_END = b"\xff\xd9"
 
 
-def annotate(pixels_bgr: npt.NDArray[np.uint8], detections: Detections) -> npt.NDArray[np.uint8]:
+def annotate(
+    pixels_bgr: npt.NDArray[np.uint8], detections: Detections, trails: Trails | None = None
+) -> npt.NDArray[np.uint8]:
     """Return a copy of a picture with its detections drawn in.
+
+    A detection of a track has the track's colour and number, any other its class's colour.
 
     Args:
         pixels_bgr: uint8 [height, width, 3], blue green red, EXIF rotation applied.
         detections: of the same picture.
+        trails: of the stream that it is a frame of: where each object was, drawn below the boxes.
+            This frame's boxes have to be in them already (``Trails.follow``).
 
     Raises:
         ValueError: the detections are of a picture of another size.
@@ -38,6 +45,10 @@ def annotate(pixels_bgr: npt.NDArray[np.uint8], detections: Detections) -> npt.N
         )
     picture = pixels_bgr.copy()
     thickness = max(1, round(min(height, width) / 300))
+    for track_id, points_xy in trails.paths() if trails else ():
+        path = np.round(points_xy).astype(np.int32).reshape(-1, 1, 2)
+        color = color_bgr(track_id)
+        cv2.polylines(picture, [path], False, color, 2 * thickness, cv2.LINE_AA)
     # The best last, so that it lies on top.
     for detection in reversed(list(detections)):
         _draw(cv2, picture, detection, thickness)
@@ -74,18 +85,20 @@ def write_annotated(image: bytes, detections: Detections, path: Path) -> None:
         raise OutputUnwritable(f"cannot write {path}: {error.strerror}") from None
 
 
-def color_bgr(class_index: int) -> tuple[int, int, int]:
-    """Return the colour of a class, 0 to 255 each; neighbouring classes differ clearly."""
+def color_bgr(number: int) -> tuple[int, int, int]:
+    """Return the colour of a class or a track, 0 to 255 each; neighbours differ clearly."""
     # Steps of the golden ratio never come close to an earlier hue for long.
-    red, green, blue = colorsys.hsv_to_rgb(class_index * 0.618034 % 1.0, 0.85, 0.95)
+    red, green, blue = colorsys.hsv_to_rgb(number * 0.618034 % 1.0, 0.85, 0.95)
     return (round(blue * 255), round(green * 255), round(red * 255))
 
 
 def _draw(cv2: Any, picture: npt.NDArray[np.uint8], detection: Detection, thickness: int) -> None:
-    color = color_bgr(detection.class_index)
+    track_id = detection.track_id
+    color = color_bgr(detection.class_index if track_id is None else track_id)
     left, top, right, bottom = (round(edge) for edge in detection.box_xyxy)
     cv2.rectangle(picture, (left, top), (right, bottom), color, thickness)
-    text = f"{detection.label} {detection.score:.2f}"
+    number = "" if track_id is None else f"#{track_id} "
+    text = f"{number}{detection.label} {detection.score:.2f}"
     font, scale = cv2.FONT_HERSHEY_SIMPLEX, 0.35 + 0.15 * thickness
     (text_width, text_height), descent = cv2.getTextSize(text, font, scale, thickness)
     # Above the box, or inside it when there is no room above.

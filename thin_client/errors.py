@@ -19,7 +19,8 @@
     ├── SourceUnreadable             a file, video or camera that cannot be read
     ├── OutputUnwritable             an annotated picture or video that cannot be written
     ├── OpenCVMissing                drawing or video without OpenCV (also an ImportError)
-    └── PyAVMissing                  streaming without PyAV (also an ImportError)
+    ├── PyAVMissing                  streaming without PyAV (also an ImportError)
+    └── SupervisionMissing           to_supervision without it (also an ImportError)
 
 Every message is one sentence for a person: what failed, what was found, what to do about it.
 """
@@ -53,6 +54,7 @@ __all__ = [
     "ServerOverloaded",
     "ServerUnreachable",
     "SourceUnreadable",
+    "SupervisionMissing",
 ]
 
 
@@ -147,3 +149,7 @@ class OpenCVMissing(FramewireError, ImportError):
 
 class PyAVMissing(FramewireError, ImportError):
     """Streaming needs PyAV, which is not installed or lacks an encoder."""
+
+
+class SupervisionMissing(FramewireError, ImportError):
+    """``Detections.to_supervision`` needs supervision, which is not installed."""

@@ -10,8 +10,11 @@ from typing import Any
 
 import thin_client
 from thin_client.contract import (
+    DETECT_FPS,
+    LOOK_OUTPUTS,
     PIPELINE_INPUTS,
     STREAM_OPTIONS,
+    TRACK_PARAMETERS,
     PipelineParameter,
     contract_fingerprint,
     model_names,
@@ -54,6 +57,9 @@ class Pipeline:
             none, or several.
         turns: whether its streams' frames are turned as STREAM_OPTIONS say; those of pipelines that
             were built before are not.
+        looks: whether its streams may say how many frames a second the network looks at.
+        tracks: whether they are tracked, and may say how.
+        look_outputs: of LOOK_OUTPUTS the names of those that it has.
     """
 
     model: str
@@ -69,6 +75,9 @@ class Pipeline:
     builder_version: str
     version: str = ""
     turns: bool = False
+    looks: bool = False
+    tracks: bool = False
+    look_outputs: tuple[str, ...] = ()
 
     def label(self, class_index: int) -> str:
         """Return the class's name, or its number when the pipeline has no name for it."""
@@ -112,6 +121,7 @@ def described(config: Any) -> Pipeline:
         ContractMismatch: it is incomplete.
     """
     parameters = {key: value.string_value for key, value in config.parameters.items()}
+    outputs = {tensor.name for tensor in config.output}
     try:
         pipeline = Pipeline(
             model=config.name,
@@ -126,7 +136,10 @@ def described(config: Any) -> Pipeline:
             max_batch_size=config.max_batch_size,
             builder_version=parameters[PipelineParameter.VERSION.value],
             version=_version(config),
-            turns=_has_stream_options(parameters),
+            turns=_obeys(parameters, STREAM_OPTIONS),
+            looks=_obeys(parameters, (DETECT_FPS,)),
+            tracks=_obeys(parameters, TRACK_PARAMETERS),
+            look_outputs=tuple(each.name for each in LOOK_OUTPUTS if each.name in outputs),
         )
         _check_numbers(pipeline)
         return pipeline
@@ -239,9 +252,9 @@ def _version(config: Any) -> str:
     return str(versions[0]) if len(versions) == 1 else ""
 
 
-def _has_stream_options(parameters: Mapping[str, str]) -> bool:
+def _obeys(parameters: Mapping[str, str], options: Iterable[str]) -> bool:
     known = parameters.get(PipelineParameter.STREAM_OPTIONS.value, "").split(",")
-    return set(STREAM_OPTIONS) <= set(known)
+    return set(options) <= set(known)
 
 
 def _check_numbers(pipeline: Pipeline) -> None:

@@ -12,7 +12,15 @@ from thin_client.contract import DamagedImages
 
 # What is safe as a folder name, a Triton model name and part of a Prometheus label.
 PIPELINE_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,63}")
-RESERVED_SUFFIXES = ("_bls", "_preprocess", "_network", "_postprocess", "_stream", "_decode")
+RESERVED_SUFFIXES = (
+    "_bls",
+    "_preprocess",
+    "_network",
+    "_postprocess",
+    "_stream",
+    "_decode",
+    "_detect",
+)
 
 
 class Precision(str, enum.Enum):
@@ -76,6 +84,16 @@ class Nms(str, enum.Enum):
     """In the network's graph, with the thresholds of the build."""
 
 
+class Track(str, enum.Enum):
+    """Which streams have a tracker."""
+
+    ASKED = "asked"
+    """Those that send ``detect_fps`` or a parameter of tracking."""
+    ALL = "all"
+    OFF = "off"
+    """None: a frame that nobody looked at has a status of its own."""
+
+
 @dataclass(frozen=True)
 class BuildSettings:
     """Settings of one pipeline.
@@ -111,6 +129,8 @@ class BuildSettings:
         max_packet_bytes: a larger packet is refused.
         max_stream_memory: bytes that the decoders of all streams of a server may need.
         stream_idle_s: a stream without packets for longer is closed.
+        track: which streams have a tracker.
+        stream_share: of the network's time that streams have while pictures wait too, 0 to 1.
 
     ``conf``, ``iou``, ``max_det``, ``class_agnostic`` and ``multi_label`` may be None: then they
     are what the model's own NMS says if it has one, else :data:`PREDICT_DEFAULTS`;
@@ -152,6 +172,8 @@ class BuildSettings:
     max_packet_bytes: int = 8 * 2**20
     max_stream_memory: int = 2 * 2**30
     stream_idle_s: float = 30
+    track: Track = Track.ASKED
+    stream_share: float = 0.5
 
     def __post_init__(self) -> None:
         """Check every value."""
@@ -177,6 +199,7 @@ class BuildSettings:
         _check_range("--max-packet-bytes", self.max_packet_bytes, 1, 2**31 - 1)
         _check_range("--max-stream-memory", self.max_stream_memory, 1, 2**48)
         _check_range("--stream-idle", self.stream_idle_s, 1, 3600)
+        _check_range("--stream-share", self.stream_share, 0.05, 0.95)
         if self.precision is Precision.BF16 and self.runtime is not Runtime.PYTHON:
             raise SettingsError(
                 f"--precision bf16 is for --runtime python, where OpenVINO computes, and not for "

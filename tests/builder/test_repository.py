@@ -82,7 +82,7 @@ def test_a_fixed_batch_limits_every_model(tmp_path: Path) -> None:
         assert read_config(tmp_path / "r" / name).max_batch_size == 1
 
 
-def test_with_streams_there_are_two_models_more(model_file: Path, tmp_path: Path) -> None:
+def test_with_streams_there_are_three_models_more(model_file: Path, tmp_path: Path) -> None:
     target, names = tmp_path / "r", model_names("tiny")
     build(model_file, target, stream=True, max_streams=9, stream_idle_s=2.5, instances=3)
     assert sorted(path.name for path in target.iterdir()) == sorted([*names.all, *names.streaming])
@@ -92,7 +92,7 @@ def test_with_streams_there_are_two_models_more(model_file: Path, tmp_path: Path
     assert parameters["max_streams"] == "9"
     assert parameters["stream_idle_s"] == "2.5"
     assert [step.model_name for step in public.ensemble_scheduling.step] == [
-        *(names.decode, names.network, names.postprocess)
+        *(names.decode, names.detect)
     ]
     assert decode.sequence_batching.max_sequence_idle_microseconds == 2_500_000
     assert decode.instance_group[0].count == 3

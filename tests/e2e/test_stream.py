@@ -36,6 +36,7 @@ from tests.metrics import scrape, total
 from tests.serving import Serving, children, serving
 from tests.tiny_detector import LABELS, coloured_square, save_tiny_detector
 from thin_client.contract import (
+    LOOK_OUTPUTS,
     STATUS_SENTENCES,
     STREAM_OUTPUTS,
     STREAM_STATUSES,
@@ -110,9 +111,10 @@ def test_outputs_have_the_names_types_and_shapes_of_the_contract(
     client: InferenceServerClient, packets: dict[str, list[bytes]]
 ) -> None:
     answer = send(client, "tiny_stream", 1, packets["h264"][0], start=True, end=True, codec="h264")
-    assert set(answer) == {tensor.name for tensor in STREAM_OUTPUTS}
+    outputs = (*STREAM_OUTPUTS, *LOOK_OUTPUTS)
+    assert set(answer) == {tensor.name for tensor in outputs}
     datatypes = {"INT32": np.int32, "INT64": np.int64, "FP32": np.float32}
-    for tensor in STREAM_OUTPUTS:
+    for tensor in outputs:
         assert answer[tensor.name].dtype == datatypes[tensor.datatype]
         assert answer[tensor.name].shape == (1, *resolve_shape(tensor, max_det=300))
     assert index(answer) == 0

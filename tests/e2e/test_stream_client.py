@@ -125,7 +125,11 @@ def test_the_command_says_what_it_chose_and_how_it_went(server: Serving, tmp_pat
         r"framewire-client: link [\d.]+ Mbit/s, round trip [\d.]+ ms: the source's H.264 passes",
         done.stderr,
     )
-    assert re.search(r"\d+ frames  [\d.]+/s  latency p50 \d+ p95 \d+ ms  \d+ KB/s", done.stdout)
+    assert re.search(
+        r"\d+ frames  answered [\d.]+/s, looked at [\d.]+/s, dropped [\d.]+/s"
+        r"  latency p50 \d+ p95 \d+ ms  \d+ KB/s",
+        done.stdout,
+    )
 
 
 @pytest.mark.parametrize("b_frames", [0, 2])

@@ -48,12 +48,14 @@ from tests.conftest import ROOT
 from tests.fuzz.guards import as_libjpeg_reads, guarded
 from tests.fuzz.marker_programs import made_jpeg
 from thin_client.contract import (
+    DETECT_FPS,
     OPTIONAL_PARAMETERS,
     PIPELINE_INPUTS,
     READ_STATUSES,
     REQUEST_PARAMETERS,
     ROTATIONS,
     STREAM_OPTIONS,
+    TRACK_PARAMETERS,
     DamagedImages,
     PipelineParameter,
     contract_fingerprint,
@@ -228,8 +230,9 @@ def gateway_query(data: bytes) -> None:
         parameters = parameters_from_query(dict(zip(names, texts, strict=False)))
         wire_parameters(LABELS, **parameters)
     with suppress(ProtocolMisuse):
-        stream = stream_from_query(dict(zip(("codec", *STREAM_OPTIONS), texts, strict=False)))
-        assert stream is None or stream[1].rotation in ROTATIONS
+        stream_names = ("codec", *STREAM_OPTIONS, DETECT_FPS, *TRACK_PARAMETERS)
+        stream = stream_from_query(dict(zip(stream_names, texts, strict=False)))
+        assert stream is None or stream.orientation.rotation in ROTATIONS
 
 
 def h264(data: bytes) -> None:

@@ -21,14 +21,17 @@ from thin_client import Connection, Detector
 from thin_client.contract import Codec
 from thin_client.streaming.packets import packet_request, read_answer
 
-# What the page draws each class with (page/overlay.js), RGB.
-COLOURS = ((0xE6, 0x9F, 0x00), (0x56, 0xB4, 0xE9), (0x00, 0xC7, 0x8C), (0xF0, 0xE4, 0x42))
+# What the page draws each class and each track with (page/overlay.js), RGB.
+COLOURS = (
+    *((0xE6, 0x9F, 0x00), (0x56, 0xB4, 0xE9), (0x00, 0xC7, 0x8C), (0xF0, 0xE4, 0x42)),
+    *((0x3D, 0x8B, 0xFF), (0xFF, 0x6B, 0x35), (0xE0, 0x8F, 0xC0), (0xFF, 0xFF, 0xFF)),
+)
 # Another box may cross an edge and cover some of it.
 LEAST_OF_AN_EDGE = 0.9
 # Around an edge whose line is two pixels wide.
 EDGE_REACH = 3
 # As much as the longest label with its score needs, pixels of the canvas.
-LABEL_HEIGHT, LABEL_WIDTH = 20, 170
+LABEL_HEIGHT, LABEL_WIDTH = 20, 200
 
 CANVAS = "document.getElementById('boxes')"
 
@@ -113,7 +116,8 @@ def canvas_rgba(page: Page) -> NDArray[np.uint8]:
 def drawn_wrong(canvas: NDArray[np.uint8], answer: dict[str, Any]) -> str | None:
     """What is wrong with the boxes on a canvas; None when they are those of an answer.
 
-    Every edge of every box must be there in its class's colour, and nothing else but labels.
+    Every edge of every box must be there in the colour of its track, or else of its class, and
+    nothing else but labels and, of what stands still, trails that are a point.
     """
     height, width = canvas.shape[:2]
     scale = np.array([width / answer["width"], height / answer["height"]] * 2)
@@ -130,7 +134,9 @@ def drawn_wrong(canvas: NDArray[np.uint8], answer: dict[str, Any]) -> str | None
             "right": canvas[top : bottom + 1, right],
         }
         for name, pixels in edges.items():
-            found = np.all(pixels == (*COLOURS[detection["class"]], 255), axis=-1).mean()
+            number = detection.get("track_id", detection["class"])
+            colour = COLOURS[number % len(COLOURS)]
+            found = np.all(pixels == (*colour, 255), axis=-1).mean()
             if found < LEAST_OF_AN_EDGE:
                 return f"{found:.0%} of the {name} edge of {detection}"
         _explain(unexplained, left, top, right, bottom)

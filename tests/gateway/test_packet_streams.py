@@ -15,11 +15,12 @@ import pytest
 from builder.gateway.frames import Frame
 from builder.gateway.streams import PacketStream, VideoChannel
 from tests.thin_client.conftest import pipeline_config
-from tests.thin_client.streaming.server import STREAM, streaming_server
+from tests.thin_client.streaming.server import STREAM, TRACKING, streaming_server
 from thin_client.connection import Connection
 from thin_client.contract import Codec, PipelineParameter, stream_fingerprint
-from thin_client.errors import FramewireError, InvalidRequestParameter
+from thin_client.errors import FramewireError, InvalidRequestParameter, RequestRefused
 from thin_client.pipeline import Pipeline, pipeline_from_config
+from thin_client.streaming.looks import looks_from
 from thin_client.versions import Versions
 
 KEY = b"\x00\x00\x01\x65slice"
@@ -160,3 +161,24 @@ def test_what_is_under_way_when_a_call_ends_fails_in_words(server: SimpleNamespa
                 await second
 
     asyncio.run(run())
+
+
+@pytest.mark.parametrize("options", ["rotation,mirror", TRACKING])
+def test_looks_are_asked_for_of_pipelines_that_spare_them(options: str) -> None:
+    looks = looks_from("auto", min_hits=3)
+
+    async def run(server: SimpleNamespace) -> None:
+        async with opened(server) as channel:
+            stream = PacketStream(channel, Codec.H264, looks=looks)
+            if options != TRACKING:
+                with pytest.raises(RequestRefused, match="detect_fps"):
+                    await stream.detect(packet(1), PIPELINE)
+                return
+            for number in (1, 2):
+                answer = await stream.detect(packet(number), PIPELINE)
+                assert [found.track_id for found in answer.detections] == [42]
+
+    with streaming_server(options=options) as server:
+        asyncio.run(run(server))
+    asked = [each.parameters.get("detect_fps") for each in server.fake.packets]
+    assert asked == (["auto", None] if options == TRACKING else [])

@@ -199,11 +199,76 @@ def test_a_pipeline_from_before_refuses_to_turn_frames_in_words(
             assert labels(answer(client))[0] == "red"
 
 
+def test_the_network_looks_at_some_frames_and_the_tracker_answers_for_the_others(
+    video_gateway: Gateway,
+) -> None:
+    # One anchor of the detector fits the square.
+    picture = coloured_square("red", size=SIDE, left=32, top=48, side=16)
+    packets = encoded("h264", [picture] * 40, gop=GOP)
+    before = looked_at_in_all(video_gateway)
+    with open_frames(video_gateway, "?codec=h264&detect_fps=10&min_hits=1") as client:
+        replies = []
+        for number, packet in enumerate(packets):
+            client.send(framed(packet, timestamp=33_333 * number))
+            replies.append(answer(client))
+    assert {reply["status"] for reply in replies} == {"ok"}
+    looked_at = [number for number, reply in enumerate(replies) if reply["looked_at"]]
+    assert looked_at[0] == 0
+    assert 5 <= len(looked_at) <= 20
+    assert {tuple(found["track_id"] for found in reply["detections"]) for reply in replies} == {
+        (1,)
+    }
+    assert looked_at_in_all(video_gateway) - before == len(looked_at)
+
+
+def looked_at_in_all(running: Gateway) -> int:
+    (line,) = [
+        line
+        for line in running.get("/metrics")[1].splitlines()
+        if line.startswith("framewire_gateway_looked_at_total ")
+    ]
+    return int(line.split()[-1])
+
+
+def test_a_stream_that_asks_for_nothing_is_looked_at_whole(video_gateway: Gateway) -> None:
+    _, packets = squares_on_film("h264", 5)
+    with open_frames(video_gateway, "?codec=h264") as client:
+        for packet in packets:
+            client.send(packet)
+        replies = [answer(client) for _ in packets]
+    assert all(reply["looked_at"] for reply in replies)
+    assert not any("track_id" in found for reply in replies for found in reply["detections"])
+
+
+@pytest.mark.parametrize(
+    ("query", "said"),
+    [
+        ("?codec=h264&detect_fps=often", "detect_fps is a number"),
+        ("?codec=h264&detect_fps=0", "detect_fps is 0.0, expected more than 0"),
+        ("?codec=h264&track_high=2", "track_high is 2.0, expected 0 to 1"),
+        ("?detect_fps=auto", "name its codec"),
+    ],
+)
+def test_what_means_nothing_closes_the_connection(
+    video_gateway: Gateway, query: str, said: str
+) -> None:
+    with open_frames(video_gateway, query) as client, pytest.raises(ConnectionClosed) as closed:
+        answer(client)
+    assert closed.value.rcvd is not None
+    assert closed.value.rcvd.code == 1003
+    assert said in closed.value.rcvd.reason
+
+
 def test_it_says_which_codecs_the_pipeline_takes(
     video_gateway: Gateway, open_gateway: Gateway
 ) -> None:
-    assert json.loads(video_gateway.get("/pipeline")[1])["codecs"] == ["h264", "h265", "mjpeg"]
-    assert json.loads(open_gateway.get("/pipeline")[1])["codecs"] == []
+    with_video = json.loads(video_gateway.get("/pipeline")[1])
+    assert with_video["codecs"] == ["h264", "h265", "mjpeg"]
+    assert with_video["detect_fps"]
+    assert with_video["tracks"]
+    without = json.loads(open_gateway.get("/pipeline")[1])
+    assert without["codecs"] == []
+    assert not without["detect_fps"]
     with open_frames(open_gateway, "?codec=h264") as client:
         client.send(b"a packet")
         reply = answer(client)

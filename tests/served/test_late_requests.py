@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from types import ModuleType, SimpleNamespace
@@ -142,6 +143,9 @@ def stream(load: Callable[[str], Any]) -> Any:
     limits = StreamLimits(streams=9, memory_bytes=0, idle_s=60)
     model._streams = OpenStreams(limits, WANTED, lambda _: None)
     model._threads = ThreadPoolExecutor(1)
+    model._holder = ThreadPoolExecutor(1)
+    model._taking = threading.Lock()
+    model._track = "off"
     return model
 
 

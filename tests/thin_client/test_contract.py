@@ -24,7 +24,8 @@ def test_the_fingerprints_are_those_of_before():
 def test_what_came_later_is_outside_of_them_and_named_once():
     assert OPTIONAL_PARAMETERS == ("damaged",)
     assert not {*OPTIONAL_PARAMETERS} & {*REQUEST_PARAMETERS, *STREAM_PARAMETERS}
-    assert OPTIONAL_STATUSES == (ImageStatus.DAMAGED,)
+    assert OPTIONAL_STATUSES == (ImageStatus.DAMAGED, ImageStatus.NOT_LOOKED_AT)
     assert ImageStatus.DAMAGED == 10
+    assert ImageStatus.NOT_LOOKED_AT == 11
     assert READ_STATUSES == (ImageStatus.OK, ImageStatus.DAMAGED)
     assert [each.value for each in DamagedImages] == ["refuse", "accept"]

@@ -144,7 +144,7 @@ def test_of_a_live_source_of_which_every_frame_is_wanted(client: Run, web: WebCa
     [
         (("camera", f"rtsp://{USER}camera/"), "invalid int value: 'rtsp://***@camera/'"),
         (
-            ("stream", "0", f"rtsp://{USER}camera/"),
+            ("dummy", f"rtsp://{USER}camera/"),
             "unrecognized arguments: rtsp://***@camera/",
         ),
         (("info", "--url", f"grpcs://{USER}triton:8001"), "grpcs://***@triton:8001 names a user"),

@@ -14,14 +14,17 @@ from typing import Any, TypedDict
 import numpy as np
 
 from thin_client.client import Detector
+from thin_client.contract import ImageStatus
 from thin_client.detections import Detections
 from thin_client.drawing import annotate
 from thin_client.outputs import refuse_overwriting
 from thin_client.parameters import RequestParameters
 from thin_client.printing import aspect_record, counts_text, json_line
 from thin_client.sources import shown_source
+from thin_client.streaming.looks import TrackOptions
 from thin_client.streaming.meter import StreamStatistics
 from thin_client.streaming.stream import StreamResult, VideoStream
+from thin_client.trails import Trails
 from thin_client.video import VideoWriter
 
 if sys.version_info >= (3, 11):
@@ -29,7 +32,7 @@ if sys.version_info >= (3, 11):
 else:
     from typing_extensions import Unpack
 
-__all__ = ["detect_in_stream"]
+__all__ = ["StreamOptions", "detect_in_stream", "first", "is_fine", "record"]
 
 _TERMINAL_S, _LOG_S = 0.5, 5.0
 
@@ -44,6 +47,9 @@ class StreamOptions(TypedDict):
     every_frame: bool
     in_flight: int
     give_up_s: float
+    detect_fps: float | str | None
+    tracking: TrackOptions
+    rtsp_transport: str
 
 
 def detect_in_stream(
@@ -53,6 +59,7 @@ def detect_in_stream(
     *,
     json_lines: bool,
     out: str | None,
+    trails: bool,
     frames: int | None,
     **options: Unpack[StreamOptions],
 ) -> bool:
@@ -72,13 +79,14 @@ def detect_in_stream(
         writer = None
         if out:
             writer = open_things.enter_context(VideoWriter(out, stream.plan.fps))
-        for result in _first(stream, frames):
-            all_fine = all_fine and result.detections.ok
+        drawn = Trails() if trails else None
+        for result in first(stream, frames):
+            all_fine = all_fine and is_fine(result)
             counts += Counter(result.detections.labels)
             if json_lines:
                 print(json_line(record(result, stream.sample_aspect_ratio)), flush=True)
             if writer and result.picture is not None:
-                writer.write(_annotated(result))
+                writer.write(_annotated(result, drawn))
             view.show(stream)
         statistics = stream.statistics(whole=True)
         if options["every_frame"] and statistics.dropped:
@@ -103,8 +111,16 @@ def record(result: StreamResult, sample_aspect_ratio: Fraction) -> dict[str, Any
         "timestamp_us": result.timestamp_us,
         "latency_ms": round(result.latency_s * 1e3, 1),
         **aspect_record(sample_aspect_ratio),
-        **detections.to_dict(),
+        "looked_at": result.looked_at,
+        # That nobody looked is no error of the frame.
+        **({} if detections.status is ImageStatus.NOT_LOOKED_AT else detections.to_dict()),
     }
+
+
+def is_fine(result: StreamResult) -> bool:
+    """Return whether a frame got all that was asked for; one that nobody looked at did."""
+    found = result.detections
+    return found.ok or found.status is ImageStatus.NOT_LOOKED_AT
 
 
 def _lost(source: str, statistics: StreamStatistics) -> str:
@@ -128,14 +144,18 @@ def _in_source_pixels(result: StreamResult) -> Detections:
     )
 
 
-def _annotated(result: StreamResult) -> Any:
+def _annotated(result: StreamResult, trails: Trails | None) -> Any:
     pixels = result.picture.to_ndarray(format="bgr24")
     found = _in_source_pixels(result)
     # A size rounded to even numbers and back may be a pixel off.
-    return annotate(pixels, replace(found, width=pixels.shape[1], height=pixels.shape[0]))
+    found = replace(found, width=pixels.shape[1], height=pixels.shape[0])
+    if trails is not None:
+        trails.follow(found, result.timestamp_us)
+    return annotate(pixels, found, trails)
 
 
-def _first(stream: VideoStream, frames: int | None) -> Iterator[StreamResult]:
+def first(stream: VideoStream, frames: int | None) -> Iterator[StreamResult]:
+    """Yield so many results of a stream, None: all."""
     for count, result in enumerate(stream, start=1):
         yield result
         if count == frames:

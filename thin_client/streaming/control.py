@@ -18,6 +18,8 @@ __all__ = ["LinkControl"]
 
 # Later than the smallest by more than this many seconds has waited in a queue.
 LATE_S = 0.06
+# What an answer may wait for a look, in which packets go on leaving.
+LOOK_S = 0.5
 # The smallest delay counts for so long: routes and servers change.
 _BASELINE_S = 10.0
 # Over which the rate of answers is counted.
@@ -47,15 +49,21 @@ class LinkControl:
         link: as it was measured before the first frame.
         now: monotonic seconds.
         most_in_flight: frames that are never exceeded.
+        looks_spared: whether the server answers every packet and looks at as many frames as it can.
+            Then an answer that is late waited for a look, which fewer in flight would not shorten:
+            they would only make the packets behind it late. Only the link is controlled.
 
     Attributes:
         bits_per_s: what may leave on average.
         in_flight: frames that may be unanswered at a time, at least 1.
     """
 
-    def __init__(self, link: Link, now: float, most_in_flight: int = 16) -> None:
+    def __init__(
+        self, link: Link, now: float, most_in_flight: int = 16, *, looks_spared: bool = False
+    ) -> None:
         self.bits_per_s = link.bits_per_s
-        self.in_flight = min(8, most_in_flight)
+        self.in_flight = most_in_flight if looks_spared else min(8, most_in_flight)
+        self._looks_spared = looks_spared
         self._most_in_flight = most_in_flight
         self._answers: deque[tuple[float, int]] = deque()  # answered, bytes
         self._latencies = _Smallest()
@@ -70,6 +78,7 @@ class LinkControl:
         self._left: deque[tuple[float, int]] = deque()
         self._changed = now
         self._late_at = now
+        self._was_late = False
         self._shrunk = now
         self._began = now
         self._limit = link.bits_per_s
@@ -78,7 +87,8 @@ class LinkControl:
 
     def sent(self, now: float, size: int) -> None:
         """Count a frame of ``size`` bytes that leaves."""
-        self._alone = self._alone or (self._latencies.is_old and not self._outstanding)
+        waited_long = self._latencies.is_old and not self._looks_spared
+        self._alone = self._alone or (waited_long and not self._outstanding)
         self._outstanding.append((now, size))
         self._left.append((now, size))
 
@@ -95,7 +105,8 @@ class LinkControl:
             self._latencies.reset()
             self._alone = False
         self._latencies.add(now, latency_s)
-        self._in_flight_after(now, latency_s)
+        if not self._looks_spared:
+            self._in_flight_after(now, latency_s)
 
     def pinged(self, now: float) -> None:
         """Count a ping that leaves; the next may only leave when this one is answered."""
@@ -119,6 +130,10 @@ class LinkControl:
         """Whether a ping is unanswered."""
         return self._ping is not None
 
+    def link_was_late(self, now: float) -> bool:
+        """Return whether the link was late within the last two seconds."""
+        return self._was_late and now - self._late_at < _CLEAN_BEFORE_UP_S
+
     def overslept(self, now: float, late_s: float) -> None:
         """Count that this process was woken so much too late: its machine is busy, not the link."""
         self._overslept.append((now, late_s))
@@ -131,13 +146,14 @@ class LinkControl:
 
     def has_room(self, size: int) -> bool:
         """Return whether a frame of ``size`` bytes may leave now."""
-        if self._outstanding and (self._alone or self._latencies.is_old):
+        waited_long = self._latencies.is_old and not self._looks_spared
+        if self._outstanding and (self._alone or waited_long):
             # All answers of the last seconds may have waited for each other: let one go alone.
             return False
         if len(self._outstanding) >= self.in_flight:
             return False
         unanswered = sum(each for _, each in self._outstanding)
-        room_s = self._latencies.smallest + 2 * LATE_S
+        room_s = self._latencies.smallest + (LOOK_S if self._looks_spared else 0) + 2 * LATE_S
         # One frame always may, however large.
         return not unanswered or 8 * (unanswered + size) <= self.bits_per_s * room_s + 8 * size
 
@@ -145,7 +161,7 @@ class LinkControl:
         """Look at the last answers and return ``bits_per_s``; call it several times a second."""
         self._forget_bytes(now)
         if self._is_late(now):
-            self._late_at = now
+            self._late_at, self._was_late = now, True
             if now - self._changed >= _DOWN_EVERY_S:
                 carried = self._carried(now)
                 left = 8 * sum(size for _, size in self._left)

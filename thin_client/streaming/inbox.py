@@ -62,6 +62,7 @@ class Inbox:
         self._changed = threading.Condition()
         self._ended = False
         self._needs_key = False
+        self._begun = True
         self.dropped = 0
         self.flushes = 0
         self.error: Exception | None = None
@@ -79,8 +80,9 @@ class Inbox:
                 self._drop_stale(now)
             if self._wanted(item):
                 self._items.append(item)
+                self._begun = True
             else:
-                self.dropped += 1
+                self.dropped += self._begun
             self._changed.notify_all()
 
     def get(self, timeout_s: float) -> Item | None:
@@ -98,6 +100,11 @@ class Inbox:
         """Return the frame that is next, without taking it."""
         with self._changed:
             return self._items[0] if self._items else None
+
+    def begin_at_key(self) -> None:
+        """Drop units until the first key frame, and count none: who joins later never had them."""
+        with self._changed:
+            self._needs_key, self._begun = True, False
 
     def need_key(self) -> None:
         """Drop units until a key frame: those before it cannot be decoded any more."""

@@ -35,7 +35,11 @@ class StreamStatistics:
             were late; damaged; or lost with a connection or a decoder.
         thinned_out: frames that were left out so that no more a second are sent than are wanted,
             or than the link carries.
+        looked_at: of the frames, those that the network saw; the boxes of the others are the
+            tracker's, or there are none.
         frames_per_s: answered.
+        looked_at_per_s: likewise, and looked at.
+        dropped_per_s: frames.
         latency_p50_ms: from when the source gave a frame to its boxes; None before the first.
         latency_p95_ms: likewise.
         bytes_per_s: of packets or JPEGs that left.
@@ -47,7 +51,10 @@ class StreamStatistics:
     sent: int
     dropped: int
     thinned_out: int
+    looked_at: int
     frames_per_s: float
+    looked_at_per_s: float
+    dropped_per_s: float
     latency_p50_ms: float | None
     latency_p95_ms: float | None
     bytes_per_s: float
@@ -69,7 +76,8 @@ class StreamStatistics:
             else f"latency p50 {self.latency_p50_ms:.0f} p95 {self.latency_p95_ms:.0f} ms"
         )
         return (
-            f"{self.frames} frames  {self.frames_per_s:.1f}/s  {latency}"
+            f"{self.frames} frames  answered {self.frames_per_s:.1f}/s, looked at"
+            f" {self.looked_at_per_s:.1f}/s, dropped {self.dropped_per_s:.1f}/s  {latency}"
             f"  {self.bytes_per_s / 1e3:.0f} KB/s  {self.sent} sent, {self.dropped} dropped,"
             f" {self.thinned_out} thinned out"
         )
@@ -79,7 +87,10 @@ class Meter:
     """Counts what leaves and what is answered; told the time, as it has no clock."""
 
     def __init__(self) -> None:
-        self._answers: deque[tuple[float, float]] = deque()
+        self._answers: deque[tuple[float, float, bool]] = deque()  # at, latency, looked at
+        self._dropped: deque[tuple[float, int]] = deque()  # at, how many more
+        self._dropped_in_all = 0
+        self._looked_at = 0
         self._sent: deque[tuple[float, float]] = deque()
         self._latencies_s: deque[float] = deque(maxlen=_MOST_LATENCIES)
         self._frames = 0
@@ -97,26 +108,38 @@ class Meter:
         self._forget(now)
         self._bytes += size
 
-    def answered(self, now: float, latency_s: float) -> None:
+    def dropped(self, now: float, in_all: int) -> None:
+        """Take how many frames have been dropped by now."""
+        if in_all != self._dropped_in_all:
+            self._dropped.append((now, in_all - self._dropped_in_all))
+            self._dropped_in_all = in_all
+            self._forget(now)
+
+    def answered(self, now: float, latency_s: float, *, looked_at: bool = True) -> None:
         """Count a frame that came back after ``latency_s``."""
         self._frames += 1
+        self._looked_at += looked_at
         self._first_answer = now if self._first_answer is None else self._first_answer
         self._last = now
-        self._answers.append((now, latency_s))
+        self._answers.append((now, latency_s, looked_at))
         self._forget(now)
         self._latencies_s.append(latency_s)
 
     def recent(self, now: float, counts: Counts) -> StreamStatistics:
         """Return the numbers of the last five seconds; frames, bytes and counts are of all."""
+        self.dropped(now, counts.dropped)
         self._forget(now)
         elapsed_s = 0.0 if self._first is None else now - self._first
         span_s = max(1e-3, min(WINDOW_S, elapsed_s))
         return StreamStatistics(
             frames=self._frames,
             **asdict(counts),
+            looked_at=self._looked_at,
             frames_per_s=len(self._answers) / span_s,
-            latency_p50_ms=_ms([latency for _, latency in self._answers], 0.5),
-            latency_p95_ms=_ms([latency for _, latency in self._answers], 0.95),
+            looked_at_per_s=sum(looked_at for *_, looked_at in self._answers) / span_s,
+            dropped_per_s=sum(more for _, more in self._dropped) / span_s,
+            latency_p50_ms=_ms([latency for _, latency, _ in self._answers], 0.5),
+            latency_p95_ms=_ms([latency for _, latency, _ in self._answers], 0.95),
             bytes_per_s=sum(size for _, size in self._sent) / span_s,
             bytes=self._bytes,
             elapsed_s=elapsed_s,
@@ -126,10 +149,14 @@ class Meter:
         """Return the numbers from the first frame that left to the last answer."""
         elapsed_s = 0.0 if self._first is None or self._last is None else self._last - self._first
         span_s = max(1e-3, elapsed_s)
+        frames_per_s = self._answers_per_s(span_s)
         return StreamStatistics(
             frames=self._frames,
             **asdict(counts),
-            frames_per_s=self._answers_per_s(span_s),
+            looked_at=self._looked_at,
+            frames_per_s=frames_per_s,
+            looked_at_per_s=frames_per_s * self._looked_at / max(1, self._frames),
+            dropped_per_s=counts.dropped / span_s,
             latency_p50_ms=_ms(self._latencies_s, 0.5),
             latency_p95_ms=_ms(self._latencies_s, 0.95),
             bytes_per_s=self._bytes / span_s,
@@ -139,9 +166,12 @@ class Meter:
 
     def _forget(self, now: float) -> None:
         """Forget what is older than ``recent`` tells of; nobody may ever ask for that."""
-        for queue in (self._answers, self._sent):
-            while queue and now - queue[0][0] > WINDOW_S:
-                queue.popleft()
+        while self._answers and now - self._answers[0][0] > WINDOW_S:
+            self._answers.popleft()
+        while self._sent and now - self._sent[0][0] > WINDOW_S:
+            self._sent.popleft()
+        while self._dropped and now - self._dropped[0][0] > WINDOW_S:
+            self._dropped.popleft()
 
     def _answers_per_s(self, span_s: float) -> float:
         if self._first_answer is None or self._last is None or self._last <= self._first_answer:

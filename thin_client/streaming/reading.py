@@ -10,6 +10,7 @@ from collections.abc import Callable
 from thin_client.errors import SourceUnreadable
 from thin_client.streaming.inbox import Inbox, Item
 from thin_client.streaming.pace import Pace
+from thin_client.streaming.rate_limit import RateLimit
 from thin_client.streaming.source import VideoSource
 from thin_client.streaming.thinning import Thinner
 from thin_client.streaming.wishes import Source
@@ -35,6 +36,8 @@ class Reader:
         pictures: also decode what passes as packets.
         paced: give a file's frames when they are due.
         thinned_out: decoded pictures that were left out because fewer a second are wanted.
+        away: why the source is being opened again; None while it is open.
+        read_at: when it last gave something; monotonic seconds.
     """
 
     def __init__(
@@ -56,6 +59,8 @@ class Reader:
         self.pictures = pictures
         self.paced = paced
         self.thinned_out = 0
+        self.away: str | None = None
+        self.read_at = time.monotonic()
         self._lost = 0  # of what the open source could make nothing of, counted so far
         self._thinner = Thinner(None, source.about.fps)
 
@@ -63,6 +68,11 @@ class Reader:
     def about(self) -> Source:
         """What the source says of itself by now."""
         return self._source.about
+
+    @property
+    def live(self) -> bool:
+        """Whether the source goes on whether or not somebody reads."""
+        return self._source.live
 
     @property
     def decoding(self) -> bool:
@@ -92,15 +102,18 @@ class Reader:
         pause_s = _FIRST_PAUSE_S
         while not stopped.is_set():
             source, reason, count = self._source, "it ended", 0
-            began = read_at = time.monotonic()
+            began = self.read_at = time.monotonic()
+            limit = RateLimit(stopped.wait) if source.live else None
             try:
                 pace = Pace(stopped.wait) if self.paced else None
                 for item in source.items(pictures=self.pictures, pace=pace):
                     if stopped.is_set():
                         break
-                    read_at = time.monotonic()
+                    self.read_at = time.monotonic()
                     self._put(item)
                     count += 1
+                    if limit is not None:
+                        limit.count(self.read_at)
             except SourceUnreadable as error:
                 if not source.live:
                     raise
@@ -110,10 +123,12 @@ class Reader:
             if not source.live or stopped.is_set():
                 break
             pause_s = _FIRST_PAUSE_S if count else min(_LONGEST_PAUSE_S, 2 * pause_s)
+            self.away = reason
             self._say(f"{source.name}: {reason}; opening it again")
             stopped.wait(pause_s)
             # Its clock begins anew; ours has gone on.
-            self._open_again(stopped, source.last_us, read_at if count else began)
+            self._open_again(stopped, source.last_us, self.read_at if count else began)
+            self.away, self.read_at = None, time.monotonic()
 
     def _put(self, item: Item) -> None:
         self._count_lost()
@@ -140,6 +155,7 @@ class Reader:
             try:
                 self._source = self._reopen(last_us + away_us)
             except SourceUnreadable as error:
+                self.away = str(error)
                 _logger.debug("%s", error)
                 pause_s = min(_LONGEST_PAUSE_S, 2 * pause_s)
                 stopped.wait(pause_s)

@@ -8,7 +8,7 @@ import time
 import uuid
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import grpc
@@ -21,8 +21,15 @@ from thin_client.failures import clean_sentence, diagnose, has_lost_process, is_
 from thin_client.retry import MOST_LOST_PROCESSES
 from thin_client.streaming.call import StreamCall
 from thin_client.streaming.kept import Kept
+from thin_client.streaming.looks import Looks
 from thin_client.streaming.orientation import UPRIGHT
-from thin_client.streaming.packets import Answer, image_request, packet_request, read_answer
+from thin_client.streaming.packets import (
+    Answer,
+    has_frame,
+    image_request,
+    packet_request,
+    read_answer,
+)
 from thin_client.streaming.target import Target
 from thin_client.streaming.units import Unit
 
@@ -54,6 +61,9 @@ class Session:
         delivered: called with every answer, the unit that it answers (None for an empty packet) and
             the moment it came, in a thread of the call's own.
         keep: keep what is needed to send unanswered units once more, from their key frame on.
+        looks: how often the network looks at the stream, and how it is tracked.
+        stateless: JPEGs go to ``images``; else they are a stream where there are looks to spare or
+            tracks to be had.
     """
 
     def __init__(
@@ -63,7 +73,11 @@ class Session:
         delivered: Callable[[Answer, Unit | None, float], None],
         *,
         keep: bool,
+        looks: Looks,
+        stateless: bool,
     ) -> None:
+        self._looks = looks
+        self._stateless = stateless
         self._images = images
         self._streams = streams
         self._target = images
@@ -73,6 +87,7 @@ class Session:
         self._stream_id = ""
         self._codec: Codec | None = None
         self._orientation = UPRIGHT
+        self._tracked = False
         self._changed = threading.Condition()
         self._unanswered: deque[_Sent] = deque()
         # Whether the last empty packet brought out a frame.
@@ -154,20 +169,11 @@ class Session:
                 # Not the same id again: the server may not know yet that the last call is over.
                 self._stream_id = f"client-{uuid.uuid4().hex[:16]}"
                 self._codec, self._orientation = unit.codec, unit.orientation
-                is_image = unit.codec is Codec.MJPEG or self._streams is None
-                self._target = self._images if is_image else self._streams or self._images
+                self._target = self._target_of(unit)
+                self._tracked = bool(self._looks.wire(self._target.pipeline))
             if self._kept is not None and not again:
                 self._kept.add(unit)
             self._put(_Sent(self._target, unit, now), self._request(unit, start=start))
-
-    def ping(self, answered: Callable[[], None]) -> None:
-        """Ask the server whether it lives; calls ``answered`` when it says so, or never will."""
-        call = self._images.stub.ServerLive.future(
-            service_pb2.ServerLiveRequest(),
-            timeout=STALLED_S,
-            metadata=self._images.connection.metadata,
-        )
-        call.add_done_callback(lambda _: answered())
 
     def give_up_unanswered(self) -> list[Unit] | None:
         """Forget the call; return what has to be sent once more, None where that is not kept."""
@@ -209,6 +215,14 @@ class Session:
         with self._changed:
             self._call = None
 
+    def _target_of(self, unit: Unit) -> Target:
+        streams = self._streams
+        if streams is None:
+            return self._images
+        followed = streams.pipeline.looks or streams.pipeline.tracks
+        is_image = unit.codec is Codec.MJPEG and (self._stateless or not followed)
+        return self._images if is_image else streams
+
     def _put(self, sent: _Sent, request: Any) -> None:
         assert self._call is not None  # noqa: S101
         if not self._unanswered:
@@ -229,6 +243,8 @@ class Session:
             timestamp_us=unit.timestamp_us,
             start=start,
             orientation=unit.orientation,
+            begin=self._looks.wire(target.pipeline),
+            look_outputs=target.pipeline.look_outputs,
         )
 
     def _send_empty(self, now: float, *, end: bool) -> None:
@@ -240,6 +256,7 @@ class Session:
             codec=self._codec or Codec.H264,
             timestamp_us=None,
             end=end,
+            look_outputs=self._target.pipeline.look_outputs,
         )
         self._put(_Sent(self._target, None, now), request)
 
@@ -258,7 +275,7 @@ class Session:
             if answer is not None:
                 # In here: who sees that nothing is unanswered may rely on having every result.
                 self._delivered(answer, sent.unit, now)
-                self._gave_held = sent.unit is None and answer.detections.ok
+                self._gave_held = sent.unit is None and has_frame(answer)
                 if self._kept is not None:
                     self._kept.confirm(answer.timestamp_us)
             self._changed.notify_all()
@@ -277,7 +294,7 @@ class Session:
                 return None
             answer = read_answer(response.infer_response, pipeline, own_us)
             self._lost_processes = 0
-            return answer
+            return self._with_tracks(answer)
         said = clean_sentence(response.error_message)
         for status, sentence in STATUS_SENTENCES.items():
             if status not in READ_STATUSES and sentence in said and sent.unit is not None:
@@ -290,6 +307,19 @@ class Session:
             raise RequestRefused(f"the server refused the stream: {said}")
         self._broken = said
         return None
+
+    def _with_tracks(self, answer: Answer) -> Answer:
+        """Return an answer without the ids of a stream that nobody tracks, all of which are 0.
+
+        One that is tracked was begun so, or the pipeline tracks all: an id tells.
+        """
+        found = answer.detections
+        if self._tracked or found.track_ids is None:
+            return answer
+        self._tracked = bool(found.track_ids.any())
+        if self._tracked:
+            return answer
+        return replace(answer, detections=replace(found, track_ids=None))
 
     def _why_over(self) -> str:
         error = self._call.error if self._call else None

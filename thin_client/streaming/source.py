@@ -39,7 +39,13 @@ _COUNTED_S = 2.0
 _MICROSECOND = Fraction(1, 1_000_000)
 # Without these FFmpeg looks at five seconds of a stream, and keeps half a second of it, before it
 # gives the first packet.
-_RTSP = {"rtsp_transport": "tcp", "fflags": "nobuffer", "flags": "low_delay"}
+_RTSP = {"fflags": "nobuffer", "flags": "low_delay"}
+# Over TCP nothing is lost between the camera and us; some cameras speak UDP only, and say so.
+_RTSP_TRANSPORTS = {
+    "auto": {"rtsp_transport": "tcp+udp", "rtsp_flags": "prefer_tcp"},
+    "tcp": {"rtsp_transport": "tcp"},
+    "udp": {"rtsp_transport": "udp"},
+}
 # Containers that may be read from a URL and have a display matrix.
 _WITH_MATRIX = ("mov", "matroska")
 # AV_FIELD_PROGRESSIVE of libavcodec/defs.h.
@@ -57,6 +63,7 @@ class VideoSource(Closing):
             another rate. Of a live source the rate is measured then, which takes a second or two.
         size: likewise, width and height in pixels.
         begin_us: time of its first frame.
+        rtsp_transport: ``tcp`` or ``udp``; ``auto``: UDP where a camera has no TCP.
 
     Attributes:
         name: as it was given, but for what lets somebody in.
@@ -78,6 +85,7 @@ class VideoSource(Closing):
         size: tuple[int, int] | None = None,
         *,
         begin_us: int = 0,
+        rtsp_transport: str = "auto",
     ) -> None:
         self._av = load_pyav("streaming")
         self.name = shown_source(name)
@@ -86,7 +94,9 @@ class VideoSource(Closing):
         self.live = is_camera or "://" in name
         if not self.live and not Path(name).is_file():
             raise SourceUnreadable(f"cannot open the video {self.name}: there is no such file")
-        options = dict(_RTSP) if name.startswith(("rtsp:", "rtsps:")) else {}
+        options = {}
+        if name.startswith(("rtsp:", "rtsps:")):
+            options = _RTSP | _RTSP_TRANSPORTS[rtsp_transport]
         if is_camera:
             # A camera that can compress gives more frames over USB than one that does not.
             options = {"input_format": "mjpeg"} | ({"framerate": str(fps)} if fps else {})

@@ -9,43 +9,40 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from fractions import Fraction
+from functools import partial
 from typing import Any
-
-import grpc
 
 from thin_client.closing import Closing
 from thin_client.detections import Detections
 from thin_client.errors import SourceUnreadable
-from thin_client.failures import diagnose
 from thin_client.streaming.control import LinkControl
 from thin_client.streaming.encoding import Encoder
 from thin_client.streaming.inbox import Inbox, Item
-from thin_client.streaming.jpeg_sizes import JpegSizes
 from thin_client.streaming.ledger import BROKEN, Ledger
+from thin_client.streaming.link import Link
+from thin_client.streaming.looks import EVERY_FRAME, Looks
 from thin_client.streaming.meter import Counts, Meter, StreamStatistics
 from thin_client.streaming.packets import Answer
-from thin_client.streaming.plan import choose, follow, sentence
-from thin_client.streaming.probe import measure_link
+from thin_client.streaming.pings import Pings
+from thin_client.streaming.plan import Plan, sentence
+from thin_client.streaming.planning import Planning
 from thin_client.streaming.reading import Reader
 from thin_client.streaming.session import STALLED_S, Session
 from thin_client.streaming.source import VideoSource
-from thin_client.streaming.target import Target, wait_until_ready
+from thin_client.streaming.state import SILENT_S, State
+from thin_client.streaming.target import Target, measured, wait_until_ready
 from thin_client.streaming.thinning import SAME_RATE
 from thin_client.streaming.units import Unit
-from thin_client.streaming.wishes import Source, Wishes
+from thin_client.streaming.wishes import Wishes
 
 __all__ = ["StreamResult", "VideoStream"]
 
 _logger = logging.getLogger("thin_client")
 
 _LOOK_S = 0.2  # between two looks at the link
-_PING_S = 0.1
-_UP_AFTER_S = 5.0  # a plan is held at least so long before a richer one
 _WAIT_S = 0.02
 # Results that nobody has taken; with more, nothing is sent.
 _MOST_RESULTS = 64
-# After units were flushed, the source's packets are not tried again for so long.
-_NO_PASSING_S = 30.0
 # A supervisor needs so long to notice a process that died, and to end its server.
 _LOST_PROCESS_S = 0.5
 
@@ -61,6 +58,8 @@ class StreamResult:
         latency_s: from when the source gave the frame to its boxes, encoding included.
         scale: source pixels for each pixel of the frame that was sent.
         picture: the upright frame itself (av.VideoFrame), where pictures were asked for.
+        looked_at: whether the network saw this frame; else its boxes are the tracker's, or, where
+            nobody tracks, there are none and the status is ``NOT_LOOKED_AT``.
     """
 
     timestamp_us: int
@@ -68,6 +67,7 @@ class StreamResult:
     latency_s: float
     scale: float = 1.0
     picture: Any = None
+    looked_at: bool = True
 
 
 class VideoStream(Closing):
@@ -94,6 +94,10 @@ class VideoStream(Closing):
         most_in_flight: int = 16,
         pictures: bool = False,
         give_up_s: float = 300.0,
+        looks: Looks = EVERY_FRAME,
+        link: Link | None = None,
+        pings: Pings | None = None,
+        rtsp_transport: str = "auto",
         say: Callable[[str], None] | None = None,
     ) -> None:
         self._say = say or _logger.info
@@ -101,11 +105,9 @@ class VideoStream(Closing):
         self._pictures = pictures
         self._give_up_s = give_up_s
         # The link first: what a live source gives meanwhile would be late.
-        try:
-            self.link = measure_link(images.channel, images.connection.metadata)
-        except grpc.RpcError as error:
-            raise diagnose(error, None, images.connection.url, 10.0) from error
-        opened = VideoSource(source, wishes.fps)
+        self.link = link or measured(images)
+        open_source = partial(VideoSource, source, wishes.fps, rtsp_transport=rtsp_transport)
+        opened = open_source()
         if every_frame and opened.live:
             opened.close()
             raise SourceUnreadable(
@@ -114,26 +116,33 @@ class VideoStream(Closing):
             )
         # Where every frame counts time does not, and packets as they are lose nothing.
         self._wishes = replace(wishes, fewer_frames=not every_frame, reencode=not every_frame)
-        self._jpegs = JpegSizes()
-        self._control = LinkControl(self.link, time.monotonic(), most_in_flight)
-        self._no_passing_until = 0.0
-        self.plan = choose(opened.about, self._wishes, self.link.bits_per_s, self._jpegs)
-        self._session = Session(images, streams, self._delivered, keep=every_frame)
+        looks = looks.of(live=opened.live)
+        spared = streams is not None and not wishes.stateless and looks.fewer(streams.pipeline)
+        now = time.monotonic()
+        self._control = LinkControl(self.link, now, most_in_flight, looks_spared=spared)
+        self._planning = Planning(opened.about, self._wishes, self.link, now, looks_spared=spared)
+        self._session = Session(
+            images,
+            streams,
+            self._delivered,
+            keep=every_frame,
+            looks=looks,
+            stateless=wishes.stateless,
+        )
         self._inbox = Inbox(every_frame)
         self._meter = Meter()
         self._ledger = Ledger()
         self._results: queue.Queue[StreamResult | Exception | None] = queue.Queue()
         self._stopped = threading.Event()
+        self._away: str | None = None  # why the server does not answer
         self._again: list[Unit] = []
-        self._pinged = 0.0
-        self._planned = time.monotonic()
         self._encoder: Encoder | None = None
         self._encoder_is_of_use = True
         self._lock = threading.Lock()
         self._say(sentence(self.plan, opened.about, self.link))
         self._reader = Reader(
             opened,
-            lambda begin_us: VideoSource(source, wishes.fps, begin_us=begin_us),
+            lambda begin_us: open_source(begin_us=begin_us),
             self._inbox,
             self._draw_into,
             self._say,
@@ -143,35 +152,68 @@ class VideoStream(Closing):
         self._reader.decoding = not self.plan.passing
         self._thin_out()
         if opened.live:
-            self._inbox.need_key()
+            self._inbox.begin_at_key()
         self._threads = [
             threading.Thread(target=work, name=name, daemon=True)
             for name, work in (("framewire-source", self._read), ("framewire-send", self._send))
         ]
+        self._pings = pings or Pings(images.stub, images.connection.metadata)
+        self._has_own_pings = pings is None
         for thread in self._threads:
             thread.start()
+        self._pings.listen(self)
+
+    @property
+    def plan(self) -> Plan:
+        """What is sent at the moment."""
+        return self._planning.plan
 
     @property
     def sample_aspect_ratio(self) -> Fraction:
         """Width to height of a pixel; 1 where it is square or the source does not say."""
         return self._reader.about.sample_aspect_ratio
 
+    @property
+    def state(self) -> tuple[State, str]:
+        """How the stream is, and why where it does not go on."""
+        if self._away is not None:
+            return State.WAITING, self._away
+        if self._reader.away is not None:
+            return State.WAITING, self._reader.away
+        silent_s = time.monotonic() - self._reader.read_at
+        if self._reader.live and silent_s > SILENT_S:
+            return State.STALLED, f"nothing has come for {silent_s:.0f} s"
+        return State.STREAMING, ""
+
     def statistics(self, *, whole: bool = False) -> StreamStatistics:
         """Return how the stream is doing: over the last seconds, or over all of it."""
         with self._lock:
             counts = Counts(
                 sent=self._ledger.sent,
-                dropped=self._inbox.dropped + self._ledger.lost,
+                dropped=self._dropped,
                 thinned_out=self._reader.thinned_out,
             )
             if whole:
                 return self._meter.whole(counts)
             return self._meter.recent(time.monotonic(), counts)
 
+    @property
+    def _dropped(self) -> int:
+        return self._inbox.dropped + self._ledger.lost
+
+    def stop(self) -> None:
+        """Have whoever iterates get no more; returns at once. ``close`` lets go of everything."""
+        self._stopped.set()
+        self._inbox.end()
+        self._results.put(None)
+
     def close(self) -> None:
         """End the stream; what is under way is not waited for."""
         self._stopped.set()
         self._inbox.end()
+        self._pings.leave(self)
+        if self._has_own_pings:
+            self._pings.close()
         for thread in self._threads:
             if thread is not threading.current_thread():
                 thread.join(timeout=5.0)
@@ -231,7 +273,6 @@ class VideoStream(Closing):
             if reason is not None:
                 self._reconnect(reason)
                 continue
-            self._ping(now)
             if now - looked >= _LOOK_S:
                 looked = now
                 self._look(now)
@@ -261,18 +302,15 @@ class VideoStream(Closing):
     def _fields(self) -> bool:
         return self._reader.about.fields and not self._reader.decoding
 
-    def _ping(self, now: float) -> None:
-        """Ask for nothing, to see how long the link takes."""
+    def pinged(self, now: float) -> None:
+        """Take that a ping left; called by Pings."""
         with self._lock:
-            if self._control.ping_is_out or now - self._pinged < _PING_S:
-                return
-            self._pinged = now
             self._control.pinged(now)
-        self._session.ping(self._ping_answered)
 
-    def _ping_answered(self) -> None:
+    def ping_answered(self, now: float) -> None:
+        """Take that it came back."""
         with self._lock:
-            self._control.ping_answered(time.monotonic())
+            self._control.ping_answered(now)
 
     def _count_sleep(self, since: float) -> None:
         now = time.monotonic()
@@ -294,9 +332,7 @@ class VideoStream(Closing):
                 self._encoder, self._encoder_is_of_use = Encoder(self.plan), True
             unit = self._encoder.encode(item.picture, item.timestamp_us, item.taken_at)
             scale = self._reader.about.width / self.plan.width
-            plan = self.plan
-            if plan.quality is not None:
-                self._jpegs.learn(plan.width, plan.height, plan.quality, len(unit.data))
+            self._planning.learn(len(unit.data))
         with self._lock:
             self._ledger.leaves(unit, scale, item.picture if self._pictures else None)
         self._leave(unit)
@@ -310,18 +346,17 @@ class VideoStream(Closing):
 
     def _look(self, now: float) -> None:
         """Ask the link what it carries, and change the plan when that has become another."""
+        flushed, self._inbox.flushes = self._inbox.flushes > 0, 0
         with self._lock:
             bits_per_s = self._control.update(now)
-        if self._inbox.flushes and self.plan.passing:
-            self._inbox.flushes = 0
-            self._no_passing_until = now + _NO_PASSING_S
-        wishes = self._wishes
-        plan = follow(self.plan, self._about(), wishes, bits_per_s, self._jpegs)
-        goes_up = plan.bits_per_s > self.plan.bits_per_s
-        if plan == self.plan or (goes_up and now - self._planned < _UP_AFTER_S):
+            link_is_late = self._control.link_was_late(now)
+            self._meter.dropped(now, self._dropped)
+        old = self.plan
+        if not self._planning.follow(
+            now, self._reader.about, bits_per_s, flushed=flushed, link_is_late=link_is_late
+        ):
             return
-        self._planned = now
-        old, self.plan, self._encoder = self.plan, plan, None
+        plan, self._encoder = self.plan, None
         if plan.fps != old.fps:
             self._thin_out()
         if plan.passing != old.passing:
@@ -337,12 +372,6 @@ class VideoStream(Closing):
         fewer = self.plan.fps * SAME_RATE < about.fps
         self._reader.thin_out(self.plan.fps if fewer else self._wishes.fps)
 
-    def _about(self) -> Source:
-        about = self._reader.about
-        if time.monotonic() < self._no_passing_until:
-            return replace(about, codec=None)
-        return about
-
     def _reconnect(self, reason: str) -> None:
         began = time.monotonic()
         dropped = self.statistics().dropped
@@ -350,6 +379,7 @@ class VideoStream(Closing):
         with self._lock:
             self._control.lost()
             self._ledger.interrupted({unit.timestamp_us for unit in again or ()})
+        self._away = reason
         self._again = again or []
         if again is None:
             self._inbox.need_key()
@@ -363,6 +393,7 @@ class VideoStream(Closing):
         )
         if targets is not None:
             self._session.retarget(targets)
+            self._away = None
             away_s = time.monotonic() - began
             missed = self.statistics().dropped - dropped
             what = f"{len(again)} sent once more" if again else f"{missed} dropped"
@@ -380,10 +411,15 @@ class VideoStream(Closing):
             if arrived is None:
                 return
             latency_s = now - arrived.taken_at
-            self._meter.answered(now, latency_s)
+            self._meter.answered(now, latency_s, looked_at=answer.looked_at)
         self._results.put(
             StreamResult(
-                arrived.time_us, answer.detections, latency_s, arrived.scale, arrived.picture
+                arrived.time_us,
+                answer.detections,
+                latency_s,
+                arrived.scale,
+                arrived.picture,
+                answer.looked_at,
             )
         )
 

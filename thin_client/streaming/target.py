@@ -16,10 +16,12 @@ from thin_client.errors import ServerUnreachable
 from thin_client.failures import diagnose
 from thin_client.parameters import RequestParameters, WireParameters, wire_parameters
 from thin_client.pipeline import Pipeline, pipeline_from_config
+from thin_client.streaming.link import Link
 from thin_client.streaming.opening import streams_from_config
+from thin_client.streaming.probe import measure_link
 from thin_client.versions import Versions
 
-__all__ = ["Target", "beside", "make_target", "wait_until_ready"]
+__all__ = ["Target", "beside", "make_target", "measured", "wait_until_ready"]
 
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.1, 2.0
 
@@ -86,6 +88,18 @@ def beside(images: Target, video: Pipeline) -> Target:
     return make_target(
         images.channel, images.stub, images.connection, video, images.asked, streams=True
     )
+
+
+def measured(target: Target) -> Link:
+    """Return the link to a target's server, measured now.
+
+    Raises:
+        FramewireError: the server does not answer.
+    """
+    try:
+        return measure_link(target.channel, target.connection.metadata)
+    except grpc.RpcError as error:
+        raise diagnose(error, None, target.connection.url, 10.0) from error
 
 
 def wait_until_ready(

@@ -62,6 +62,11 @@ class Wishes:
     fewer_frames: bool = True
     reencode: bool = True
 
+    @property
+    def stateless(self) -> bool:
+        """Whether JPEGs were asked for, each a request of its own: nothing follows the stream."""
+        return self.codec is Codec.MJPEG
+
 
 def wishes_from(
     codec: str,

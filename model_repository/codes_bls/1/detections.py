@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
-from contract import DET_BOXES, DET_CLASSES, DET_SCORES, NUM_DETS, Tensor, resolve_shape
+from contract import (
+    DET_BOXES,
+    DET_CLASSES,
+    DET_SCORES,
+    NUM_DETS,
+    TRACK_IDS,
+    Tensor,
+    resolve_shape,
+)
 
 from nms import Thresholds, select_detections, to_source_pixels
 
@@ -52,3 +60,49 @@ def no_detections(count: int, max_det: int) -> dict[Tensor, NDArray[Any]]:
     return detection_tensors(
         nothing, np.zeros((count, 6), np.float32), Thresholds(1, 1, 1), max_det
     )
+
+
+class Rows(NamedTuple):
+    """What is in one frame of a stream, best first.
+
+    Attributes:
+        boxes_xyxy: float32 ``[n, 4]``, pixels of the upright picture.
+        scores: float32 ``[n]``.
+        classes: int32 ``[n]``.
+        track_ids: int64 ``[n]``, 0 where there is no track.
+    """
+
+    boxes_xyxy: NDArray[np.float32]
+    scores: NDArray[np.float32]
+    classes: NDArray[np.int32]
+    track_ids: NDArray[np.int64]
+
+
+def no_rows() -> Rows:
+    """Return those of a frame in which nothing is."""
+    return Rows(
+        np.empty((0, 4), np.float32),
+        np.empty(0, np.float32),
+        np.empty(0, np.int32),
+        np.empty(0, np.int64),
+    )
+
+
+def row_tensors(rows: Rows, max_det: int) -> dict[Tensor, NDArray[Any]]:
+    """Return the tensors of one frame: those of :func:`detection_tensors`, and ``track_ids``."""
+    count = len(rows.scores)
+    boxes = np.zeros((1, *resolve_shape(DET_BOXES, max_det=max_det)), np.float32)
+    scores = np.zeros((1, *resolve_shape(DET_SCORES, max_det=max_det)), np.float32)
+    classes = np.zeros((1, *resolve_shape(DET_CLASSES, max_det=max_det)), np.int32)
+    ids = np.zeros((1, *resolve_shape(TRACK_IDS, max_det=max_det)), np.int64)
+    for padded, values in ((boxes, rows.boxes_xyxy), (scores, rows.scores)):
+        padded[0, :count] = values
+    classes[0, :count] = rows.classes
+    ids[0, :count] = rows.track_ids
+    return {
+        NUM_DETS: np.array([[count]], np.int32),
+        DET_BOXES: boxes,
+        DET_SCORES: scores,
+        DET_CLASSES: classes,
+        TRACK_IDS: ids,
+    }

@@ -18,6 +18,8 @@ from dataclasses import asdict, dataclass
 __all__ = [
     "CANDIDATES",
     "DAMAGED",
+    "DETECT_FPS",
+    "DETECT_FPS_AUTO",
     "DET_BOXES",
     "DET_CLASSES",
     "DET_SCORES",
@@ -28,6 +30,8 @@ __all__ = [
     "IMAGE",
     "IMAGE_SIZE",
     "IMAGE_STATUS",
+    "LOOKED_AT",
+    "LOOK_OUTPUTS",
     "NUM_DETS",
     "OPTIONAL_PARAMETERS",
     "OPTIONAL_STATUSES",
@@ -38,12 +42,16 @@ __all__ = [
     "REQUEST_PARAMETERS",
     "ROTATIONS",
     "STATUS_SENTENCES",
+    "STREAM_FRAME",
     "STREAM_INPUTS",
     "STREAM_OPTIONS",
     "STREAM_OUTPUTS",
     "STREAM_PARAMETERS",
     "STREAM_STATUSES",
     "TICKET",
+    "TRACKING",
+    "TRACK_IDS",
+    "TRACK_PARAMETERS",
     "Codec",
     "DamagedImages",
     "ImageStatus",
@@ -92,6 +100,15 @@ FRAME_TIMESTAMP = Tensor("frame_timestamp", "INT64", (1,))
 STREAM_INPUTS = (PACKET,)
 STREAM_OUTPUTS = (*PIPELINE_OUTPUTS, FRAME_INDEX, FRAME_TIMESTAMP)
 
+# What streams have besides since the network need not look at every frame. LOOKED_AT: 1 where the
+# network saw this frame, 0 where the boxes are the tracker's or there are none. TRACK_IDS: from 1,
+# row by row with DET_BOXES, counted for each stream from its start; 0 where a box has no track.
+# Outside the fingerprint: clients of before do not ask for these outputs, and a pipeline of before
+# has none in its config.
+LOOKED_AT = Tensor("looked_at", "INT32", (1,))
+TRACK_IDS = Tensor("track_ids", "INT64", ("max_det",))
+LOOK_OUTPUTS = (LOOKED_AT, TRACK_IDS)
+
 # What passes between the steps. FRAME is BGR, NHWC. GEOMETRY is (source width, source height,
 # gain x, gain y, pad left, pad top): source pixels times gain plus pad are network pixels; an
 # image that could not be read has source size 0. CANDIDATES are (x1, y1, x2, y2, score, class),
@@ -101,6 +118,9 @@ GEOMETRY = Tensor("geometry", "FP32", (6,))
 CANDIDATES = Tensor("candidates", "FP32", ("candidates", 6))
 # Which process made a frame, and which of its frames it is: pid, file descriptor, serial, number.
 TICKET = Tensor("ticket", "INT64", (4,))
+# What the decode step says to the detect step of a packet, and its stream's settings of tracking.
+STREAM_FRAME = Tensor("stream_frame", "INT64", (8,))
+TRACKING = Tensor("tracking", "FP32", (4,))
 
 REQUEST_PARAMETERS = ("conf", "iou", "max_det", "classes", "class_agnostic")
 # What came after the fingerprints were fixed: the name of a DamagedImages. It is outside of them,
@@ -118,6 +138,15 @@ STREAM_PARAMETERS = ("codec", "timestamp")
 # before ignore them. One that obeys them names them in PipelineParameter.STREAM_OPTIONS.
 STREAM_OPTIONS = ("rotation", "mirror")
 ROTATIONS = (0, 90, 180, 270)
+# Of the packet that begins a stream of any codec, each as a number or its text; outside the
+# fingerprint and named in STREAM_OPTIONS of the config likewise, by pipelines that obey them.
+# `detect_fps`: how many frames a second the network looks at, more than 0, or "auto": the newest
+# frame whenever the network has room. Without it, every frame.
+DETECT_FPS = "detect_fps"
+DETECT_FPS_AUTO = "auto"
+# ByteTrack's: scores of the two stages of association (0 to 1), frames for which a lost track may
+# be found again (from 0), and looks that must have found a track before it is shown (from 1).
+TRACK_PARAMETERS = ("track_high", "track_low", "track_buffer", "min_hits")
 
 
 class Codec(str, enum.Enum):
@@ -152,6 +181,9 @@ class ImageStatus(enum.IntEnum):
     CORRUPT_PACKET = 9
     # With detections, where damaged images are accepted.
     DAMAGED = 10
+    # Only of packets of a stream that asked for fewer looks than frames, where nobody tracks: with
+    # an image_size, a frame_index and no detections.
+    NOT_LOOKED_AT = 11
 
 
 STREAM_STATUSES = (
@@ -160,8 +192,9 @@ STREAM_STATUSES = (
     ImageStatus.CORRUPT_PACKET,
 )
 # Outside of the fingerprints, see OPTIONAL_PARAMETERS.
-OPTIONAL_STATUSES = (ImageStatus.DAMAGED,)
-# With these there are an image_size and perhaps detections; with all others neither.
+OPTIONAL_STATUSES = (ImageStatus.DAMAGED, ImageStatus.NOT_LOOKED_AT)
+# With these there are an image_size and perhaps detections; with all others neither, but for
+# NOT_LOOKED_AT, which has an image_size.
 READ_STATUSES = (ImageStatus.OK, ImageStatus.DAMAGED)
 
 
@@ -179,6 +212,7 @@ STATUS_SENTENCES: dict[ImageStatus, str] = {
     ImageStatus.NO_FRAME_YET: "the decoder holds the frame back",
     ImageStatus.CORRUPT_PACKET: "the packet is corrupt",
     ImageStatus.DAMAGED: "the image is damaged, and what could be decoded of it was looked at",
+    ImageStatus.NOT_LOOKED_AT: "nobody looked at the frame",
 }
 
 
@@ -203,12 +237,14 @@ class PipelineParameter(str, enum.Enum):
     MAX_STREAM_PIXELS = "max_stream_pixels"  # of a frame
     MAX_PACKET_BYTES = "max_packet_bytes"
     STREAM_IDLE_S = "stream_idle_s"  # a stream without packets for longer is closed
-    STREAM_OPTIONS = "stream_options"  # "rotation,mirror": what it obeys; missing: nothing
+    # "rotation,mirror,detect_fps,...": which of STREAM_OPTIONS, DETECT_FPS and TRACK_PARAMETERS it
+    # obeys, those of tracking only where it tracks; missing: nothing.
+    STREAM_OPTIONS = "stream_options"
 
 
 @dataclass(frozen=True)
 class ModelNames:
-    """Triton's names of the models that make one pipeline: five, and two more where it has streams.
+    """Triton's names of the models of one pipeline: five, and three more where it has streams.
 
     Attributes:
         ensemble: takes images.
@@ -217,7 +253,8 @@ class ModelNames:
         network: a step.
         postprocess: a step.
         stream: takes packets of streams; only in pipelines built for them.
-        decode: its step; likewise.
+        decode: its first step; likewise.
+        detect: its second, which has the network look at frames, and tracks; likewise.
     """
 
     ensemble: str
@@ -227,6 +264,7 @@ class ModelNames:
     postprocess: str
     stream: str
     decode: str
+    detect: str
 
     @property
     def all(self) -> tuple[str, ...]:
@@ -234,9 +272,9 @@ class ModelNames:
         return (self.ensemble, self.bls, self.preprocess, self.network, self.postprocess)
 
     @property
-    def streaming(self) -> tuple[str, str]:
-        """Return the two names that pipelines with streams have besides, the public one first."""
-        return (self.stream, self.decode)
+    def streaming(self) -> tuple[str, str, str]:
+        """Return the three names that pipelines with streams have besides, the public one first."""
+        return (self.stream, self.decode, self.detect)
 
 
 def model_names(pipeline: str) -> ModelNames:
@@ -249,6 +287,7 @@ def model_names(pipeline: str) -> ModelNames:
         postprocess=f"{pipeline}_postprocess",
         stream=f"{pipeline}_stream",
         decode=f"{pipeline}_decode",
+        detect=f"{pipeline}_detect",
     )
 
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from freed_memory import return_memory
+from looks import EVERY_FRAME, Looks, LookSettings
 from orientation import UPRIGHT, Orientation
 from refusals import RefusedPacketError, StreamId
 from stream import Stream
@@ -16,7 +17,9 @@ from stream import Stream
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    import numpy as np
     from contract import Codec
+    from numpy.typing import NDArray
 
     from frames import FrameFormat
 
@@ -44,7 +47,8 @@ class StreamLimits:
 
 
 class _Entry:
-    def __init__(self) -> None:
+    def __init__(self, place: int) -> None:
+        self.place = place
         self.stream: Stream | None = None
         self.memory_bytes = 0
         self.busy = False
@@ -59,6 +63,8 @@ class OpenStreams:
         wanted: what frames are to be like.
         closed: called with how many streams were closed because they were silent.
         clock: seconds.
+        memory: of this process, with a place for each stream that may be open, see
+            :mod:`ticket_memory`; None where every frame is looked at.
     """
 
     def __init__(
@@ -67,7 +73,11 @@ class OpenStreams:
         wanted: FrameFormat,
         closed: Callable[[int], None],
         clock: Callable[[], float] = time.monotonic,
+        memory: NDArray[np.int64] | None = None,
     ) -> None:
+        self._memory = memory
+        self._places = list(range(limits.streams - 1, -1, -1))
+        self._opened = 0
         self._limits = limits
         self._wanted = wanted
         self._closed = closed
@@ -82,7 +92,20 @@ class OpenStreams:
         """Return how many are open."""
         return len(self._entries)
 
-    def open(self, name: StreamId, codec: Codec, orientation: Orientation = UPRIGHT) -> None:
+    @property
+    def some_chosen(self) -> bool:
+        """Whether a stream is open that has fewer looks than frames."""
+        with self._lock:
+            streams = [entry.stream for entry in self._entries.values()]
+        return any(stream is not None and stream.looks.chosen for stream in streams)
+
+    def open(
+        self,
+        name: StreamId,
+        codec: Codec,
+        orientation: Orientation = UPRIGHT,
+        looks: LookSettings = EVERY_FRAME,
+    ) -> None:
         """Open a stream; one of that name that is open begins anew.
 
         Raises:
@@ -96,10 +119,17 @@ class OpenStreams:
                     "sequence_end, or build the pipeline with a larger --max-streams",
                     elsewhere=True,
                 )
-            entry = self._entries[name] = _Entry()
+            entry = self._entries[name] = _Entry(self._places.pop())
             entry.last_packet = self._clock()
+            self._opened += 1
+            serial = self._opened
         entry.stream = Stream(
-            codec, self._wanted, lambda size: self._reserve(entry, size), orientation
+            codec,
+            self._wanted,
+            lambda size: self._reserve(entry, size),
+            orientation,
+            looks=Looks(looks, self._memory, entry.place),
+            serial=serial,
         )
 
     @contextmanager
@@ -127,6 +157,8 @@ class OpenStreams:
         """Close a stream; return whether it was open."""
         with self._lock:
             entry = self._entries.pop(name, None)
+            if entry is not None:
+                self._places.append(entry.place)
         if entry is not None and entry.stream is not None:
             entry.stream.close()
         return entry is not None

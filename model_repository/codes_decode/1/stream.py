@@ -1,4 +1,4 @@
-"""One open stream: a packet in, a letterboxed frame or the reason for none out."""
+"""One open stream: a packet in; a letterboxed frame, a frame nobody looks at, or neither out."""
 
 from __future__ import annotations
 
@@ -10,9 +10,11 @@ import numpy as np
 from contract import GEOMETRY, Codec, ImageStatus, resolve_shape
 
 from decode import upright_size
+from formats import format_of
 from frames import FrameFormat, load_frame
 from later import must_be_installed
-from letterbox import PAD_VALUE, draw_letterboxed
+from letterbox import draw_letterboxed
+from looks import Looks
 from orientation import UPRIGHT, Orientation
 from refusals import NO_TIMESTAMP, RefusedPacketError
 
@@ -33,6 +35,9 @@ if TYPE_CHECKING:
 must_be_installed("av")
 
 NO_FRAME = -1
+NO_SIZE = (0, 0)
+# What is handed on where the network is to see nothing.
+NO_PIXELS = np.empty((0, 0, 3), np.uint8)
 
 
 @dataclass(frozen=True)
@@ -40,10 +45,9 @@ class PacketAnswer:
     """What became of a packet.
 
     Attributes:
-        frame: uint8 ``[height, width, 3]``; nothing but padding where there is none.
-        status: ``OK``; of a JPEG also ``DAMAGED``; or why there is nothing in the frame but
-            padding.
-        geometry: float32 ``[6]``; zeros when there is no frame.
+        frame: uint8 ``[height, width, 3]``; without pixels where nobody looks at it.
+        status: ``OK``; of a JPEG also ``DAMAGED``; or why there is no frame.
+        geometry: float32 ``[6]``; zeros where nobody looks.
         size: width and height of the frame in pixels, zeros when there is none.
         index: frames of this stream before it, or -1.
         timestamp: of its packet, or -1.
@@ -58,6 +62,16 @@ class PacketAnswer:
     timestamp: int
     decode_s: float
 
+    @property
+    def look(self) -> bool:
+        """Whether the network is to look at the frame."""
+        return bool(self.frame.size)
+
+    @property
+    def has_frame(self) -> bool:
+        """Whether there is one."""
+        return self.index != NO_FRAME
+
 
 class Stream:
     """Decodes the packets of one stream, one at a time.
@@ -67,6 +81,8 @@ class Stream:
         wanted: what frames are to be like; its limits hold for the stream.
         reserve: sets memory aside for its decoder.
         orientation: how its frames have to be turned to be upright.
+        looks: decides which of them the network is to see; all of them by default.
+        serial: a number that no other stream of the process has had.
     """
 
     def __init__(
@@ -75,13 +91,16 @@ class Stream:
         wanted: FrameFormat,
         reserve: Reserve,
         orientation: Orientation = UPRIGHT,
+        *,
+        looks: Looks | None = None,
+        serial: int = 0,
     ) -> None:
         self.codec = codec
+        self.serial = serial
+        self.looks = looks or Looks()
         self._orientation = orientation
         self._wanted = wanted
         self._frames = 0
-        # Of the frames, once there was one.
-        self._shape = wanted.shape
         self._decoder: VideoDecoder | None = None
         if codec is not Codec.MJPEG:
             from video_decoder import VideoDecoder  # noqa: PLC0415 - see above
@@ -94,7 +113,7 @@ class Stream:
         timestamp: int,
         damaged: DamagedImages | None = None,
     ) -> PacketAnswer:
-        """Decode a packet and letterbox what comes out.
+        """Decode a packet, and letterbox what comes out if the network is to look at it.
 
         Args:
             packet: one access unit; empty to take out a frame that is held back.
@@ -110,6 +129,9 @@ class Stream:
         decoded = self._decoder.decode(packet, timestamp)
         if isinstance(decoded, ImageStatus):
             return self._nothing(decoded, time.perf_counter() - began)
+        if not self.looks.take(decoded.timestamp):
+            size = self._orientation.upright_size(decoded.frame.width, decoded.frame.height)
+            return self._unseen(size, decoded.timestamp, time.perf_counter() - began)
         bgr = self._orientation.upright(self._decoder.bgr_pixels(decoded.frame))
         decode_s = time.perf_counter() - began
         return self._drawn(bgr, decoded.timestamp, decode_s)
@@ -126,7 +148,7 @@ class Stream:
         decode_s: float,
     ) -> PacketAnswer:
         height, width = bgr.shape[:2]
-        frame = self._frame_for((width, height))
+        frame = np.empty(self._wanted.shape_for([(width, height)]), np.uint8)
         box = self._wanted.plan(width, height, frame.shape)
         draw_letterboxed(bgr, frame, box)
         return PacketAnswer(
@@ -139,12 +161,6 @@ class Stream:
             decode_s,
         )
 
-    def _frame_for(self, size: tuple[int, int] | None) -> NDArray[np.uint8]:
-        """Return memory for the frame of a picture of this width and height."""
-        if size is not None:
-            self._shape = self._wanted.shape_for([size])
-        return np.empty(self._shape, np.uint8)
-
     def _push_jpeg(
         self,
         packet: bytes,
@@ -153,9 +169,18 @@ class Stream:
     ) -> PacketAnswer:
         if not packet:
             return self._nothing(ImageStatus.WAITING_FOR_KEY_FRAME, 0.0)
+        began = time.perf_counter()
         is_rectangle = self._wanted.stride > 0
-        size = upright_size(packet, self._wanted.limits) if is_rectangle else None
-        frame = self._frame_for(size)
+        known = is_rectangle or self.looks.chosen
+        size = upright_size(packet, self._wanted.limits) if known else None
+        # Of a JPEG nobody looks at no pixel is decoded: none refers to it. One whose header cannot
+        # be read is refused as any other.
+        is_jpeg = size is not None and format_of(packet) == "JPEG"
+        if is_jpeg and self.looks.chosen and not self.looks.take(timestamp):
+            return self._unseen(size, timestamp, time.perf_counter() - began)  # type: ignore[arg-type]
+        if not self.looks.chosen:
+            self.looks.take(timestamp)
+        frame = np.empty(self._wanted.shape_for([size]), np.uint8)
         loaded = load_frame(packet, frame, self._wanted, damaged)
         if loaded.status is ImageStatus.TOO_MANY_PIXELS:
             raise RefusedPacketError(loaded.reason)
@@ -171,11 +196,16 @@ class Stream:
             loaded.decode_s,
         )
 
+    def _unseen(self, size: tuple[int, int], timestamp: int, decode_s: float) -> PacketAnswer:
+        index = self._next_index()
+        return PacketAnswer(
+            NO_PIXELS, ImageStatus.OK, _no_geometry(), size, index, timestamp, decode_s
+        )
+
     def _nothing(self, status: ImageStatus, decode_s: float) -> PacketAnswer:
-        frame = self._frame_for(None)
-        frame[:] = PAD_VALUE
-        geometry = np.zeros(resolve_shape(GEOMETRY), np.float32)
-        return PacketAnswer(frame, status, geometry, (0, 0), NO_FRAME, NO_TIMESTAMP, decode_s)
+        return PacketAnswer(
+            NO_PIXELS, status, _no_geometry(), NO_SIZE, NO_FRAME, NO_TIMESTAMP, decode_s
+        )
 
     def _next_index(self) -> int:
         self._frames += 1
@@ -188,3 +218,7 @@ class Stream:
                 f"the stream's frames are {sequence.width}x{sequence.height} where at most {limit} "
                 "pixels are allowed"
             )
+
+
+def _no_geometry() -> NDArray[np.float32]:
+    return np.zeros(resolve_shape(GEOMETRY), np.float32)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ticket_memory import open_memory
+from ticket_memory import RETURNED, open_memory
 
 if TYPE_CHECKING:
     import numpy as np
@@ -26,13 +26,21 @@ class ReturnedTickets:
         Args:
             tickets: int64 ``[n, 4]`` of one request: of one process, and in order.
         """
-        pid, file, serial, number = map(int, tickets[-1])
+        number = int(tickets[-1, -1])
+        memory = self.memory_of(tickets[-1])
+        # Two batches of the network may end in the other order.
+        if memory is not None and number > memory[RETURNED]:
+            memory[RETURNED] = number
+
+    def memory_of(self, ticket: NDArray[np.int64]) -> NDArray[np.int64] | None:
+        """Return the words of the process that a ticket, int64 ``[4]``, is of; None if it is gone.
+
+        See :mod:`ticket_memory`.
+        """
+        pid, file, serial, _ = map(int, ticket)
         process = (pid, file, serial)
         if process not in self._memories:
             if len(self._memories) >= KNOWN_PROCESSES:
                 del self._memories[next(iter(self._memories))]
             self._memories[process] = open_memory(*process)
-        returned = self._memories[process]
-        # Two batches of the network may end in the other order.
-        if returned is not None and number > returned[0]:
-            returned[0] = number
+        return self._memories[process]

@@ -1,4 +1,8 @@
-"""Memory in which the postprocess step tells processes that make frames which of them came."""
+"""Memory of a process that makes frames, in which the steps after the network write.
+
+The postprocess and detect steps tell which of its frames came, and the detect step which streams of
+the process may have the network look at a frame.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +16,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 NAME = "framewire-frames-"
+# Where what lies: the highest ticket that came back; looks that new streams may take; and from
+# there on, for each place, how many looks its stream may have taken in all.
+RETURNED, ROOM, ALLOWED = 0, 1, 2
+INT64_BYTES = 8
 
 
 @dataclass(frozen=True)
@@ -23,28 +31,37 @@ class TicketMemory:
     Attributes:
         file: its descriptor.
         serial: a random number that tells it from those of processes that had the same pid.
-        returned: int64 ``[1]``, the highest ticket that came back.
+        words: int64 ``[2 + places]``, see above.
     """
 
     file: int
     serial: int
-    returned: NDArray[np.int64]
+    words: NDArray[np.int64]
+
+    @property
+    def returned(self) -> NDArray[np.int64]:
+        """Return int64 ``[1]``, the highest ticket that came back."""
+        return self.words[RETURNED : RETURNED + 1]
 
 
-def make_memory() -> TicketMemory:
+def make_memory(places: int = 0) -> TicketMemory:
     """Make the memory of this process, for as long as it lives.
+
+    Args:
+        places: of streams.
 
     Raises:
         OSError: there is none to be had.
     """
     serial = secrets.randbits(62)
     file = os.memfd_create(f"{NAME}{serial}")
-    os.ftruncate(file, mmap.PAGESIZE)
-    return TicketMemory(file, serial, _mapped(file))
+    needed = (ALLOWED + places) * INT64_BYTES
+    os.ftruncate(file, -(-needed // mmap.PAGESIZE) * mmap.PAGESIZE)
+    return TicketMemory(file, serial, _mapped(file)[: ALLOWED + places])
 
 
 def open_memory(pid: int, file: int, serial: int) -> NDArray[np.int64] | None:
-    """Return ``returned`` of a process' memory; None where it is gone or may not be opened."""
+    """Return the words of a process' memory; None where it is gone or may not be opened."""
     path = Path(f"/proc/{pid}/fd/{file}")
     try:
         # Never any other file that has come to have this number.
@@ -60,4 +77,4 @@ def open_memory(pid: int, file: int, serial: int) -> NDArray[np.int64] | None:
 
 
 def _mapped(file: int) -> NDArray[np.int64]:
-    return np.frombuffer(mmap.mmap(file, mmap.PAGESIZE), np.int64, count=1)
+    return np.frombuffer(mmap.mmap(file, os.fstat(file).st_size), np.int64)

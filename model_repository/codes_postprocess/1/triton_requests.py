@@ -87,6 +87,14 @@ def response(arrays: Mapping[Tensor, NDArray[Any]]) -> Any:
     )
 
 
+def send_last(sender: Any, answer: Any) -> None:
+    """Send the only response to a request whose response sender was taken."""
+    try:
+        sender.send(answer, flags=pb_utils.TRITONSERVER_RESPONSE_COMPLETE_FINAL)
+    except Exception as error:  # noqa: BLE001 - the others have to be answered all the same
+        pb_utils.Logger.log_error("".join(traceback.format_exception(error)))
+
+
 def refusal(sentence: str) -> Any:
     """Return a response that blames the request; gRPC clients see INVALID_ARGUMENT."""
     return _error_response(sentence, pb_utils.TritonError.INVALID_ARG)

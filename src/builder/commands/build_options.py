@@ -10,6 +10,7 @@ from pathlib import Path
 
 from builder.detectors.heads import Head, known_layouts
 from builder.detectors.source_model import TRUST_OPTION
+from builder.errors import SettingsError
 from builder.pipelines.runtime_choice import choose_runtime
 from builder.settings import (
     PREDICT_DEFAULTS,
@@ -20,6 +21,7 @@ from builder.settings import (
     Precision,
     Runtime,
     Shape,
+    Track,
 )
 from thin_client.contract import DamagedImages
 
@@ -108,6 +110,21 @@ def add_pipeline_options(parser: argparse.ArgumentParser) -> None:
         metavar="SECONDS",
         help="with --stream: a stream without packets for longer is closed (%(default)g)",
     )
+    parser.add_argument(
+        "--track",
+        action=argparse.BooleanOptionalAction,
+        default=None,
+        help="with --stream: track every stream, or none (those that ask for it)",
+    )
+    parser.add_argument(
+        "--stream-share",
+        dest="stream_share",
+        type=float,
+        default=BuildSettings.stream_share,
+        metavar="SHARE",
+        help="with --stream: of the network's time that streams have while pictures wait too, "
+        "0.05 to 0.95 (%(default)g)",
+    )
     for option, name, text in (
         ("--class-agnostic", "class_agnostic", "boxes of different classes suppress too"),
         ("--multi-label", "multi_label", "a box may be several detections of different classes"),
@@ -166,6 +183,9 @@ def settings_of(arguments: argparse.Namespace) -> list[BuildSettings]:
     """
     named = {field.name for field in fields(BuildSettings)} - {"precision", "runtime"}
     given = {name: getattr(arguments, name) for name in named}
+    given["track"] = {None: Track.ASKED, True: Track.ALL, False: Track.OFF}[arguments.track]
+    if arguments.track and not arguments.stream:
+        raise SettingsError("--track is for streams of video: add --stream, or leave it out")
     runtime = choose_runtime() if arguments.runtime == AUTO else Runtime(arguments.runtime)
     if arguments.precision != BOTH:
         return [BuildSettings(**given, precision=Precision(arguments.precision), runtime=runtime)]

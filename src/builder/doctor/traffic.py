@@ -214,7 +214,7 @@ def _between_steps(names: ModelNames, look: Statistics) -> int:
             frames += images
         elif model == names.network:
             frames -= failed
-        elif model == names.postprocess:
+        elif model in {names.postprocess, names.detect}:
             frames -= images + failed
     return frames
 

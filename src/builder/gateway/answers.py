@@ -7,6 +7,7 @@ from http import HTTPStatus
 from typing import Any
 
 from builder.gateway.frames import FrameId
+from thin_client.contract import ImageStatus
 from thin_client.detections import Detections
 from thin_client.errors import (
     AccessDenied,
@@ -21,7 +22,7 @@ from thin_client.errors import (
     ServerOverloaded,
     ServerUnreachable,
 )
-from thin_client.streaming.packets import Answer
+from thin_client.streaming.packets import Answer, has_frame
 
 # A word for programs, the status of HTTP, and a sentence for a stranger: what the client's own
 # errors say of addresses and credentials behind the gateway is for its log alone. None: the error's
@@ -111,7 +112,10 @@ def blames_upstream(error: FramewireError) -> bool:
 
 
 def detected(detections: Detections) -> dict[str, Any]:
-    """Return the answer to an image."""
+    """Return the answer to an image, or to a frame of video."""
+    if detections.status is ImageStatus.NOT_LOOKED_AT:
+        # No error, and nothing that could be taken for a frame in which there is nothing.
+        return {"status": detections.status.name.lower()}
     if detections.error is not None:
         return {"status": detections.status.name.lower(), "error": detections.error}
     found = detections.to_dict()
@@ -123,6 +127,8 @@ def detected(detections: Detections) -> dict[str, Any]:
 def of_packet(answer: Answer) -> dict[str, Any]:
     """Return the answer to a packet of video; which frame it is about stands in it."""
     found = detected(answer.detections)
+    if has_frame(answer):
+        found["looked_at"] = answer.looked_at
     if answer.frame_index >= 0:
         found["frame_index"] = answer.frame_index
     if answer.timestamp_us >= 0:

@@ -101,7 +101,7 @@ class _Endpoints:
         if stream is None:
             await self._keep(websocket, client, gateway.answer_image)
         else:
-            async with gateway.packets(*stream) as answer:
+            async with gateway.packets(stream) as answer:
                 await self._keep(websocket, client, answer)
 
     async def _keep(self, websocket: WebSocket, client: Client, answer: Answering) -> None:
@@ -161,7 +161,7 @@ class _Endpoints:
             return self._turned_away(*refused)
         try:
             pipeline = await gateway.upstream.pipeline_now()
-            with_video = await _takes_video(gateway, pipeline)
+            video = await _video(gateway, pipeline)
         except FramewireError as error:
             gateway.upstream.observe(error)
             return _error(answers.meaning(error)[1], answers.failed(error))
@@ -177,7 +177,9 @@ class _Endpoints:
             "in_flight": limits.in_flight,
             "max_message_bytes": limits.message_bytes,
             "max_frames_per_second": limits.frames_per_s,
-            "codecs": CODECS if with_video else (),
+            "codecs": CODECS if video is not None else (),
+            "detect_fps": video is not None and video.looks,
+            "tracks": video is not None and video.tracks,
         }
         return JSONResponse(described)
 
@@ -219,9 +221,10 @@ def _error(status: HTTPStatus, answer: dict[str, Any]) -> Response:
     return JSONResponse(answer, status, headers)
 
 
-async def _takes_video(gateway: Gateway, pipeline: Pipeline) -> bool:
+async def _video(gateway: Gateway, pipeline: Pipeline) -> Pipeline | None:
     try:
-        return await gateway.upstream.video.find(pipeline) is not None
+        versions = await gateway.upstream.video.find(pipeline)
     except ContractMismatch:
         # Pictures are taken all the same; whoever sends video is told why not.
-        return False
+        return None
+    return None if versions is None else versions.latest

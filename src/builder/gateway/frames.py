@@ -13,20 +13,26 @@ from dataclasses import dataclass, field
 from typing import Any, NoReturn
 
 from thin_client.contract import (
+    DETECT_FPS,
+    DETECT_FPS_AUTO,
     OPTIONAL_PARAMETERS,
     REQUEST_PARAMETERS,
     ROTATIONS,
+    TRACK_PARAMETERS,
     Codec,
     DamagedImages,
 )
 from thin_client.errors import InvalidRequestParameter
 from thin_client.parameters import RequestParameters
+from thin_client.streaming.looks import ALL_FRAMES, EVERY_FRAME, Looks, looks_from
 from thin_client.streaming.orientation import UPRIGHT, Orientation
 
 MAX_HEADER_BYTES = 4096
 MAX_ID_CHARACTERS = 64
 MAX_WHOLE = 2**31 - 1
 TIMESTAMP = "timestamp"
+# RFC 6455, 5.5: a control frame has 125 bytes, two of them the code.
+MAX_REASON_BYTES = 123
 CODECS = tuple(codec.value for codec in Codec)
 
 # Close codes of RFC 6455, 7.4.1, and of the registry it begins (1012, 1013).
@@ -139,7 +145,22 @@ def parameters_from_query(query: Mapping[str, str]) -> RequestParameters:
     return parameters_from_json({name: _from_text(name, text) for name, text in query.items()})
 
 
-def stream_from_query(query: Mapping[str, str]) -> tuple[Codec, Orientation] | None:
+@dataclass(frozen=True)
+class StreamQuery:
+    """What a connection says of its packets.
+
+    Attributes:
+        codec: of all of them.
+        orientation: how frames have to be turned to be upright.
+        looks: how often the network looks at them, and how they are tracked.
+    """
+
+    codec: Codec
+    orientation: Orientation = UPRIGHT
+    looks: Looks = EVERY_FRAME
+
+
+def stream_from_query(query: Mapping[str, str]) -> StreamQuery | None:
     """Return what a connection's packets are, ``codec=h264&rotation=90&mirror=true``; None: images.
 
     Raises:
@@ -161,7 +182,32 @@ def stream_from_query(query: Mapping[str, str]) -> tuple[Codec, Orientation] | N
         raise ProtocolMisuse(
             CLOSE_UNSUPPORTED_DATA, "rotation and mirror are of h264 and h265; images have EXIF"
         )
-    return None if codec is None else (Codec(codec), orientation)
+    looks = _looks_from_query(query)
+    if codec is None and looks != EVERY_FRAME:
+        raise ProtocolMisuse(
+            CLOSE_UNSUPPORTED_DATA, "looks and tracks are those of a stream: name its codec"
+        )
+    return None if codec is None else StreamQuery(Codec(codec), orientation, looks)
+
+
+def _looks_from_query(query: Mapping[str, str]) -> Looks:
+    detect_fps: float | str = query.get(DETECT_FPS, ALL_FRAMES)
+    options = {name: query[name] for name in TRACK_PARAMETERS if name in query}
+    try:
+        if detect_fps not in (DETECT_FPS_AUTO, ALL_FRAMES):
+            detect_fps = float(detect_fps)
+        return looks_from(detect_fps, **{name: float(text) for name, text in options.items()})
+    except ValueError as error:
+        # One of numbers says nothing to a stranger.
+        said = (
+            str(error)
+            if isinstance(error, InvalidRequestParameter)
+            else (
+                f"{DETECT_FPS} is a number, {DETECT_FPS_AUTO} or {ALL_FRAMES}, and"
+                f" {', '.join(TRACK_PARAMETERS)} are numbers"
+            )
+        )
+        raise ProtocolMisuse(CLOSE_UNSUPPORTED_DATA, said[:MAX_REASON_BYTES]) from error
 
 
 def _header(line: bytes) -> dict[str, Any]:

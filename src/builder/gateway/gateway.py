@@ -11,15 +11,13 @@ from typing import Any
 
 from builder.gateway import answers
 from builder.gateway.clients import Clients
-from builder.gateway.frames import Frame
+from builder.gateway.frames import Frame, StreamQuery
 from builder.gateway.metrics import Metrics
 from builder.gateway.session import Answering, Session
 from builder.gateway.settings import GatewaySettings
 from builder.gateway.streams import PacketStream
 from builder.gateway.upstream import Upstream
-from thin_client.contract import Codec
 from thin_client.errors import FramewireError
-from thin_client.streaming.orientation import Orientation
 
 POST = "post"
 
@@ -76,9 +74,9 @@ class Gateway:
         return (await self._answered(frame, self._image))[1]
 
     @asynccontextmanager
-    async def packets(self, codec: Codec, orientation: Orientation) -> AsyncIterator[Answering]:
+    async def packets(self, asked: StreamQuery) -> AsyncIterator[Answering]:
         """Give what answers the packets of one stream; ends the stream afterwards."""
-        stream = PacketStream(self.upstream.video, codec, orientation)
+        stream = PacketStream(self.upstream.video, asked.codec, asked.orientation, asked.looks)
 
         async def packet(frame: Frame) -> dict[str, Any]:
             return answers.of_packet(await stream.detect(frame, await self.upstream.pipeline()))

@@ -22,6 +22,7 @@ class Metrics:
         in_flight: frames under way.
         received_bytes: of frames and bodies.
         sent_bytes: of answers over WebSockets.
+        looked_at: frames of video that the network saw.
         frames: answers, by endpoint and status.
         refused: requests that were turned away, by reason.
         closed: WebSockets that ended, by close code.
@@ -32,6 +33,7 @@ class Metrics:
     in_flight: int = 0
     received_bytes: int = 0
     sent_bytes: int = 0
+    looked_at: int = 0
     frames: Counter[tuple[str, str]] = field(default_factory=Counter)
     refused: Counter[str] = field(default_factory=Counter)
     closed: Counter[int] = field(default_factory=Counter)
@@ -61,6 +63,9 @@ class Metrics:
         )
         yield from _single(
             "sent_bytes_total", "counter", "of answers over WebSockets", self.sent_bytes
+        )
+        yield from _single(
+            "looked_at_total", "counter", "frames of video that the network saw", self.looked_at
         )
         yield from _head("frames_total", "counter", "answers by endpoint and status")
         for (endpoint, status), count in sorted(self.frames.items()):

@@ -151,4 +151,5 @@ class Session:
             await self._websocket.send_text(text)
             self._metrics.answered(ENDPOINT, answer["status"], took_s)
             self._metrics.sent_bytes += len(text)
+            self._metrics.looked_at += answer.get("looked_at", False)
             self._places.release()

@@ -27,6 +27,7 @@ from thin_client.errors import (
     DeadlineExceeded,
     FramewireError,
     InvalidRequestParameter,
+    PipelineNotFound,
     PipelineNotReady,
     RequestRefused,
     ServerOverloaded,
@@ -35,6 +36,7 @@ from thin_client.errors import (
 from thin_client.failures import clean_sentence, diagnose
 from thin_client.parameters import wire_parameters
 from thin_client.pipeline import Pipeline
+from thin_client.streaming.looks import EVERY_FRAME, Looks
 from thin_client.streaming.opening import find_streams
 from thin_client.streaming.orientation import UPRIGHT, Orientation
 from thin_client.streaming.packets import Answer, packet_request, read_answer
@@ -147,11 +149,17 @@ class PacketStream:
         channel: where packets go.
         codec: of all of them.
         orientation: how frames have to be turned to be upright.
+        looks: how often the network looks at them, and how they are tracked.
     """
 
     def __init__(
-        self, channel: VideoChannel, codec: Codec, orientation: Orientation = UPRIGHT
+        self,
+        channel: VideoChannel,
+        codec: Codec,
+        orientation: Orientation = UPRIGHT,
+        looks: Looks = EVERY_FRAME,
     ) -> None:
+        self._looks = looks
         self._channel = channel
         self._codec = codec
         self._orientation = orientation
@@ -178,6 +186,10 @@ class PacketStream:
                     "this pipeline turns no frames, as it was built before it could: send frames"
                     " that are upright"
                 )
+            try:
+                self._looks.refuse_without(versions.latest, pipeline)
+            except PipelineNotFound as error:
+                raise RequestRefused(str(error)) from error
             if self._call is None or self._call.over:
                 self._call = _Call(self._channel, versions.latest)
             call = self._call
@@ -199,6 +211,8 @@ class PacketStream:
                 timestamp_us=-1 if frame.timestamp_us is None else frame.timestamp_us,
                 start=start,
                 orientation=self._orientation,
+                begin=self._looks.wire(call.target),
+                look_outputs=call.target.look_outputs,
             )
             call.began = True
             answered = await call.send(request)

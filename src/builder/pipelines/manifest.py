@@ -12,7 +12,7 @@ from pathlib import Path
 
 from builder.errors import InvalidPipelineError, RepositoryError
 from builder.pipelines.config_files import CONFIG_FILE, named_versions, read_config, version_folders
-from builder.settings import PIPELINE_NAME, Decoder, Nms, Precision, Runtime, Shape
+from builder.settings import PIPELINE_NAME, Decoder, Nms, Precision, Runtime, Shape, Track
 from builder.trial.load_wait import LEAST_WAIT_S
 from thin_client.contract import DamagedImages
 
@@ -53,6 +53,7 @@ class Manifest:
         load_wait_s: seconds that whoever starts it waits for it to load: ten times what loading and
             a batch took when it was built, and at least 120.
         shape: of the frames.
+        track: which streams have a tracker.
     """
 
     name: str
@@ -83,6 +84,7 @@ class Manifest:
     fixed_batch: int | None = None
     load_wait_s: int = LEAST_WAIT_S
     shape: Shape = Shape.SQUARE
+    track: Track = Track.OFF
 
 
 def write_manifest(version_folder: Path, manifest: Manifest) -> None:
@@ -117,6 +119,7 @@ def read_manifest(repository: Path, name: str, version: int | None = None) -> Ma
                 "decoder": Decoder(known["decoder"]),
                 "damaged": DamagedImages(known["damaged"]),
                 "shape": Shape(known["shape"]),
+                "track": Track(known["track"]),
             }
         )
         # Paths are made of both.

@@ -91,12 +91,17 @@ def version_settings(spec: PipelineSpec) -> dict[str, dict[str, str]]:
     """Return what each served model that needs to know anything reads from its version's folder."""
     names, framing = spec.names, framing_of(spec.detector, spec.shape)
     settings = {
-        names.preprocess: {**frame_settings(spec), **network_settings(spec)},
-        names.postprocess: _postprocess_settings(spec),
+        names.preprocess: {
+            **frame_settings(spec),
+            **network_settings(spec),
+            **_share_settings(spec),
+        },
+        names.postprocess: postprocess_settings(spec),
         names.bls: {
             **frame_settings(spec),
-            **_postprocess_settings(spec),
+            **postprocess_settings(spec),
             **network_settings(spec),
+            **_share_settings(spec),
         },
     }
     if spec.settings.runtime is Runtime.PYTHON:
@@ -140,7 +145,8 @@ def _threshold_settings(spec: PipelineSpec) -> dict[str, str]:
     }
 
 
-def _postprocess_settings(spec: PipelineSpec) -> dict[str, str]:
+def postprocess_settings(spec: PipelineSpec) -> dict[str, str]:
+    """Return what a model that makes detections of candidates must know."""
     return {**_threshold_settings(spec), "nms": spec.nms_in}
 
 
@@ -168,6 +174,10 @@ def network_settings(spec: PipelineSpec) -> dict[str, str]:
         "network_runtime": spec.settings.runtime.value,
         "network_wait_s": str(spec.load_wait_s),
     }
+
+
+def _share_settings(spec: PipelineSpec) -> dict[str, str]:
+    return {"stream_share": f"{spec.settings.stream_share:g}"} if spec.settings.stream else {}
 
 
 def _public_config(spec: PipelineSpec, name: str) -> pb.ModelConfig:

@@ -12,6 +12,7 @@ from builder.detectors.onnx_file import sha256_of
 from builder.network_graph import candidate_rows
 from builder.pipelines.manifest import Manifest
 from builder.pipelines.pipeline_spec import PipelineSpec
+from builder.settings import Track
 
 
 def manifest_of(spec: PipelineSpec, source: Path) -> Manifest:
@@ -45,4 +46,5 @@ def manifest_of(spec: PipelineSpec, source: Path) -> Manifest:
         fixed_batch=detector.fixed_batch,
         load_wait_s=spec.load_wait_s,
         shape=spec.shape,
+        track=settings.track if settings.stream else Track.OFF,
     )

@@ -13,7 +13,13 @@ from builder.pipelines.model_configs import (
     version_settings,
 )
 from builder.pipelines.pipeline_spec import PipelineSpec
-from builder.pipelines.stream_configs import decode_config, decode_settings, stream_config
+from builder.pipelines.stream_configs import (
+    decode_config,
+    decode_settings,
+    detect_config,
+    detect_settings,
+    stream_config,
+)
 
 
 def pipeline_configs(spec: PipelineSpec) -> dict[str, pb.ModelConfig]:
@@ -26,7 +32,7 @@ def pipeline_configs(spec: PipelineSpec) -> dict[str, pb.ModelConfig]:
         postprocess_config(spec),
     ]
     if spec.settings.stream:
-        configs += [stream_config(spec), decode_config(spec)]
+        configs += [stream_config(spec), decode_config(spec), detect_config(spec)]
     return {config.name: config for config in configs}
 
 
@@ -35,4 +41,5 @@ def pipeline_settings(spec: PipelineSpec) -> dict[str, dict[str, str]]:
     settings = version_settings(spec)
     if spec.settings.stream:
         settings[spec.names.decode] = decode_settings(spec)
+        settings[spec.names.detect] = detect_settings(spec)
     return settings

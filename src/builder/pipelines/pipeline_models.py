@@ -1,4 +1,4 @@
-"""Which models a pipeline has: five, and two more where it takes streams of video packets.
+"""Which models a pipeline has: five, and three more where it takes streams of video packets.
 
 Whether it takes streams is decided for a pipeline and not for each of its versions: Triton would go
 on with the models of a version that has none of its own to replace them.
@@ -34,7 +34,7 @@ def step_models(name: str, *, streams: bool) -> tuple[str, ...]:
     """Return the models that ensembles call; their configs may name two versions."""
     names = model_names(name)
     steps = (names.preprocess, names.network, names.postprocess)
-    return (*steps, names.decode) if streams else steps
+    return (*steps, names.decode, names.detect) if streams else steps
 
 
 def has_streams(repository: Path, name: str) -> bool:

@@ -72,7 +72,12 @@ POSTPROCESS_FILES = (
     "postprocess/nms.py",
     "postprocess/request_thresholds.py",
 )
-PIPELINE_FILES = ("shared/network_calls.py", *PREPROCESS_FILES, *POSTPROCESS_FILES)
+PIPELINE_FILES = (
+    "shared/network_calls.py",
+    "shared/network_share.py",
+    *PREPROCESS_FILES,
+    *POSTPROCESS_FILES,
+)
 NETWORK_FILES = (
     "shared/cores.py",
     "shared/freed_memory.py",
@@ -84,11 +89,27 @@ NETWORK_FILES = (
 HAND_OVER_FILES = (
     "shared/ticket_memory.py",
     "shared/network_calls.py",
+    "shared/network_share.py",
     "preprocess/frame_tickets.py",
 )
 RETURN_FILES = ("shared/ticket_memory.py", "postprocess/returned_tickets.py")
+DETECT_FILES = (
+    *POSTPROCESS_FILES,
+    *RETURN_FILES,
+    "shared/network_calls.py",
+    "shared/network_share.py",
+    "shared/stream_frames.py",
+    "detect/assignment.py",
+    "detect/byte_track.py",
+    "detect/detect_counts.py",
+    "detect/frame_steps.py",
+    "detect/kalman.py",
+    "detect/look_scheduler.py",
+    "detect/stream_answers.py",
+)
 STREAM_FILES = (
     *HAND_OVER_FILES,
+    "shared/stream_frames.py",
     *DECODE_FILES,
     "shared/freed_memory.py",
     "stream/bits.py",
@@ -104,10 +125,12 @@ STREAM_FILES = (
     "stream/h265_pictures.py",
     "stream/h265_sets.py",
     "stream/known_sets.py",
+    "stream/looks.py",
     "stream/nal_units.py",
     "stream/open_streams.py",
     "stream/orientation.py",
     "stream/packet_counts.py",
+    "stream/packet_tensors.py",
     "stream/packets.py",
     "stream/parameter_sets.py",
     "stream/picture_decoder.py",
@@ -233,6 +256,7 @@ def write_pipeline(folder: Path, spec: PipelineSpec, network: onnx.ModelProto) -
     _copy_served(folder / names.bls / version, "pipeline/model.py", *PIPELINE_FILES)
     if spec.settings.stream:
         _copy_served(folder / names.decode / version, "stream/model.py", *STREAM_FILES)
+        _copy_served(folder / names.detect / version, "detect/model.py", *DETECT_FILES)
     onnx.save(network, folder / names.network / version / NETWORK_FILE)
 
 

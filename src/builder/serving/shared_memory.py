@@ -18,6 +18,8 @@ from builder.pipelines.manifest import Manifest, active_version, pipelines, read
 from builder.pipelines.pipeline_models import has_streams, models_in, wanted_models
 from builder.pipelines.step_tensors import (
     DECODE_OUTPUTS,
+    DETECT_INPUTS,
+    DETECT_OUTPUTS,
     DETECTIONS,
     POSTPROCESS_INPUTS,
     PREPROCESS_OUTPUTS,
@@ -116,6 +118,8 @@ def _pipeline_bytes(
     }
     if has_streams(repository, name):
         tensors[names.decode] = (*STREAM_INPUTS, *DECODE_OUTPUTS)
+        # The frames come once more in the call of the network.
+        tensors[names.detect] = (*DETECT_INPUTS, *DETECT_OUTPUTS, FRAME, CANDIDATES)
     needed = dict.fromkeys(models_in(repository, name), 0)
     for model, passed in tensors.items():
         config = read_config(repository / model)

@@ -15,9 +15,14 @@ import grpc
 import numpy as np
 from tritonclient.grpc import service_pb2, service_pb2_grpc
 
-from tests.thin_client.conftest import FakeTriton, _response, pipeline_config
+from tests.thin_client.conftest import MAX_DET, FakeTriton, _response, pipeline_config
 from thin_client.contract import (
+    DETECT_FPS,
+    LOOK_OUTPUTS,
+    LOOKED_AT,
     STREAM_OPTIONS,
+    TRACK_IDS,
+    TRACK_PARAMETERS,
     Codec,
     ImageStatus,
     PipelineParameter,
@@ -27,6 +32,9 @@ from thin_client.contract import (
 from thin_client.streaming.units import is_key
 
 STREAM = model_names("codes").stream
+# What a pipeline obeys that spares looks, and one that tracks besides.
+SPARING = ",".join((*STREAM_OPTIONS, DETECT_FPS))
+TRACKING = ",".join((SPARING, *TRACK_PARAMETERS))
 
 
 @dataclass
@@ -45,6 +53,8 @@ class Packet:
     arrived: float
     classes: str = ""
     status: int = 0
+    parameters: dict[str, str] = field(default_factory=dict)
+    outputs: tuple[str, ...] = ()
 
 
 @dataclass
@@ -59,6 +69,12 @@ class Settings:
     refuse: Callable[[Packet], str | None] = field(default=lambda _: None)
     # After the answer to such a packet the call is over, without an error.
     hang_up: Callable[[Packet], bool] = field(default=lambda _: False)
+    # Of a pipeline that spares looks: whether the network sees the frame of such a packet.
+    looks: Callable[[Packet], bool] = field(default=lambda _: True)
+    tracks: bool = True  # whether the others have the tracker's boxes
+    # The box in the frame of a timestamp; None: as that of FakeTriton.
+    box: Callable[[int], tuple[float, float, float, float]] | None = None
+    size: tuple[int, int] = (107, 207)  # of the frames, where there is such a box
 
 
 class FakeStreams(FakeTriton):
@@ -68,6 +84,7 @@ class FakeStreams(FakeTriton):
         super().__init__()
         self.settings = Settings()
         self.packets: list[Packet] = []
+        self.peers: list[str] = []  # of the calls of ModelStreamInfer
         self.probe_bytes = 0
         self.ready = True
         if streams:
@@ -78,6 +95,9 @@ class FakeStreams(FakeTriton):
                     PipelineParameter.STREAM_OPTIONS.value: options,
                 },
             )
+            if options is not None and DETECT_FPS in options:
+                for tensor in LOOK_OUTPUTS:
+                    self.configs[STREAM].output.add(name=tensor.name)
 
     def ServerLive(self, request: Any, context: grpc.ServicerContext) -> Any:  # noqa: N802
         self._enter("ServerLive", context)
@@ -92,6 +112,7 @@ class FakeStreams(FakeTriton):
         self, requests: Iterator[Any], context: grpc.ServicerContext
     ) -> Iterator[Any]:
         self._enter("ModelStreamInfer", context)
+        self.peers.append(context.peer())
         open_streams: dict[str, tuple[bool, list[int]]] = {}
         decoded: dict[str, int] = {}  # packets of each stream
         for request in requests:
@@ -127,8 +148,15 @@ class FakeStreams(FakeTriton):
                 else:
                     timestamp = held.pop(0)
                 open_streams[packet.stream] = (decoding, held)
+            looked_at = self.settings.looks(packet)
+            if status is ImageStatus.OK and not looked_at and not self.settings.tracks:
+                status = ImageStatus.NOT_LOOKED_AT
             packet.status = status
             answer = stream_answer(status, timestamp)
+            if self.settings.box is not None and status is ImageStatus.OK:
+                replace_box(answer, self.settings.box(timestamp), self.settings.size)
+            if packet.model == STREAM:
+                add_looks(answer, packet.outputs, looked_at=looked_at)
             answer.model_version = self.version
             yield service_pb2.ModelStreamInferResponse(infer_response=answer)
             if self.settings.hang_up(packet):
@@ -149,6 +177,10 @@ def as_packet(request: Any) -> Packet:
         mirror=parameters["mirror"].bool_param,
         arrived=time.monotonic(),
         classes=parameters["classes"].string_param,
+        parameters={
+            name: value.string_param or str(value.int64_param) for name, value in parameters.items()
+        },
+        outputs=tuple(output.name for output in request.outputs),
     )
 
 
@@ -162,6 +194,30 @@ def stream_answer(status: int, timestamp_us: int) -> Any:
         response.outputs.add(name=name, datatype="INT64", shape=[1, 1])
         response.raw_output_contents.append(np.int64(number).tobytes())
     return response
+
+
+def replace_box(
+    response: Any, box: tuple[float, float, float, float], size: tuple[int, int]
+) -> None:
+    for index, output in enumerate(response.outputs):
+        if output.name == "det_boxes":
+            boxes = np.zeros((MAX_DET, 4), np.float32)
+            boxes[0] = box
+            response.raw_output_contents[index] = boxes.tobytes()
+        elif output.name == "image_size":
+            response.raw_output_contents[index] = np.array(size, np.int32).tobytes()
+
+
+def add_looks(response: Any, outputs: tuple[str, ...], *, looked_at: bool) -> None:
+    """Add those of the outputs of looks and tracks that were asked for; the dog is number 42."""
+    if LOOKED_AT.name in outputs:
+        response.outputs.add(name=LOOKED_AT.name, datatype="INT32", shape=[1, 1])
+        response.raw_output_contents.append(np.int32(looked_at).tobytes())
+    if TRACK_IDS.name in outputs:
+        response.outputs.add(name=TRACK_IDS.name, datatype="INT64", shape=[1, MAX_DET])
+        ids = np.zeros(MAX_DET, np.int64)
+        ids[0] = 42
+        response.raw_output_contents.append(ids.tobytes())
 
 
 @contextmanager

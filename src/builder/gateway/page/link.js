@@ -27,9 +27,11 @@ export async function describePipeline(token) {
 
 export class Link {
   // on: {state(text), trouble(sentence or null), answer(answer), open()}
-  constructor(token, codec, on) {
+  // options: of a stream, what else the address says of it.
+  constructor(token, codec, on, options = {}) {
     this.token = token;
     this.codec = codec;
+    this.options = options;
     this.on = on;
     this.waiting = new Map(); // when each unanswered frame was captured, by id
     this.sentBytes = 0;
@@ -68,7 +70,10 @@ export class Link {
     const address = new URL("frames", location.href);
     address.protocol = location.protocol === "https:" ? "wss:" : "ws:";
     address.hash = "";
-    if (this.codec !== "jpeg") address.searchParams.set("codec", this.codec);
+    if (this.codec !== "jpeg") {
+      address.searchParams.set("codec", this.codec);
+      for (const [name, value] of Object.entries(this.options)) address.searchParams.set(name, value);
+    }
     const protocols = [SUBPROTOCOL];
     // A page can send a token in no other header.
     if (this.token) protocols.push(`${SUBPROTOCOL}.token.${this.token}`);

@@ -7,8 +7,10 @@ import { Meters } from "./meters.js";
 import { colourOf, Overlay } from "./overlay.js";
 import { eachFrame, playCamera, playFile, showPicture } from "./sources.js";
 import { keepToken, knownToken } from "./token.js";
+import { Trails } from "./trails.js";
 
-// One on its way while the other is worked on; more would only make boxes older.
+// One on its way while the other is worked on; more would only make boxes older. Where the network
+// looks at some frames only, those behind one that it looks at are answered as soon as it is.
 const IN_FLIGHT = 2;
 const RETRY_MS = 2000;
 // Of a message, for what stands before the frame.
@@ -17,10 +19,12 @@ const HEADER_ROOM = 200;
 const byId = (id) => document.getElementById(id);
 const [stage, video, picture, trouble, conf] =
   ["stage", "video", "picture", "trouble", "conf"].map(byId);
-const overlay = new Overlay(byId("boxes"));
+const trails = new Trails();
+const overlay = new Overlay(byId("boxes"), trails);
 const meters = new Meters({
   rate: byId("rate"), latency: byId("latency"), latencyP95: byId("latency-p95"),
   up: byId("up"), down: byId("down"), frameSize: byId("frame-size"),
+  lookedAt: byId("looked-at"), dropped: byId("dropped"),
 });
 
 let pipeline = null;
@@ -72,8 +76,8 @@ function connect(codec) {
     state: (text) => { byId("state").textContent = text; },
     trouble: say,
     answer: takeAnswer,
-    open: () => { say(null); encoder.restart(); source?.send(); },
-  });
+    open: () => { say(null); trails.clear(); encoder.restart(); source?.send(); },
+  }, pipeline.detect_fps ? { detect_fps: "auto" } : {});
 }
 
 // Have a link for frames of a codec; pictures never go as video.
@@ -83,7 +87,7 @@ function useCodec(codec) {
 
 function takeAnswer(answer) {
   if (!source || answer.capturedMs === undefined) return;
-  meters.answered(answer.capturedMs);
+  meters.answered(answer.capturedMs, answer.looked_at ?? true);
   if (answer.error) {
     if (answer.status === "waiting_for_key_frame" || answer.status === "corrupt_packet") {
       encoder.restart();
@@ -93,6 +97,8 @@ function takeAnswer(answer) {
     return;
   }
   say(null);
+  if (answer.status === "not_looked_at") return; // what was found last stays
+  trails.follow(answer);
   overlay.show(answer);
   if (answer.detections.some(isUnlisted)) renewClasses();
   countClasses(answer.detections);
@@ -130,8 +136,14 @@ function sendBytes(bytes, capturedMs) {
 
 async function sendVideoFrame() {
   // A frame that finds the line busy is dropped: the next one is newer.
-  if (capturing || !link?.open || link.socket.bufferedAmount) return;
-  if (link.waiting.size + encoder.waiting >= IN_FLIGHT) return;
+  const most = link?.codec === "h264" && pipeline.detect_fps ? pipeline.in_flight : IN_FLIGHT;
+  if (
+    capturing || !link?.open || link.socket.bufferedAmount
+    || link.waiting.size + encoder.waiting >= most
+  ) {
+    meters.dropped();
+    return;
+  }
   capturing = true;
   const capturedMs = performance.now();
   const maxSide = Number(byId("side").value);
@@ -196,6 +208,7 @@ function stop() {
   byId("invitation").hidden = false;
   byId("stop").disabled = true;
   encoder.close();
+  trails.clear();
   overlay.clear();
   meters.reset();
   say(null);

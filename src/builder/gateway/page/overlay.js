@@ -5,13 +5,16 @@ const COLOURS = [
   "#e69f00", "#56b4e9", "#00c78c", "#f0e442", "#3d8bff", "#ff6b35", "#e08fc0", "#ffffff",
 ];
 
-export function colourOf(classIndex) {
-  return COLOURS[classIndex % COLOURS.length];
+// Of a class, or of a track.
+export function colourOf(number) {
+  return COLOURS[number % COLOURS.length];
 }
 
 export class Overlay {
-  constructor(canvas) {
+  // trails: of the tracks, drawn below the boxes.
+  constructor(canvas, trails) {
     this.canvas = canvas;
+    this.trails = trails;
     this.answer = null;
   }
 
@@ -49,9 +52,15 @@ export class Overlay {
     context.font = `600 ${fontSize}px system-ui, sans-serif`;
     context.textBaseline = "top";
     context.lineWidth = Math.max(2, Math.round(2 * devicePixelRatio));
-    const drawn = detections.map(({ box: [x1, y1, x2, y2], label, score, class: classIndex }) => ({
-      colour: colourOf(classIndex),
-      text: `${label} ${score.toFixed(2)}`,
+    for (const [trackId, points] of this.trails.paths()) {
+      context.strokeStyle = colourOf(trackId);
+      context.beginPath();
+      for (const [x, y] of points) context.lineTo(x * scaleX, y * scaleY);
+      context.stroke();
+    }
+    const drawn = detections.map(({ box: [x1, y1, x2, y2], label, score, class: index, track_id: id }) => ({
+      colour: colourOf(id ?? index),
+      text: `${id === undefined ? "" : `#${id} `}${label} ${score.toFixed(2)}`,
       box: [x1 * scaleX, y1 * scaleY, (x2 - x1) * scaleX, (y2 - y1) * scaleY],
     })).reverse(); // the best last, on top of the others
     for (const each of drawn) this.drawLabel(context, fontSize, each);

@@ -23,6 +23,7 @@ from image_batch import ImageBatch, RequestRows
 from image_counts import IMAGE_COUNTERS, image_counts
 from metrics import ProcessMetrics
 from network_calls import NetworkCaller, NetworkError, NetworkUnavailableError
+from network_share import picture_share
 from request_parameters import BadParameterError
 from request_thresholds import default_thresholds, thresholds_of_request
 from triton_requests import (
@@ -58,6 +59,7 @@ class TritonPythonModel:
         self._network = NetworkCaller(
             settings["network_model"], int(args["model_version"]), float(settings["network_wait_s"])
         )
+        self._share = picture_share(settings, args)
         self._loader = frame_loader_from_settings(settings)
         # Made with the first batch that is not alone.
         self._callers = ThreadPoolExecutor(MOST_BATCHES, thread_name_prefix="network")
@@ -116,6 +118,7 @@ class TritonPythonModel:
         for each in batch.unanswered():
             if each.has_image:
                 batches.setdefault(frames.shape_of(each.index), []).append(each)
+        self._share.wait(sum(len(each.loaded) for rows in batches.values() for each in rows))
         # In this thread where there is but one.
         run = self._callers.map if len(batches) > 1 else map
         found: dict[int, NDArray[np.float32]] = {}

@@ -86,8 +86,8 @@ def suppress_overlaps(
     kept: list[int] = []
     for start in range(0, len(boxes_xyxy), BLOCK_BOXES):
         block = boxes_xyxy[start : start + BLOCK_BOXES]
-        gone = (_overlaps(boxes_xyxy[kept], block) > limit).any(axis=0)
-        suppresses = _overlaps(block, block) > limit
+        gone = (overlaps(boxes_xyxy[kept], block) > limit).any(axis=0)
+        suppresses = overlaps(block, block) > limit
         for index in range(len(block)):
             if gone[index]:
                 continue
@@ -98,7 +98,7 @@ def suppress_overlaps(
     return np.array(kept, dtype=np.intp)
 
 
-def _overlaps(a: NDArray[np.float32], b: NDArray[np.float32]) -> NDArray[np.float32]:
+def overlaps(a: NDArray[np.float32], b: NDArray[np.float32]) -> NDArray[np.float32]:
     """Return the intersection over union of each box of ``a`` with each of ``b``."""
     ax1, ay1, ax2, ay2 = a.T[:, :, None]
     bx1, by1, bx2, by2 = b.T

@@ -28,6 +28,7 @@ from contract import TICKET, resolve_shape
 from frames import frame_format
 from metrics import Family
 from network_calls import NetworkCaller
+from network_share import PictureShare, picture_share
 from ticket_memory import make_memory
 
 if TYPE_CHECKING:
@@ -56,21 +57,39 @@ class FrameTickets:
         limit: frames; more in one call go when no others are on their way.
         question: returns when the network has taken what it was given until now; any exception
             says that this cannot be known.
+        places: of streams in this process' memory.
+        share: that pictures have of the network beside streams; None for frames of streams.
 
     Attributes:
         held_s: how long the frames of the last call were held back.
     """
 
-    def __init__(self, limit: int, question: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        limit: int,
+        question: Callable[[], None],
+        places: int = 0,
+        share: PictureShare | None = None,
+    ) -> None:
+        self._share = share
         self._limit = limit
         self._question = question
-        self._memory = make_memory()
+        self._memory = make_memory(places)
         self._issued = 0
         # Of those that the network was known to have taken, the last.
         self._taken = 0
         self._usual_s = 0.0
         self._asked: _Asked | None = None
         self.held_s = 0.0
+
+    @property
+    def memory(self) -> NDArray[np.int64]:
+        """The words of this process, see :mod:`ticket_memory`."""
+        return self._memory.words
+
+    def of_nobody(self) -> NDArray[np.int64]:
+        """Return a ticket, int64 ``[4]``, of what is not counted and waits for no room."""
+        return np.array([os.getpid(), self._memory.file, self._memory.serial, 0], np.int64)
 
     @property
     def in_flight(self) -> int:
@@ -82,6 +101,8 @@ class FrameTickets:
         begun = time.monotonic()
         if frames:
             self._wait_for_room(frames)
+            if self._share is not None:
+                self._share.wait(frames)
         self.held_s = time.monotonic() - begun
         tickets = np.empty((frames, *resolve_shape(TICKET)), np.int64)
         tickets[:, :3] = os.getpid(), self._memory.file, self._memory.serial
@@ -102,6 +123,8 @@ class FrameTickets:
         returned, since = self._last_returned(), time.monotonic()
         while self.in_flight > 0 and self._limit < self.in_flight + frames:
             time.sleep(LOOK_S)
+            if self._share is not None:
+                self._share.say_waiting()
             waited_s = time.monotonic() - since
             if self._last_returned() != returned:
                 returned, since = self._last_returned(), time.monotonic()
@@ -150,13 +173,14 @@ class _Asked:
 
 
 def frame_tickets_from_settings(
-    settings: Mapping[str, str], args: Mapping[str, str]
+    settings: Mapping[str, str], args: Mapping[str, str], places: int = 0
 ) -> FrameTickets:
     """Return the tickets of a model's process.
 
     Args:
         settings: of its version.
         args: of its ``initialize``.
+        places: of streams; 0 for pictures.
     """
     network = NetworkCaller(
         settings["network_model"], int(args["model_version"]), float(settings["network_wait_s"])
@@ -168,7 +192,8 @@ def frame_tickets_from_settings(
     limit = frames_in_flight(
         config["max_batch_size"], sum(group["count"] for group in config["instance_group"])
     )
-    return FrameTickets(limit, lambda: network.wait_in_line(frame))
+    share = None if places else picture_share(settings, args)
+    return FrameTickets(limit, lambda: network.wait_in_line(frame), places, share)
 
 
 def frames_in_flight(max_batch: int, processes: int) -> int:

@@ -45,6 +45,10 @@ class Orientation:
         upright: NDArray[np.uint8] = turned
         return upright
 
+    def upright_size(self, width: int, height: int) -> tuple[int, int]:
+        """Return width and height of a frame of this size when it is turned."""
+        return (height, width) if self.rotation in {90, 270} else (width, height)
+
 
 UPRIGHT = Orientation()
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import triton_python_backend_utils as pb_utils
 from contract import PACKET, Codec
 
+from looks import EVERY_FRAME, LookSettings, read_looks
 from orientation import UPRIGHT, Orientation, read_orientation
 from refusals import NO_TIMESTAMP, RefusedPacketError, StreamId
 from request_parameters import BadParameterError, damaged_parameter, shown
@@ -33,6 +34,7 @@ class PacketRequest:
         timestamp: of its frame in microseconds, or -1.
         damaged: what becomes of a damaged JPEG; None leaves it to the pipeline.
         orientation: of the stream's frames; upright where the packet does not begin one.
+        looks: which of them the network is to see; of no meaning where it does not begin one.
     """
 
     stream: StreamId
@@ -43,6 +45,7 @@ class PacketRequest:
     timestamp: int
     damaged: DamagedImages | None = None
     orientation: Orientation = UPRIGHT
+    looks: LookSettings = EVERY_FRAME
 
 
 def read_packet(request: Any, max_bytes: int) -> PacketRequest:
@@ -69,6 +72,7 @@ def read_packet(request: Any, max_bytes: int) -> PacketRequest:
         timestamp=_timestamp(parameters),
         damaged=_damaged(parameters),
         orientation=UPRIGHT if codec is None else read_orientation(parameters, codec),
+        looks=EVERY_FRAME if codec is None else read_looks(parameters),
     )
 
 

@@ -129,7 +129,7 @@ class PipelinesWatch:
         steps = {
             names.ensemble: (names.preprocess, names.network, names.postprocess),
             names.bls: (names.bls, names.network),
-            names.stream: (names.decode, names.network, names.postprocess),
+            names.stream: (names.decode, names.detect, names.network),
         }
         network = _network_facts(self._repository, name)
         watches = self._watches.setdefault(name, {})
