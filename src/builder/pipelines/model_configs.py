@@ -38,6 +38,8 @@ from thin_client.contract import (
     contract_fingerprint,
 )
 
+# What the network in Python adds to its niceness where there are streams.
+GIVES_WAY = 5
 NETWORK_FILE = "model.onnx"
 PLAN_FILE = "model.plan"
 
@@ -113,6 +115,8 @@ def version_settings(spec: PipelineSpec) -> dict[str, dict[str, str]]:
             "precision": spec.settings.precision.value,
             **_size_settings(spec),
         }
+        if spec.settings.stream:
+            settings[names.network]["gives_way"] = str(GIVES_WAY)
     return settings
 
 
