@@ -121,7 +121,7 @@ def test_streams_of_before_there_was_a_detect_step_begin_anew(
     target = tmp_path / "r"
     build(model_file, target, stream=True)
     shutil.rmtree(target / model_names("tiny").detect)
-    with pytest.raises(PipelineExistsError, match="no whole pipeline.*--replace"):
+    with pytest.raises(PipelineExistsError, match=r"no whole pipeline.*--replace"):
         build(model_file, target, stream=True)
     build(model_file, target, stream=True, replace=True)
     assert (target / model_names("tiny").detect).is_dir()
