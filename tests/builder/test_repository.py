@@ -3,6 +3,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -112,6 +113,18 @@ def test_versions_of_a_pipeline_have_streams_or_none_has(model_file: Path, tmp_p
     assert sorted(path.name for path in (tmp_path / "r").iterdir()) == sorted(
         model_names("tiny").all
     )
+
+
+def test_streams_of_before_there_was_a_detect_step_begin_anew(
+    model_file: Path, tmp_path: Path
+) -> None:
+    target = tmp_path / "r"
+    build(model_file, target, stream=True)
+    shutil.rmtree(target / model_names("tiny").detect)
+    with pytest.raises(PipelineExistsError, match=r"no whole pipeline.*--replace"):
+        build(model_file, target, stream=True)
+    build(model_file, target, stream=True, replace=True)
+    assert (target / model_names("tiny").detect).is_dir()
 
 
 def test_pipelines_live_side_by_side_with_other_models(model_file: Path, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from collections.abc import Iterator, Sequence
@@ -366,6 +367,15 @@ def test_a_pipeline_says_what_it_obeys(client: InferenceServerClient) -> None:
     tracks = ",track_high,track_low,track_buffer,min_hits"
     assert said["none"] == "rotation,mirror,detect_fps"
     assert said["tiny"] == said["all"] == said["none"] + tracks
+
+
+def test_the_network_gives_way_to_whoever_decodes(server: Serving) -> None:
+    def niceness(model: str) -> set[int]:
+        return {os.getpriority(os.PRIO_PROCESS, pid) for pid in server.model_pids(model)}
+
+    (decode,) = niceness("tiny_decode")
+    assert niceness("tiny_network") == {min(decode + 5, 19)}
+    assert niceness("tiny_detect") == {decode}
 
 
 def test_metrics_count_looks_and_frames_that_nobody_looked_at(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -38,6 +39,8 @@ class TritonPythonModel:
         """Compile the network for this processor, run it, start the threads."""
         cores = allowed_cores()
         settings = version_settings(args)
+        # Before there are other threads, which inherit it. A server without streams has no setting.
+        os.nice(int(settings.get("gives_way", "0")))
         largest = int(settings["input_height"]), int(settings["input_width"])
         self._network = Network(
             version_folder(args) / "model.onnx",

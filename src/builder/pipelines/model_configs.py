@@ -36,6 +36,8 @@ from thin_client.contract import (
     contract_fingerprint,
 )
 
+# What the network in Python adds to its niceness where there are streams.
+GIVES_WAY = 5
 NETWORK_FILE = "model.onnx"
 PLAN_FILE = "model.plan"
 # Optimization profiles of a plan for frames of several sizes. A step's config serves all of its
@@ -111,6 +113,8 @@ def version_settings(spec: PipelineSpec) -> dict[str, dict[str, str]]:
             "least_side": str(max(framing.stride or 0, framing.least_side)),
             **_size_settings(spec),
         }
+        if spec.settings.stream:
+            settings[names.network]["gives_way"] = str(GIVES_WAY)
     return settings
 
 
