@@ -10,7 +10,7 @@
 # make check  ruff, mypy --strict, the import rule
 # make image  images framewire-cpu and framewire-client; make image-gpu  the one for GPU servers
 .DEFAULT_GOAL := demo
-.PHONY: demo test test-containers test-gpu bench stream-bench drill heads fuzz check manifests \
+.PHONY: demo test test-containers test-gpu bench stream-bench cameras-bench drill heads fuzz check manifests \
     model_repository image image-gpu clean
 
 PORTS := $(if $(GRPC_PORT),--grpc-port $(GRPC_PORT)) $(if $(HTTP_PORT),--http-port $(HTTP_PORT)) \
@@ -81,6 +81,15 @@ $(SCENES)/images: .venv/.bench
 # make stream-bench STREAM_BENCH="--links 4 --seconds 5": see docs/streaming.md.
 stream-bench: .venv/.embedded
 	@.venv/bin/python benchmarks/stream/run.py $(STREAM_BENCH)
+
+# TrackEval wants a later numpy than the embedded Triton has; what is used of it does without.
+build/tracking/packages: .venv/.bench
+	@.venv/bin/python -m pip install --quiet --disable-pip-version-check --no-deps \
+	    --target $@ trackeval==1.3.0 scipy==1.15.3 tabulate==0.9.0
+
+# make cameras-bench CAMERAS_BENCH="--cameras 6 --codecs h264": see docs/streaming.md.
+cameras-bench: .venv/.bench build/tracking/packages
+	@PYTHONPATH=build/tracking/packages .venv/bin/python benchmarks/cameras/run.py $(CAMERAS_BENCH)
 
 # make drill SHORT=1 ONLY="sigterm access": see docs/reliability.md. Some faults need root.
 drill: .venv/.test

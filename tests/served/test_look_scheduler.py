@@ -7,7 +7,7 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from look_scheduler import PAUSE_S, LookScheduler
+from look_scheduler import PAUSE_S, SILENT_S, LookScheduler
 from stream_frames import Note, StreamFrame
 from ticket_memory import ALLOWED, ROOM
 
@@ -140,3 +140,25 @@ def test_a_place_that_is_none_is_not_written() -> None:
     frame = StreamFrame(9, PLACES, Note.FRAME | Note.CHOSEN | Note.WANTS, 0, 64, 64, -1)
     site.scheduler.arrived("made up", frame, site.memory)
     assert not site.memory[ALLOWED:].any()
+
+
+def test_time_counts_in_which_streams_want_looks_and_the_network_has_some() -> None:
+    site = Site(streams=2)
+    site.packet(0, wants=False)
+    site.now += 5
+    # Nobody wanted any.
+    assert site.scheduler.wanted_seconds() == (0, 0)
+    site.packet(0)
+    site.now += 1
+    # It may take a look with its next frame, and the network has nothing meanwhile.
+    assert site.packet(0)
+    site.now += 0.5
+    site.done()
+    site.now += 0.25
+    wanted, used = site.scheduler.wanted_seconds()
+    assert wanted == pytest.approx(1.75)
+    assert used == pytest.approx(0.5)
+    assert site.scheduler.wanted_seconds() == (0, 0)
+    # What is silent wants nothing.
+    site.now += 60
+    assert site.scheduler.wanted_seconds() == (SILENT_S, 0)
