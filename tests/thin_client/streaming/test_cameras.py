@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from contextlib import closing
 from itertools import pairwise
@@ -135,8 +136,10 @@ def test_a_pause_is_no_end_and_the_camera_is_asked_for_nothing(
     ):
         assert len(times_us(stream, 20)) == 20
         camera.pause()
+        until = time.monotonic() + 30
         while stream.state[0] != "stalled":
-            pass
+            assert time.monotonic() < until
+            time.sleep(0.05)
         assert "nothing has come" in stream.state[1]
         camera.resume()
         assert len(times_us(stream, 40)) == 40
