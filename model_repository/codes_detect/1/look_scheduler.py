@@ -73,12 +73,36 @@ class LookScheduler:
         self._given = 0
         self._look_s = 0.0
         self._wait_s = 0.0
+        # Up to when time was counted, and since then: whether streams wanted looks.
+        self._counted = clock()
+        self._wanted = False
+        self._wanted_s = 0.0
+        self._used_s = 0.0
 
     @property
     def limit(self) -> int:
         """How many looks are given away at once, those included that the network has."""
         between = self._wait_s / self._look_s if self._look_s else 0.0
         return min(self._most, FEWEST + math.ceil(between))
+
+    def wanted_seconds(self) -> tuple[float, float]:
+        """Return time since the last call in which streams wanted looks, seconds.
+
+        And of it, in which the network had frames of theirs.
+        """
+        self._count()
+        wanted, used = self._wanted_s, self._used_s
+        self._wanted_s = self._used_s = 0.0
+        return wanted, used
+
+    def _count(self) -> None:
+        now = self._clock()
+        if self._wanted:
+            # Where nothing came for longer, nobody wants anything any more.
+            passed = min(now - self._counted, SILENT_S)
+            self._wanted_s += passed
+            self._used_s += passed if self._in_network else 0.0
+        self._counted = now
 
     def arrived(self, key: Hashable, frame: StreamFrame, memory: NDArray[np.int64] | None) -> None:
         """Take note of a packet of a stream.
@@ -88,6 +112,7 @@ class LookScheduler:
             frame: what the decode step said of it.
             memory: of its process, or None where that is gone.
         """
+        self._count()
         if memory is not None:
             self._memories[id(memory)] = memory
         chosen = Note.CHOSEN in frame.notes
@@ -119,6 +144,7 @@ class LookScheduler:
 
     def looked(self, frames: Sequence[StreamFrame], seconds: float) -> None:
         """Take note that the network is done with frames, which took so long together."""
+        self._count()
         self._look_s = _mean(self._look_s, seconds / max(self._in_network, 1))
         self._in_network -= len(frames)
         self._given -= sum(Note.CHOSEN in frame.notes for frame in frames)
@@ -138,11 +164,13 @@ class LookScheduler:
         room = max(self.limit - given, 0)
         if self._share is not None and not self._share.streams_may:
             room = 0
-        waiting = [
+        wanting = [
             stream
             for stream in self._streams.values()
-            if stream.wants and stream.allowed is None and now - stream.last_packet < SILENT_S
+            if stream.wants and now - stream.last_packet < SILENT_S
         ]
+        self._wanted = bool(wanting)
+        waiting = [stream for stream in wanting if stream.allowed is None]
         waiting.sort(key=lambda stream: stream.last_turn)
         for stream in waiting[:room]:
             stream.allowed = stream.last_turn = now

@@ -15,7 +15,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from contract import FRAME, GEOMETRY, STREAM_FRAME, TICKET, TRACKING
 
-from detect_counts import DETECT_COUNTERS, LOOK_SECONDS, LOOKS, PREDICTED, TRACKS
+from detect_counts import (
+    DETECT_COUNTERS,
+    LOOK_SECONDS,
+    LOOKS,
+    PREDICTED,
+    TRACKS,
+    USED_SECONDS,
+    WANTED_SECONDS,
+)
 from detection_counts import CANDIDATES_SEEN, DETECTION_COUNTERS, DETECTIONS
 from detections import Rows, row_tensors
 from look_scheduler import LookScheduler
@@ -154,8 +162,11 @@ class TritonPythonModel:
                 packet.done, packet.pixels = True, None
                 self._tickets.give_back(packet.ticket[None])
             self._scheduler.looked([packet.frame for packet in packets], time.monotonic() - begun)
+            wanted_s, used_s = self._scheduler.wanted_seconds()
             self._metrics.add(
                 {
+                    Series(WANTED_SECONDS): wanted_s,
+                    Series(USED_SECONDS): used_s,
                     Series(LOOKS): len(packets),
                     Series(LOOK_SECONDS): sum(time.monotonic() - each.taken for each in packets),
                 }
