@@ -1,12 +1,16 @@
-"""Make tracks.json: ids that ultralytics' own ByteTrack gives to recorded detections.
+"""Make tracks.json: ids that ultralytics' own ByteTrack gives to detections.
 
-    python tests/golden/make_track_golden.py
+    python tests/golden/make_track_golden.py RECORDED
 
-Needs ultralytics and lap, in an environment of their own; the tests do not. Scenes are simulated,
-because a detector finds nearly everything on pictures that are rendered, and a tracker is told
-apart by what is missed: things that cross, stand before each other, leave and come back, score low
-or not at all, and boxes that are nothing. One scene has several classes, whose paths never meet:
-ultralytics associates across classes and Framewire does not. Others have other settings.
+Needs ultralytics and lap, in an environment of their own; the tests do not. RECORDED is the folder
+into which `benchmarks/tracking/run.py` wrote what the demo detector makes of rendered videos: two of
+them are taken, as detections of one class, because ultralytics associates across classes and
+Framewire does not.
+
+Other scenes are simulated, because that detector finds nearly everything there, and a tracker is
+told apart by what is missed: things that cross, stand before each other, leave and come back, score
+low or not at all, and boxes that are nothing. One has several classes, whose paths never meet.
+Others have other settings.
 """
 
 from __future__ import annotations
@@ -21,7 +25,9 @@ from ultralytics.trackers.byte_tracker import BYTETracker
 from ultralytics.utils import IterableSimpleNamespace
 
 TARGET = Path(__file__).parent / "tracks.json"
+ROOT = Path(__file__).parents[2]
 WIDTH, HEIGHT, FRAMES = 960, 540, 150
+RECORDED_FRAMES = 150
 DEFAULTS = {"track_high": 0.25, "track_low": 0.1, "track_buffer": 30}
 
 
@@ -75,6 +81,24 @@ def crowd(seed: int, things: int, classes: int, miss: float, noise: int) -> list
     return frames
 
 
+def recorded(file: Path) -> list[np.ndarray]:
+    """Return the detections of each frame of a rendered video, as :func:`crowd` does.
+
+    They are in pixels of the network's frame, which are as good as any.
+    """
+    sys.path.insert(0, str(ROOT / "src" / "builder" / "served_models" / "postprocess"))
+    from nms import Thresholds, select_detections  # noqa: PLC0415 - served code
+
+    thresholds = Thresholds(conf=DEFAULTS["track_low"], iou=0.7, max_det=300)
+    frames = []
+    # Only the arrays of numbers: the rest of the file are pickled objects.
+    for candidates in np.load(file)["found"][:RECORDED_FRAMES]:
+        rows = select_detections(candidates, thresholds).astype(np.float64)
+        rows[:, 5] = 0
+        frames.append(np.round(rows, 3))
+    return frames
+
+
 def ids_of(frames: list[np.ndarray], settings: dict[str, float]) -> list[list[int]]:
     """Return the id of each detection of each frame, 0 where it is none of a track."""
     tracker = BYTETracker(
@@ -102,7 +126,12 @@ def ids_of(frames: list[np.ndarray], settings: dict[str, float]) -> list[list[in
 
 def main() -> int:
     """Write the file."""
+    folder = Path(sys.argv[1])
     scenes = {
+        **{
+            f"recorded: {name}": (recorded(folder / f"{name}_0_15.npz"), DEFAULTS)
+            for name in ("posts", "crossing")
+        },
         "sparse": (crowd(1, 6, 1, 0.05, 0), DEFAULTS),
         "crowd": (crowd(2, 14, 1, 0.15, 1), DEFAULTS),
         "several classes": (crowd(3, 9, 3, 0.1, 0), DEFAULTS),
