@@ -3,8 +3,8 @@
     python tests/golden/make_track_golden.py RECORDED
 
 Needs ultralytics and lap, in an environment of their own; the tests do not. RECORDED is the folder
-into which `benchmarks/tracking/run.py` wrote what the demo detector makes of rendered videos: two of
-them are taken, as detections of one class, because ultralytics associates across classes and
+into which `benchmarks/tracking/run.py` wrote what the demo detector makes of rendered videos: two
+of them are taken, as detections of one class, because ultralytics associates across classes and
 Framewire does not.
 
 Other scenes are simulated, because that detector finds nearly everything there, and a tracker is
