@@ -16,6 +16,7 @@ from builder import __version__
 from builder.errors import InvalidPipelineError, PipelineExistsError, RepositoryError, SettingsError
 from builder.pipelines.config_files import read_config
 from builder.pipelines.manifest import read_manifest
+from builder.pipelines.pipeline_models import Streams, has_streams, models_in, wanted_models
 from builder.pipelines.pipeline_spec import PipelineSpec
 from builder.pipelines.repository import build_pipeline
 from builder.pipelines.validation import validate_pipeline
@@ -125,6 +126,31 @@ def test_streams_of_before_there_was_a_detect_step_begin_anew(
         build(model_file, target, stream=True)
     build(model_file, target, stream=True, replace=True)
     assert (target / model_names("tiny").detect).is_dir()
+
+
+def without_detect_step(repository: Path) -> None:
+    """Make a pipeline's streams those of before there was a detect step, by their models."""
+    names = model_names("tiny")
+    shutil.rmtree(repository / names.detect)
+    for config in (repository / names.stream).rglob("config.pbtxt"):
+        config.write_text(config.read_text().replace(names.detect, names.postprocess))
+
+
+def test_streams_without_a_detect_step_are_whole_and_have_no_new_versions(
+    model_file: Path, tmp_path: Path
+) -> None:
+    target, names = tmp_path / "r", model_names("tiny")
+    build(model_file, target, stream=True)
+    assert has_streams(target, "tiny") == Streams.DETECT
+    assert names.detect in models_in(target, "tiny")
+    without_detect_step(target)
+    assert has_streams(target, "tiny") == Streams.NETWORK
+    old = {*names.all, names.stream, names.decode}
+    assert set(models_in(target, "tiny")) == set(wanted_models(target, "tiny")) == old
+    with pytest.raises(SettingsError, match=r"before they had a detect step.*--replace"):
+        build(model_file, target, stream=True)
+    with pytest.raises(SettingsError, match="was built with --stream"):
+        build(model_file, target)
 
 
 def test_pipelines_live_side_by_side_with_other_models(model_file: Path, tmp_path: Path) -> None:

@@ -20,7 +20,7 @@ from builder.doctor.finding import (
 from builder.doctor.processes import option_of, state_of
 from builder.doctor.server import RunningTriton
 from builder.pipelines.manifest import active_version
-from builder.pipelines.pipeline_models import all_names, models_in, models_of
+from builder.pipelines.pipeline_models import Streams, all_names, models_in, models_of
 from builder.serving.load_failures import UNLOADED, short_reason
 from builder.serving.model_processes import Served, stubs
 from thin_client.contract import model_names
@@ -99,7 +99,10 @@ def _not_ready(server: RunningTriton, names: Sequence[str]) -> Iterator[Finding]
             "`framewire serve --repository` with the folder that `framewire build` made",
         )
     for name in names:
-        streams = model_names(name).stream in server.index
+        names_of = model_names(name)
+        streams = Streams.NONE
+        if names_of.stream in server.index:
+            streams = Streams.DETECT if names_of.detect in server.index else Streams.NETWORK
         unready = {
             model: _reason(server.index.get(model, {}))
             for model in models_of(name, streams=streams)

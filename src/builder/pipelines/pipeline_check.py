@@ -76,7 +76,7 @@ def _check_models(repository: Path, manifest: Manifest, _machine: Machine) -> No
 
 def _models(repository: Path, manifest: Manifest) -> tuple[str, ...]:
     # Both, because either may be what is missing.
-    streams = manifest.stream or has_streams(repository, manifest.name)
+    streams = has_streams(repository, manifest.name) or manifest.stream
     return models_of(manifest.name, streams=streams)
 
 

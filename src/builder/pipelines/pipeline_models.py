@@ -6,6 +6,8 @@ on with the models of a version that has none of its own to replace them.
 
 from __future__ import annotations
 
+import enum
+from contextlib import suppress
 from pathlib import Path
 
 from thin_client.contract import model_names
@@ -16,30 +18,55 @@ CONFIG_FILE = "config.pbtxt"
 MANIFESTS = "*/*/pipeline.json"
 
 
-def models_of(name: str, *, streams: bool) -> tuple[str, ...]:
+class Streams(enum.IntEnum):
+    """How a pipeline takes streams; as good as a bool where only whether it does matters."""
+
+    NONE = 0
+    DETECT = 1
+    """Decode and detect, which calls the network."""
+    NETWORK = 2
+    """Decode, network and postprocess: as pipelines were built before there was a detect step."""
+
+
+def models_of(name: str, *, streams: Streams | bool) -> tuple[str, ...]:
     """Return Triton's names of a pipeline's models: what clients call first, then the steps."""
     names = model_names(name)
     if not streams:
         return names.all
-    return (*public_models(name, streams=True), *step_models(name, streams=True))
+    return (*public_models(name, streams=streams), *step_models(name, streams=streams))
 
 
-def public_models(name: str, *, streams: bool) -> tuple[str, ...]:
+def public_models(name: str, *, streams: Streams | bool) -> tuple[str, ...]:
     """Return the models that clients call, the ensemble first."""
     names = model_names(name)
     return (names.ensemble, names.bls, *((names.stream,) if streams else ()))
 
 
-def step_models(name: str, *, streams: bool) -> tuple[str, ...]:
+def step_models(name: str, *, streams: Streams | bool) -> tuple[str, ...]:
     """Return the models that ensembles call; their configs may name two versions."""
     names = model_names(name)
     steps = (names.preprocess, names.network, names.postprocess)
-    return (*steps, names.decode, names.detect) if streams else steps
+    if not streams:
+        return steps
+    return (*steps, names.decode, *(() if streams == Streams.NETWORK else (names.detect,)))
 
 
-def has_streams(repository: Path, name: str) -> bool:
-    """Return whether the pipeline in a repository takes streams."""
-    return (repository / model_names(name).stream / CONFIG_FILE).is_file()
+def has_streams(repository: Path, name: str) -> Streams:
+    """Return whether and how the pipeline in a repository takes streams."""
+    if (repository / model_names(name).stream / CONFIG_FILE).is_file():
+        return _how(repository, name)
+    return Streams.NONE
+
+
+def _how(repository: Path, name: str) -> Streams:
+    names = model_names(name)
+    if (repository / names.detect).is_dir():
+        return Streams.DETECT
+    # Its detect step may be lost, and then the ensemble still names it.
+    with suppress(OSError, UnicodeDecodeError):
+        if f'"{names.detect}"' in (repository / names.stream / CONFIG_FILE).read_text():
+            return Streams.DETECT
+    return Streams.NETWORK
 
 
 def models_in(repository: Path, name: str) -> tuple[str, ...]:
@@ -69,4 +96,4 @@ def wanted_models(repository: Path, name: str) -> tuple[str, ...]:
     """Return the models that a pipeline should have, those whose folders are damaged too."""
     streaming = model_names(name).streaming
     streams = any((repository / model / CONFIG_FILE).is_file() for model in streaming)
-    return models_of(name, streams=streams)
+    return models_of(name, streams=_how(repository, name) if streams else Streams.NONE)

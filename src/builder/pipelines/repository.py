@@ -20,7 +20,7 @@ from builder.pipelines.manifest import write_manifest
 from builder.pipelines.model_configs import NETWORK_FILE
 from builder.pipelines.new_manifest import manifest_of
 from builder.pipelines.pipeline_configs import pipeline_configs, pipeline_settings
-from builder.pipelines.pipeline_models import has_streams, public_models
+from builder.pipelines.pipeline_models import Streams, has_streams, public_models
 from builder.pipelines.pipeline_spec import PipelineSpec
 from builder.pipelines.publication import publishing, unwritable
 from builder.pipelines.validation import validate_pipeline
@@ -280,8 +280,15 @@ def _refuse_rounded(settings: BuildSettings, source: Path) -> None:
 
 def _check_same_streams(repository: Path, spec: PipelineSpec) -> None:
     name = spec.settings.name
-    if has_streams(repository, name) == spec.settings.stream:
+    there = has_streams(repository, name)
+    wanted = Streams.DETECT if spec.settings.stream else Streams.NONE
+    if there == wanted:
         return
+    if there and wanted:
+        raise SettingsError(
+            f"the streams of {name} in {repository} were built before they had a detect step, and "
+            "all versions of a pipeline have the same steps: begin anew with --replace"
+        )
     had, way_out = (
         ("without --stream", "leave it out")
         if spec.settings.stream

@@ -52,7 +52,8 @@ class StagedVersion:
     @property
     def all_models(self) -> tuple[str, ...]:
         """Those that the pipeline has."""
-        return models_of(self.manifest.name, streams=self.manifest.stream)
+        streams = has_streams(self.models, self.manifest.name) or self.manifest.stream
+        return models_of(self.manifest.name, streams=streams)
 
     def folder(self, model: str) -> Path:
         """Return the version's folder in one of the models."""

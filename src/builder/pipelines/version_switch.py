@@ -32,6 +32,7 @@ from builder.pipelines.config_files import (
 from builder.pipelines.config_messages import pb
 from builder.pipelines.durable import flush, flush_tree, move, replace_file
 from builder.pipelines.pipeline_models import (
+    Streams,
     has_streams,
     models_in,
     models_of,
@@ -57,14 +58,14 @@ class Switch:
         old: the version that is active before.
         new: the version that is active afterwards.
         staged: whether the new version's folders are still in the staging folder.
-        streams: whether the pipeline takes streams.
+        streams: whether and how the pipeline takes streams.
     """
 
     name: str
     old: int
     new: int
     staged: bool
-    streams: bool = False
+    streams: Streams | bool = False
 
     @property
     def models(self) -> tuple[str, ...]:

@@ -10,7 +10,7 @@ import grpc
 from tritonclient.grpc import service_pb2, service_pb2_grpc
 
 from builder.errors import ServerNotReadyError, VersionNotLoadedError
-from builder.pipelines.pipeline_models import public_models, step_models
+from builder.pipelines.pipeline_models import Streams, public_models, step_models
 from builder.serving.access import ADMIN_KEY_VARIABLE
 from builder.serving.load_failures import short_reason
 from builder.serving.version_states import AT_WORK, VersionStates
@@ -54,7 +54,12 @@ def model_states(server: Connection) -> VersionStates:
 
 
 def load_version(
-    server: Connection, name: str, version: int, timeout_s: float, *, streams: bool = False
+    server: Connection,
+    name: str,
+    version: int,
+    timeout_s: float,
+    *,
+    streams: Streams | bool = False,
 ) -> None:
     """Have a server take a published version, and wait until nothing needs the one before.
 
@@ -91,7 +96,13 @@ def load_version(
 
 
 def _load_version(
-    server: Connection, name: str, version: int, deadline: float, timeout_s: float, *, streams: bool
+    server: Connection,
+    name: str,
+    version: int,
+    deadline: float,
+    timeout_s: float,
+    *,
+    streams: Streams | bool,
 ) -> None:
     # The ensemble would bring its steps with it; but where one of them does not load, Triton stops
     # the ensemble too, unless it is told to load the steps by themselves first.
@@ -108,7 +119,12 @@ def _load_version(
 
 
 def unload_old_versions(
-    server: Connection, name: str, version: int, timeout_s: float, *, streams: bool = False
+    server: Connection,
+    name: str,
+    version: int,
+    timeout_s: float,
+    *,
+    streams: Streams | bool = False,
 ) -> None:
     """Have a server in explicit mode take configs that name ``version`` only.
 

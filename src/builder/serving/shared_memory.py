@@ -15,7 +15,7 @@ from builder.errors import InvalidPipelineError
 from builder.pipelines.config_files import CONFIG_FILE, named_versions, parse_config, read_config
 from builder.pipelines.config_messages import pb
 from builder.pipelines.manifest import Manifest, active_version, pipelines, read_manifest
-from builder.pipelines.pipeline_models import has_streams, models_in, wanted_models
+from builder.pipelines.pipeline_models import Streams, has_streams, models_in, wanted_models
 from builder.pipelines.step_tensors import (
     DECODE_OUTPUTS,
     DETECT_INPUTS,
@@ -116,8 +116,10 @@ def _pipeline_bytes(
         names.network: (FRAME, CANDIDATES),
         names.postprocess: (*POSTPROCESS_INPUTS, *DETECTIONS),
     }
-    if has_streams(repository, name):
+    streams = has_streams(repository, name)
+    if streams:
         tensors[names.decode] = (*STREAM_INPUTS, *DECODE_OUTPUTS)
+    if streams == Streams.DETECT:
         # The frames come once more in the call of the network.
         tensors[names.detect] = (*DETECT_INPUTS, *DETECT_OUTPUTS, FRAME, CANDIDATES)
     needed = dict.fromkeys(models_in(repository, name), 0)

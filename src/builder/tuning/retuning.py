@@ -16,7 +16,7 @@ from builder.errors import TuningError
 from builder.pipelines.config_files import CONFIG_FILE, config_text, parse_config
 from builder.pipelines.manifest import Manifest, read_manifest, write_manifest
 from builder.pipelines.model_configs import NETWORK_FILE
-from builder.pipelines.pipeline_models import models_in, models_of
+from builder.pipelines.pipeline_models import models_in
 from builder.pipelines.repository import SETTINGS_FILE
 from builder.pipelines.version_changes import KEPT_OLD_VERSIONS, new_version
 from builder.settings import Precision
@@ -107,7 +107,7 @@ def write_choice(
     """
     names, version = model_names(manifest.name), str(manifest.version)
     decoding = [names.preprocess, names.bls, *([names.decode] if manifest.stream else [])]
-    for model in models_of(manifest.name, streams=manifest.stream):
+    for model in models_in(models, manifest.name):
         for file in (models / model / CONFIG_FILE, models / model / version / CONFIG_FILE):
             config = parse_config(file)
             if model != names.stream:  # a packet comes alone

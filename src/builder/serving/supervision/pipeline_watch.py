@@ -10,6 +10,7 @@ from builder.errors import InvalidPipelineError
 from builder.pipelines.config_files import read_config
 from builder.pipelines.manifest import pipelines
 from builder.pipelines.pipeline_models import (
+    Streams,
     all_names,
     has_streams,
     models_in,
@@ -129,7 +130,9 @@ class PipelinesWatch:
         steps = {
             names.ensemble: (names.preprocess, names.network, names.postprocess),
             names.bls: (names.bls, names.network),
-            names.stream: (names.decode, names.detect, names.network),
+            names.stream: (names.decode, names.detect, names.network)
+            if streams == Streams.DETECT
+            else (names.decode, names.network, names.postprocess),
         }
         network = _network_facts(self._repository, name)
         watches = self._watches.setdefault(name, {})
