@@ -6,6 +6,7 @@
 # make fuzz   parsers of what comes from outside, each on strange inputs for FUZZ_SECONDS
 # make bench  how fast: the sweep, the comparison, the targets; build/bench/report.html
 # make stream-bench  ways to send video over links of 2 to 100 Mbit/s; needs root
+# make cameras-bench  many cameras on the demo's own network, against an earlier build: c1 to c6
 # make manifests  the Kubernetes manifests, with today's numbers, valid
 # make check  ruff, mypy --strict, the import rule
 # make image  images framewire-cpu and framewire-client; make image-gpu  the one for GPU servers
