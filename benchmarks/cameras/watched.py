@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import signal
 import subprocess
 import sys
 import threading
@@ -127,7 +126,8 @@ class _Client:
         return self._log.read_text(errors="replace")
 
     def end(self) -> None:
-        self.process.send_signal(signal.SIGINT)
+        # Not SIGINT, which is ignored where the bench runs in the background.
+        self.process.terminate()
         try:
             self.process.wait(20)
         finally:
