@@ -89,7 +89,7 @@ build/tracking/packages: .venv/.bench
 	    --target $@ trackeval==1.3.0 scipy==1.15.3 tabulate==0.9.0
 
 # make cameras-bench CAMERAS_BENCH="--cameras 6 --codecs h264": see docs/streaming.md.
-cameras-bench: .venv/.bench build/tracking/packages
+cameras-bench: .venv/.test .venv/.bench build/tracking/packages
 	@PYTHONPATH=build/tracking/packages .venv/bin/python benchmarks/cameras/run.py $(CAMERAS_BENCH)
 
 # make drill SHORT=1 ONLY="sigterm access": see docs/reliability.md. Some faults need root.
