@@ -229,7 +229,7 @@ def test_frames_from_many_clients_share_the_network(server: Serving) -> None:
 def test_both_pipelines_are_ready_side_by_side(server: Serving) -> None:
     with InferenceServerClient(server.url) as client:
         states = {model.name: model.state for model in client.get_model_repository_index().models}
-    assert len(states) == 12
+    assert len(states) == 13
     assert set(states.values()) == {"READY"}
 
 
