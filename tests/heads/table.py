@@ -51,8 +51,8 @@ MAX_BATCH = 4
 COMPUTE_CAPABILITIES = ("8.6",)
 # What OpenVINO and ONNX Runtime may differ in, computing the same in float32 and in float16.
 LARGEST_DIFFERENCE = {Precision.FP32: (0.1, 0.001), Precision.FP16: (4.0, 0.05)}
-# What one layer rounds, the many layers of an untrained network make more of; of a transformer, whose
-# queries are picked by scores that are nearly equal, the contract's bounds.
+# What one layer rounds, the many layers of an untrained network make more of; of a transformer,
+# whose queries are picked by scores that are nearly equal, the contract's bounds.
 LARGEST_OF_NOISY = {"yolov9t": (2.0, 0.002), "rtdetr-8.3": (1.0, 0.01)}
 COLUMNS = (
     "file",
