@@ -113,7 +113,7 @@ def test_after_a_call_that_ended_without_an_error_the_labels_are_read_again(
             assert first.detections.labels == ("dog",)
 
             def exchange(_: Any) -> bool:
-                time.sleep(0.2)  # gRPC drops an answer that comes together with the end
+                time.sleep(1.0)  # gRPC drops an answer that comes together with the end
                 serve_labels(server, "dog", "cat", "person")
                 return True
 
