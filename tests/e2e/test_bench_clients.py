@@ -51,8 +51,9 @@ def test_a_client_that_sends_tensors_finds_the_golden_boxes(tmp_path: Path, prec
     golden = {
         each["file"]: each for each in json.loads((SAMPLES / "golden.json").read_text())["images"]
     }
+    # It sends squares.
     wanted = [
-        boxes_of([[*each["box"], each["score"], each["class"]] for each in found["detections"]])
+        boxes_of([[*each["box"], each["score"], each["class"]] for each in found["in_square"]])
         for found in (golden[name] for name in NAMES)
     ]
     found = [

