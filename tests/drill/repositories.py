@@ -7,7 +7,7 @@ from pathlib import Path
 from builder.benchmark.repositories import stub_pipeline
 from builder.pipelines.manifest import read_manifest
 from builder.pipelines.repository import build_pipeline
-from builder.settings import BuildSettings
+from builder.settings import BuildSettings, Shape
 from tests.conftest import ROOT
 from tests.slowed import slow_down
 from tests.tiny_detector import save_tiny_detector
@@ -15,12 +15,23 @@ from tests.tiny_detector import save_tiny_detector
 NAME = "tiny"
 
 
-def tiny_repository(folder: Path, *, stream: bool = False, max_image_bytes: int = 2**20) -> Path:
+def tiny_repository(
+    folder: Path,
+    *,
+    stream: bool = False,
+    max_image_bytes: int = 2**20,
+    shape: Shape | None = None,
+) -> Path:
     """Build the pipeline ``tiny``; its narrow limits make bombs of small files."""
     return _build(
         folder,
         BuildSettings(
-            NAME, conf=0.1, stream=stream, max_image_bytes=max_image_bytes, max_image_pixels=10**6
+            NAME,
+            conf=0.1,
+            stream=stream,
+            max_image_bytes=max_image_bytes,
+            max_image_pixels=10**6,
+            shape=shape,
         ),
     )
 
