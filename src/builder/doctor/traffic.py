@@ -20,6 +20,9 @@ from thin_client.contract import ModelNames, model_names
 FEWEST_REQUESTS = 10
 # A part of its time that a request spends waiting for one step, and at least so long.
 WAITING_SHARE, WAITING_MS = 1 / 3, 5.0
+# Requests that wait at any time, on average (rate times wait: Little's law). With fewer each waits
+# only for the one before it, as those of two clients do.
+WAITING = 1.0
 # Requests in a batch, on average, below which none form.
 FORMING = 1.1
 # Of the frames with the network, how many requests that ended must account for: those of a queue
@@ -42,20 +45,23 @@ def look_at_batches(case: Case) -> Seen | None:
             if work is None or work.requests < FEWEST_REQUESTS or not work.executions:
                 continue
             sizes.append(f"{model} takes {work.requests / work.executions:.1f} requests at once")
-            findings += _no_batches(running, name, model, work)
+            findings += _no_batches(running, name, model, work, watched.seconds)
     if not sizes:
         raise CannotLook(_idle(watched))
     return Seen("; ".join(sizes), tuple(findings))
 
 
 def _no_batches(
-    running: RunningTriton, name: str, model: str, work: ModelWork
+    running: RunningTriton, name: str, model: str, work: ModelWork, seconds: float
 ) -> Iterator[Finding]:
     config = running.config(model)
     if config is None:
         return
     waits = work.queue_ms >= max(WAITING_MS, WAITING_SHARE * work.total_ms)
     room = work.images / work.requests <= max(1, config.max_batch_size / 2)
+    # One that waits has nobody to be taken together with.
+    if _waiting(work, seconds) < WAITING:
+        return
     if not waits or not room or work.requests / work.executions >= FORMING:
         return
     if config.max_batch_size <= 1:
@@ -71,6 +77,11 @@ def _no_batches(
         f"them one by one ({work.executions} batches): {why}",
         f"{mend}`framewire build MODEL --name {name} --replace`",
     )
+
+
+def _waiting(work: ModelWork, seconds: float) -> float:
+    """Return how many requests waited for a model at any time, on average."""
+    return work.requests * work.queue_ms / 1e3 / seconds
 
 
 def look_at_queues(case: Case) -> Seen | None:
@@ -119,6 +130,8 @@ def _bottleneck(
     if not waits:
         return
     slowest = max(waits, key=lambda step: waits[step])
+    if _waiting(watched.work[slowest], watched.seconds) < WAITING:
+        return
     if waits[slowest] < max(WAITING_MS, WAITING_SHARE * whole.total_ms):
         return
     yield warning(
