@@ -87,6 +87,17 @@ def test_the_table_follows_from_the_figures() -> None:
             assert [int(each) for each in cores.split(" / ")] == wanted
 
 
+def test_what_cameras_that_send_video_need_follows_from_the_figures() -> None:
+    packet_s = figure(r"all of the server but the network \| ([\d.]+) ms") / 1e3
+    look_s = figure(r"the network's process \(.*?\) \| ([\d.]+) ms") / 1e3
+    busy = figure(r"share `u` = ([\d.]+)")
+    of_gpu = figure(r"0\.5 ms: ([\d,]+) images a second")
+    # A thousand of 30 frames and five looks a second.
+    assert figure(r"([\d,]+) cores for 30,000 packets") == round(30_000 * packet_s / busy)
+    assert figure(r"either ([\d,]+) cores or \d+ GPUs") == math.ceil(5000 * look_s / busy)
+    assert figure(r"either [\d,]+ cores or (\d+) GPUs") == math.ceil(5000 / of_gpu / busy)
+
+
 def figure(pattern: str) -> float:
     (found,) = re.findall(pattern, FLAT)
     return number(found)
