@@ -84,7 +84,8 @@ class Looks:
                 what = sent if streams is None else "was built without it"
                 raise PipelineNotFound(
                     f"{name} (--{name.replace('_', '-')}) cannot be had: the pipeline"
-                    f" {pipeline.model!r} {what}; build it with 'framewire build --stream'"
+                    f" {pipeline.model!r} {what}; build it with"
+                    " 'framewire build --stream --replace'"
                     f"{'' if name == DETECT_FPS else ' and without --no-track'}"
                 )
 

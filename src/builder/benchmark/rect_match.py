@@ -18,6 +18,7 @@ from builder.benchmark.labelled_images import labelled_files, lost_map
 from builder.benchmark.precision_match import no_bfloat16
 from builder.benchmark.repositories import link_pipeline, pipeline_in, whole_frames_pipeline
 from builder.benchmark.serving import measured_server
+from builder.benchmark.shape_targets import rect_targets, shaped
 from builder.settings import Precision, Shape
 from thin_client.contract import model_names
 
@@ -36,7 +37,7 @@ def rect_match(setup: Setup) -> Match:
     )
     if manifest.shape is not Shape.RECT:
         why_not = f"the frames of {manifest.name} are whole: build it with --shape rect"
-        return Match(title, {}, {}, t.rect_targets({}, None, why_not=why_not))
+        return Match(title, {}, {}, rect_targets({}, None, why_not=why_not))
     why_not_bfloat16 = no_bfloat16(setup)
     files, why_not_lost = labelled_files(setup)
     names = model_names(manifest.name)
@@ -60,15 +61,15 @@ def rect_match(setup: Setup) -> Match:
         }
         match = Servers(setup, "rect")
         contestants = {
-            t.shaped(variant, *kind): match.served(
-                t.shaped(variant, *kind), server, model, data, CONCURRENCY
+            shaped(variant, *kind): match.served(
+                shaped(variant, *kind), server, model, data, CONCURRENCY
             )
             for kind, server in servers.items()
             for variant, model in ((t.ENSEMBLE, names.ensemble), (t.BLS, names.bls))
         }
         rounds = play_rounds(setup, "shapes of frames", contestants)
         urls = [servers[shape, ""].target.grpc_url for shape in (Shape.SQUARE, Shape.RECT)]
-        targets = t.rect_targets(
+        targets = rect_targets(
             rounds,
             lost_map(setup, "shapes of frames", files, urls),
             why_not_bfloat16=why_not_bfloat16,

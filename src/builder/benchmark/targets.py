@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from builder.benchmark.sample import Ratio, Rounds, Sample, ratio
-from builder.settings import Decoder, Shape
+from builder.settings import Decoder
 
 ENSEMBLE, BLS = "ensemble", "BLS"
 USUAL = "usual recipe"
@@ -35,17 +35,12 @@ def decoded(contestant: str, decoder: Decoder, *, alone: bool = False) -> str:
     return f"{contestant}, {decoder.value}{lonely}"
 
 
-def shaped(variant: str, shape: Shape, precision: str = "") -> str:
-    """Return the name of a variant whose frames have this shape, and maybe a precision."""
-    return ", ".join(filter(None, (variant, shape.value, precision)))
-
-
 @dataclass(frozen=True)
 class Target:
     """One target.
 
     Attributes:
-        number: as in the issue, with a letter for its part.
+        number: as docs/benchmark.md has it, with a letter for its part or before it.
         meaning: in words.
         goal: of the ratio, or of a number of images a second.
         at_most: whether less is better.
@@ -116,7 +111,7 @@ def stub_targets(rounds: Rounds, decoder: Decoder) -> tuple[Target, ...]:
             f"throughput of {best} over {USUAL}",
             6.0,
             False,
-            ratio(_throughput(rounds[best]), _throughput(rounds[USUAL])),
+            ratio(throughput(rounds[best]), throughput(rounds[USUAL])),
         ),
         Target(
             "1b",
@@ -146,14 +141,14 @@ def network_targets(rounds: Rounds, why_no_ultralytics: str) -> tuple[Target, ..
             f"throughput of {best} over {loop}",
             0.95,
             False,
-            ratio(_throughput(rounds[best]), _throughput(rounds[loop])),
+            ratio(throughput(rounds[best]), throughput(rounds[loop])),
         ),
         Target(
             "2b",
             f"throughput of {best} over {ULTRALYTICS}",
             2.0,
             False,
-            ratio(_throughput(rounds[best]), _throughput(own)) if own else None,
+            ratio(throughput(rounds[best]), throughput(own)) if own else None,
             why_no_ultralytics,
         ),
     )
@@ -169,7 +164,7 @@ def peer_targets(rounds: Rounds, why_no_litserve: str) -> tuple[Target, ...]:
             f"throughput of {best} over {LITSERVE}",
             2.0,
             False,
-            ratio(_throughput(rounds[best]), _throughput(theirs)) if theirs else None,
+            ratio(throughput(rounds[best]), throughput(theirs)) if theirs else None,
             why_no_litserve,
         ),
     )
@@ -182,7 +177,7 @@ def advantages(rounds: Rounds) -> tuple[Advantage, ...]:
     return tuple(
         Advantage(
             f"{best} over {name}",
-            ratio(_throughput(ours), _throughput(theirs)),
+            ratio(throughput(ours), throughput(theirs)),
             ratio(_cpu_ms(theirs), _cpu_ms(ours)),
         )
         for name, theirs in rounds.items()
@@ -190,66 +185,11 @@ def advantages(rounds: Rounds) -> tuple[Advantage, ...]:
     )
 
 
-def rect_targets(
-    rounds: Rounds,
-    lost: float | None,
-    *,
-    why_not: str = "",
-    why_not_bfloat16: str = "",
-    why_not_lost: str = "",
-) -> tuple[Target, ...]:
-    """Return targets r1, p3 and r2 from rounds with rectangles and whole frames, 1080p JPEGs.
-
-    Args:
-        rounds: those rounds; empty where the pipeline's frames are whole.
-        lost: of mAP50-95 by rectangles; None where there were no images with labels.
-        why_not: there are no rounds.
-        why_not_bfloat16: there are none in bfloat16.
-        why_not_lost: nothing is known of what is lost.
-    """
-    whole = _shaped_speed(rounds, Shape.SQUARE)
-    rect = _shaped_speed(rounds, Shape.RECT)
-    fast = _shaped_speed(rounds, Shape.RECT, BFLOAT16)
-    return (
-        Target(
-            "r1",
-            "throughput of the smallest rectangles over whole frames",
-            1.5,
-            False,
-            ratio(rect, whole) if rect and whole else None,
-            why_not,
-        ),
-        Target(
-            "r2",
-            "mAP50-95 lost by the smallest rectangles",
-            0.005,
-            True,
-            None if lost is None else Ratio(lost, lost, lost, 1),
-            why_not or why_not_lost,
-        ),
-        Target(
-            "p3",
-            f"throughput of the smallest rectangles in {BFLOAT16} over whole frames in {FLOAT32}",
-            2.3,
-            False,
-            ratio(fast, whole) if fast and whole else None,
-            why_not or why_not_bfloat16,
-        ),
-    )
-
-
-def _shaped_speed(rounds: Rounds, shape: Shape, precision: str = "") -> Sequence[float]:
-    """Return images a second of the faster variant; nothing where there were no such rounds."""
-    names = [shaped(variant, shape, precision) for variant in (ENSEMBLE, BLS)]
-    there = [name for name in names if name in rounds]
-    return _throughput(rounds[fastest(rounds, *there)]) if there else ()
-
-
 def batching_targets(rounds: Rounds) -> tuple[Target, ...]:
     """Return target 3 from rounds with a network of 10 ms and 640x480 JPEGs."""
     best = fastest(rounds, ENSEMBLE, BLS)
     without = {ENSEMBLE: ENSEMBLE_UNBATCHED, BLS: BLS_UNBATCHED}[best]
-    found = ratio(_throughput(rounds[best]), _throughput(rounds[without]))
+    found = ratio(throughput(rounds[best]), throughput(rounds[without]))
     return (Target("3", f"throughput of {best} over {without}", 5.0, False, found),)
 
 
@@ -270,7 +210,7 @@ def precision_targets(
             f"throughput in {BFLOAT16} over {FLOAT32}",
             1.5,
             False,
-            ratio(_throughput(rounds[BFLOAT16]), _throughput(rounds[FLOAT32])) if rounds else None,
+            ratio(throughput(rounds[BFLOAT16]), throughput(rounds[FLOAT32])) if rounds else None,
             why_not,
         ),
         Target(
@@ -310,7 +250,7 @@ def gpu_target(rounds: Rounds | None, why_not: str = "") -> Target:
         meaning = "1920x1080 JPEGs to boxes a second, network on a GPU"
         return Target(number, meaning, goal, False, None, why_not, absolute=True)
     best = fastest(rounds, ENSEMBLE, BLS)
-    values = _throughput(rounds[best])
+    values = throughput(rounds[best])
     found = Ratio(statistics.median(values), min(values), max(values), len(values))
     meaning = f"1920x1080 JPEGs to boxes a second by {best}, network on a GPU"
     return Target(number, meaning, goal, False, found, absolute=True)
@@ -318,10 +258,11 @@ def gpu_target(rounds: Rounds | None, why_not: str = "") -> Target:
 
 def fastest(rounds: Rounds, *names: str) -> str:
     """Return which of these has the best median throughput."""
-    return max(names, key=lambda name: _median(_throughput(rounds[name])))
+    return max(names, key=lambda name: _median(throughput(rounds[name])))
 
 
-def _throughput(samples: Sequence[Sample]) -> list[float]:
+def throughput(samples: Sequence[Sample]) -> list[float]:
+    """Return images a second of each sample."""
     return [sample.images_per_s for sample in samples]
 
 

@@ -22,7 +22,14 @@ SIGNALS = (signal.SIGKILL, signal.SIGSTOP)
 def run(scale: Scale, folder: Path) -> Outcome:
     """Kill or stop one process after the other; a client of two servers must not notice."""
     names = model_names(NAME)
-    models = (names.preprocess, names.network, names.postprocess, names.bls, names.decode)
+    models = (
+        names.preprocess,
+        names.network,
+        names.postprocess,
+        names.bls,
+        names.decode,
+        names.detect,
+    )
     times = scale.of(TIMES_LONG, TIMES_SHORT)
     outcome = Outcome(f"{times} x SIGKILL and SIGSTOP of each of {len(models)} models")
     if not supervised():
